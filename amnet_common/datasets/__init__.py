@@ -1,0 +1,33 @@
+"""Readers of image datasets: `--dataset lamem|sun|csv|folder`, one file each; `load_dataset` chooses."""
+
+import os
+from pathlib import Path
+
+from amnet_common.datasets.folder import read_folder
+from amnet_common.datasets.label_table import read_label_table
+from amnet_common.datasets.records import Dataset, SplitList
+from amnet_common.datasets.split_lists import read_split_layout
+from amnet_common.errors import DatasetError
+
+__all__ = ["NAMES", "Dataset", "SplitList", "default_root", "load_dataset"]
+
+NAMES = ("lamem", "sun", "csv", "folder")
+
+
+def default_root(name: str) -> Path:
+    """$AMNET_DATA/<name>, or data/<name> where AMNET_DATA is not set."""
+    return Path(os.environ.get("AMNET_DATA") or "data") / name
+
+
+def load_dataset(name: str, root: Path | None = None, labels: Path | None = None) -> Dataset:
+    """Ids, scores and splits of a dataset; image files are not touched.
+
+    Raises DatasetError, which names the file and line at fault.
+    """
+    root = root or default_root(name)
+    if (labels is not None) != (name == "csv"):
+        raise DatasetError(f"--labels FILE goes with --dataset csv, and only with it; found --dataset {name}")
+    if name == "csv":
+        assert labels is not None
+        return read_label_table(root, labels)
+    return read_folder(root) if name == "folder" else read_split_layout(name, root)

@@ -1,0 +1,30 @@
+"""Every image below a folder, without scores. Rows are sorted by path."""
+
+import os
+from pathlib import Path
+
+from amnet_common.datasets.records import Dataset, checked_id
+from amnet_common.errors import DatasetError
+
+# HEIC stands here although plain Pillow cannot open it: a row marked failed is seen, a file passed over is not
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".j2k"}
+    | {".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".avif", ".heic", ".heif"}
+)
+
+
+def read_folder(root: Path) -> Dataset:
+    """The dataset of all files below `root` with an image's suffix, hidden files left out."""
+    if not root.is_dir():
+        raise DatasetError(f"--dataset folder: wanted a folder {root}, found none; say where with --root")
+    ids = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        below = Path(folder).relative_to(root)
+        ids += [(below / name).as_posix() for name in names if is_image_name(name)]
+    return Dataset("folder", root, tuple(checked_id(id_, str(root)) for id_ in sorted(ids)))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES

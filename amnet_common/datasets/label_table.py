@@ -1,0 +1,58 @@
+"""A spreadsheet saved as CSV: columns `id,score[,split]`, one line an image. Rows keep the order of the file."""
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
+from amnet_common.errors import DatasetError
+
+PARTS = ("train", "val", "test")
+DELIMITERS = (",", ";", "\t")  # spreadsheets in many countries save with semicolons
+
+
+def read_label_table(root: Path, labels: Path) -> Dataset:
+    """The dataset of a label table; image paths are relative to `root`, an empty score means none.
+
+    Raises DatasetError that names file and line.
+    """
+    scores: dict[str, float] = {}
+    members: dict[str, list[int]] = {part: [] for part in PARTS}
+    for where, line in _lines(labels):
+        id_ = checked_id((line["id"] or "").strip(), where)
+        if id_ in scores:
+            raise DatasetError(f"{where}: wanted each image once, found {id_!r} again")
+        part = (line.get("split") or "").strip()
+        if part and part not in PARTS:
+            raise DatasetError(f"{where}: wanted split to be {', '.join(PARTS)} or empty, found {part!r}")
+        text = (line["score"] or "").strip()
+        if part and not text:
+            raise DatasetError(f"{where}: wanted a score for an image of split {part}, found none")
+        if part:
+            members[part].append(len(scores))
+        scores[id_] = checked_score(text, where) if text else math.nan
+    values = np.fromiter(scores.values(), np.float64, len(scores))
+    rows = {f"{part}_1": np.array(m, np.int64) for part, m in members.items() if m}
+    splits = {name: SplitList(r, values[r]) for name, r in rows.items()}
+    return Dataset("csv", root, tuple(scores), splits, values)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(DELIMITERS, key=header.count), restval="")
+            missing = {"id", "score"} - set(reader.fieldnames or ())
+            if missing:
+                raise DatasetError(f"{path}:1: wanted columns id,score[,split], found {header.strip()!r}")
+            for line in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in line:
+                    raise DatasetError(f"{where}: wanted {len(reader.fieldnames or ())} fields, found more")
+                yield where, line
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"--labels {path}: wanted a readable UTF-8 CSV file, found {error}") from error

@@ -1,0 +1,88 @@
+"""A dataset: which images there are, their scores, and which of them each split list names."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from amnet_common.errors import DatasetError
+
+MAX_ID_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """One list of a split, such as train_1: row numbers and the scores that this list gives them.
+
+    The scores stand here and not only with the images: in LaMem and SUN each split has its own, computed from
+    other halves of the observers (58,728 of LaMem's 58,741 images have more than one).
+    """
+
+    rows: np.ndarray  # (n,) int64, in the order of the list
+    scores: np.ndarray  # (n,) float64
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images by id (path below `image_root`, with forward slashes), in the order of the collection's rows."""
+
+    name: str
+    image_root: Path
+    ids: tuple[str, ...]
+    splits: Mapping[str, SplitList] = field(default_factory=dict)
+    scores: np.ndarray | None = None  # (N,) float64, NaN where unknown; None: the mean over the split lists
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise DatasetError(f"--dataset {self.name}: wanted at least one image, found none for {self.image_root}")
+        for name, split in self.splits.items():
+            if len(split.rows) and not 0 <= split.rows.min() <= split.rows.max() < len(self.ids):
+                raise DatasetError(f"split {name} names unknown images: wanted rows below {len(self.ids)}, "
+                                   f"found {split.rows.max()}")  # fmt: skip
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) float64: one score an image, NaN where there is none."""
+        return mean_scores(len(self.ids), self.splits.values()) if self.scores is None else self.scores
+
+
+def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:
+    """(count,) float64: each image's score as the mean over the lists that name it; NaN where none does."""
+    total, times = np.zeros(count), np.zeros(count)
+    for split in splits:
+        np.add.at(total, split.rows, split.scores)
+        np.add.at(times, split.rows, 1)
+    return np.divide(total, times, out=np.full(count, math.nan), where=times > 0)
+
+
+def checked_id(text: str, where: str) -> str:
+    """`text` if it names a file below the image root; else DatasetError, starting with `where`."""
+    path = PurePosixPath(text)
+    if not text or path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise DatasetError(f"{where}: wanted an image path below the image root, found {text!r}")
+    if len(encode_id(text)) > MAX_ID_BYTES:
+        raise DatasetError(f"{where}: wanted an image path of at most {MAX_ID_BYTES} bytes, found {text[:40]!r}...")
+    return text
+
+
+def checked_score(text: str, where: str) -> float:
+    """`text` as a finite number; else DatasetError, starting with `where`."""
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise DatasetError(f"{where}: wanted a number as score, found {text!r}")
+    return score
+
+
+def encode_id(text: str) -> bytes:
+    """An id as stored: UTF-8, and file names that are not UTF-8 as the bytes they are."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode_id(data: bytes) -> str:
+    """The inverse of `encode_id`."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,65 @@
+"""LaMem's layout, which SUN shares: `images/` and `splits/{train,val,test}_K.txt` with lines `name.jpg 0.675000`."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
+from amnet_common.errors import DatasetError
+
+LIST_NAME = re.compile(r"(train|val|test)_(\d+)\.txt")
+PARTS = {"lamem": ("train", "val", "test"), "sun": ("train", "test")}  # SUN was published without validation lists
+
+
+def read_split_layout(name: str, root: Path) -> Dataset:
+    """The dataset below `root`; rows are sorted by id.
+
+    Raises DatasetError for a missing list, and names file and line of what cannot be read.
+    """
+    lists = {path.stem: read_list(path) for path in find_lists(name, root / "splits")}
+    ids = tuple(sorted({id_ for entries in lists.values() for id_ in entries}))
+    row_of = {id_: row for row, id_ in enumerate(ids)}
+    return Dataset(name, root / "images", ids, {k: _as_split(entries, row_of) for k, entries in lists.items()})
+
+
+def find_lists(name: str, folder: Path) -> list[Path]:
+    """The list files in the order of splits, every split with all the parts that the dataset has."""
+    found = {
+        (int(match[2]), match[1]): path for path in folder.glob("*.txt") if (match := LIST_NAME.fullmatch(path.name))
+    }
+    if not found:
+        raise DatasetError(f"--dataset {name}: wanted {folder}/train_1.txt and its like, found none; "
+                           "say where with --root")  # fmt: skip
+    numbers = sorted({number for number, _ in found})
+    for number in numbers:
+        for part in PARTS[name]:
+            if (number, part) not in found:
+                raise DatasetError(f"--dataset {name}: wanted {folder}/{part}_{number}.txt beside its like, found none")
+    return [found[number, part] for number in numbers for part in ("train", "val", "test") if (number, part) in found]
+
+
+def read_list(path: Path) -> dict[str, float]:
+    """Scores by image id, in the order of the lines. Raises DatasetError with file and line number."""
+    entries: dict[str, float] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: wanted a readable UTF-8 text file, found {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        fields = line.rsplit(maxsplit=1)
+        if len(fields) != 2:
+            raise DatasetError(f"{where}: wanted 'name.jpg 0.675000', found {line!r}")
+        id_ = checked_id(fields[0].strip(), where)
+        if id_ in entries:
+            raise DatasetError(f"{where}: wanted each image once in a list, found {id_!r} again")
+        entries[id_] = checked_score(fields[1], where)
+    return entries
+
+
+def _as_split(entries: dict[str, float], row_of: dict[str, int]) -> SplitList:
+    rows = np.fromiter((row_of[id_] for id_ in entries), np.int64, len(entries))
+    return SplitList(rows, np.fromiter(entries.values(), np.float64, len(entries)))

@@ -1,0 +1,77 @@
+"""What a view of a collection means. Two collections may be mixed only if their specs are equal.
+
+How the numbers were computed in detail (the kernel path) and which images they are of (the roster) stand beside it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from amnet_common.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides the feature bytes, up to the last bits that kernels differ in."""
+
+    trunk: str  # network and layer: resnet50-layer3
+    variant: str  # wiring and input normalisation that belong to the weights
+    weights_sha256: str  # of the trunk's tensors, BatchNorm statistics among them
+    pixels: str  # how a file becomes 8-bit RGB
+    view_plan: Mapping[str, Any]
+    seed: int  # of the augmented crops
+    precision: str  # of the trunk's arithmetic: float32, bfloat16, float16
+    dtype: str  # of the stored features: float16
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return canonical_json(asdict(self))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON, as hex digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Spec":
+        """The inverse of `to_json`. Raises SpecError if fields are missing or unknown."""
+        try:
+            values = json.loads(text)
+            wanted, found = {field.name for field in fields(cls)}, set(values)
+        except (ValueError, TypeError) as error:
+            raise SpecError(f"spec: wanted a JSON object, found {text[:80]!r}") from error
+        if wanted != found:
+            raise SpecError(f"spec: wanted the fields {sorted(wanted)}, found {sorted(found)}")
+        return cls(**values)
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces, so that equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def roster_sha256(ids: Sequence[bytes]) -> str:
+    """SHA-256 over the ids in the order of rows, each with its length before it."""
+    digest = hashlib.sha256()
+    for id_ in ids:
+        digest.update(len(id_).to_bytes(4, "little") + id_)
+    return digest.hexdigest()
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One line for each field that differs, nested ones by their path: `seed: wanted 0, found 1`."""
+    lines = []
+    for key in sorted(wanted.keys() | found.keys()):
+        a, b = wanted.get(key), found.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: wanted {a}, found {b}")
+    return lines
+
+
+def spec_differences(wanted: Spec, found: Spec) -> list[str]:
+    """`differences` of two specs, compared as their canonical JSON, in which tuples are lists."""
+    return differences(json.loads(wanted.to_json()), json.loads(found.to_json()))

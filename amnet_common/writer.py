@@ -1,0 +1,125 @@
+"""Filling the rows of a collection. Order for each row: features, checksums, sync (grouped), mark.
+
+A row counts as done only once its mark is written, and its mark only after its bytes are on the disk;
+a kill between leaves a row pending.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.errors import OutputError
+from amnet_common.layout import DONE, FAILED, Extent
+from amnet_common.marks import error_bytes, row_checksum, view_checksum
+
+SYNC_ROWS = 64  # marks wait for at most so many rows: 280 MB at eleven float16 views,
+SYNC_SECONDS = 10.0  # and about so long: what a kill can cost
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the mark records of an image file: to notice a changed file, and to map views back to pixels."""
+
+    sha256: bytes = bytes(32)
+    size: int = 0  # bytes
+    mtime_ns: int = 0
+    width: int = 0  # pixels
+    height: int = 0
+
+
+class RowWriter:
+    """Writes rows of the collection at `path`; use as a context manager, which syncs on leaving.
+
+    Raises OutputError when the disk does not take what is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        collection = Collection(path)
+        self.path, self._structure = path, collection._structure
+        self._images, self._checksums, self._boxes = collection.images, collection.checksums, collection.boxes
+        self._unmarked: list[int] = []
+        self._synced = time.monotonic()
+        with self._disk_errors():
+            self._file = os.open(path, os.O_RDWR)
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+
+    def write_view(self, row: int, view: int, features: np.ndarray) -> None:
+        """Store one view, (14, 14, 1024) in the stored dtype, and note its checksum."""
+        extent = self._structure.features
+        assert features.shape == extent.shape[2:], features.shape
+        assert features.dtype == extent.dtype, features.dtype
+        features = np.ascontiguousarray(features)
+        self._checksums[row, view] = view_checksum(features)
+        view_bytes = extent.row_bytes // extent.shape[1]
+        self._write(features, extent.at(row) + view * view_bytes)
+
+    def finish(self, row: int, facts: ImageFacts, boxes: np.ndarray) -> None:
+        """All views of `row` are written: mark it done at the next sync. `boxes`: (V, 5)."""
+        self._boxes[row] = boxes
+        self._close_row(row, facts, DONE, b"")
+
+    def fail(self, row: int, facts: ImageFacts, reason: str) -> None:
+        """Mark `row` failed, with its reason, at the next sync."""
+        self._checksums[row], self._boxes[row] = 0, 0
+        self._close_row(row, facts, FAILED, error_bytes(reason))
+
+    def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes) -> None:
+        image = self._images[row : row + 1]
+        image["sha256"] = np.frombuffer(facts.sha256, np.uint8)
+        image["size"], image["mtime_ns"] = facts.size, facts.mtime_ns
+        image["width"], image["height"] = facts.width, facts.height
+        image["status"], image["error"] = status, error
+        image["crc32c"] = row_checksum(image[0], self._checksums[row], self._boxes[row])
+        self._unmarked.append(row)
+        if len(self._unmarked) >= SYNC_ROWS or time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring everything finished so far to the disk, then mark it."""
+        if not self._unmarked:
+            return
+        for row in self._unmarked:
+            self._write_entry(self._structure.checksums, row, self._checksums)
+            self._write_entry(self._structure.views, row, self._boxes)
+        self._fsync()
+        for row in self._unmarked:
+            self._write_entry(self._structure.images, row, self._images)
+        self._fsync()
+        self._unmarked.clear()
+        self._synced = time.monotonic()
+
+    def _write_entry(self, extent: Extent, row: int, table: np.ndarray) -> None:
+        self._write(table[row : row + 1], extent.at(row))
+
+    def _write(self, values: np.ndarray, offset: int) -> None:
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+        with self._disk_errors():
+            while data:
+                count = os.pwrite(self._file, data, offset)
+                data, offset = data[count:], offset + count
+
+    def _fsync(self) -> None:
+        with self._disk_errors():
+            os.fsync(self._file)
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"--out {self.path}: cannot be written: {error.strerror}; what is finished is kept: "
+                              "make room, then run the same command again") from error  # fmt: skip

@@ -1,0 +1,1 @@
+"""Stage one: images to collections. It meets stage two only in the file."""

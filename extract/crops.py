@@ -1,0 +1,106 @@
+"""Which part of an image each view shows (pure), and the cutting of it (Pillow).
+
+View 0 is the evaluation view: short side to 256, centre 224. Views 1..A are random resized crops with a flip
+half the time, drawn as torchvision's `RandomResizedCrop` draws them, but from a generator keyed by
+(seed, record id, view). Each view is one antialiased resize of just its box, from the decoded image.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from amnet_common.errors import ConfigError
+from amnet_common.seeds import uniforms
+
+ATTEMPTS = 10  # as torchvision: then the largest centred box of an allowed aspect
+
+
+class Box(NamedTuple):
+    """A view in source pixels, after EXIF orientation. `flip` mirrors the cut left to right."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+    flip: bool
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """What the views of every image are. Part of the collection's spec."""
+
+    augs: int = 10  # the crops of the ten-crop protocol; the paper draws afresh each epoch, a cache cannot
+    size: int = 224  # ResNet50's input
+    short_side: int = 256  # the usual ImageNet evaluation: short side to 256, then the centre
+    area: tuple[float, float] = (0.08, 1.0)  # share of the image, torchvision's default
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)  # width over height, torchvision's default
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.augs < 0:
+            raise ConfigError(f"--augs: wanted 0 or more augmented views, found {self.augs}")
+
+    @property
+    def views(self) -> int:
+        """V, the number of views of an image."""
+        return 1 + self.augs
+
+    def as_spec(self) -> dict[str, object]:
+        """The plan as plain JSON values, with the names of what the numbers do not say."""
+        values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return {"name": "standard", "resize": "pillow-bilinear-antialias", **values}
+
+
+def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: int) -> list[Box]:
+    """The V boxes of one image of `height` x `width` pixels."""
+    augmented = (augmented_box(plan, seed, record_id, view, height, width) for view in range(1, plan.views))
+    return [evaluation_box(plan, height, width), *augmented]
+
+
+def evaluation_box(plan: ViewPlan, height: int, width: int) -> Box:
+    """Short side to `short_side`, centre `size`: the same as one centred square of the source."""
+    side = min(height, width) * plan.size / plan.short_side
+    return Box((height - side) / 2, (width - side) / 2, side, side, flip=False)
+
+
+def augmented_box(plan: ViewPlan, seed: int, record_id: str, view: int, height: int, width: int) -> Box:
+    """One random resized crop: area uniform, aspect log-uniform, place uniform over whole pixels."""
+    draw = uniforms("crop", seed, record_id, view)
+    flip = next(draw) < plan.flip
+    for _ in range(ATTEMPTS):
+        area = height * width * _between(*plan.area, next(draw))
+        aspect = math.exp(_between(math.log(plan.aspect[0]), math.log(plan.aspect[1]), next(draw)))
+        h, w = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < h <= height and 0 < w <= width:
+            return Box(_place(height - h, draw), _place(width - w, draw), h, w, flip)
+    return _largest_centred_box(plan, height, width, flip)
+
+
+def _between(low: float, high: float, u: float) -> float:
+    return low + (high - low) * u
+
+
+def _place(room: int, draw: Iterator[float]) -> int:
+    return int(next(draw) * (room + 1))
+
+
+def _largest_centred_box(plan: ViewPlan, height: int, width: int, flip: bool) -> Box:
+    w = min(width, max(1, round(height * plan.aspect[1])))
+    h = min(height, max(1, round(width / plan.aspect[0])))
+    return Box((height - h) // 2, (width - w) // 2, h, w, flip)
+
+
+def cut(image: Image.Image, box: Box, size: int) -> np.ndarray:
+    """(size, size, 3) uint8: the box of an RGB image, resized once with an antialiasing bilinear filter."""
+    corners = (box.left, box.top, box.left + box.width, box.top + box.height)
+    view = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=corners))
+    return view[:, ::-1] if box.flip else view
+
+
+def cut_views(image: Image.Image, boxes: list[Box], size: int) -> np.ndarray:
+    """(V, size, size, 3) uint8."""
+    return np.stack([cut(image, box, size) for box in boxes])

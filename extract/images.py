@@ -1,0 +1,90 @@
+"""A file to an 8-bit RGB image, read once and decoded once; or one line that says why not."""
+
+import hashlib
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from amnet_common.errors import ImageError
+
+MAX_FILE_BYTES = 2**30  # larger than any photograph; a bound on what one broken row can cost
+DEEP_INTEGER_TOPS = (65535.0, 2.0**31 - 1, 2.0**32 - 1)  # never 255: a dark 16-bit image is still a 16-bit image
+FLOAT_TOPS = (1.0, 255.0, *DEEP_INTEGER_TOPS)
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """The bytes of an image file and what tells later whether it has changed."""
+
+    data: bytes
+    sha256: bytes  # 32 bytes
+    size: int  # bytes
+    mtime_ns: int
+
+
+def read_source(path: Path) -> SourceFile:
+    """Read the whole file. Raises ImageError with the reason if that cannot be done."""
+    try:
+        # a named pipe would block for ever on opening: O_NONBLOCK makes it answer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            info = os.fstat(descriptor)
+            _refuse_unlikely_files(info)
+            data = file.read()
+    except FileNotFoundError as error:
+        raise ImageError("missing file") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror or error}") from error
+    return SourceFile(data, hashlib.sha256(data).digest(), len(data), info.st_mtime_ns)
+
+
+def _refuse_unlikely_files(info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise ImageError("not a regular file")
+    if info.st_size == 0:
+        raise ImageError("empty file (0 bytes)")
+    if info.st_size > MAX_FILE_BYTES:
+        raise ImageError(f"file of {info.st_size} bytes, more than {MAX_FILE_BYTES}")
+
+
+def decode_rgb(data: bytes) -> Image.Image:
+    """The first frame, upright (EXIF orientation), as mode RGB. Raises ImageError with the reason."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError("not an image that Pillow can identify") from error
+    # Pillow's decoders raise whatever their parsers meet on damaged bytes (struct.error, SyntaxError, KeyError ...)
+    except Exception as error:
+        raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits and not cut off at 255."""
+    if image.mode.startswith("I") or image.mode == "F":
+        tops = FLOAT_TOPS if image.mode == "F" else DEEP_INTEGER_TOPS
+        return Image.fromarray(_scaled_to_8_bits(np.asarray(image, dtype=np.float64), tops)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        backdrop = Image.new("RGBA", image.size, (*WHITE, 255))
+        return Image.alpha_composite(backdrop, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled_to_8_bits(values: np.ndarray, tops: tuple[float, ...]) -> np.ndarray:
+    """(H, W) uint8 from deep integers or floats: white is the smallest of `tops` that holds every value."""
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise ImageError("pixel values that are negative or not finite")
+    white = next((top for top in tops if values.max() <= top), None)
+    if white is None:
+        raise ImageError(f"pixel values up to {values.max():g}: no usual range")
+    return np.rint(values * (255.0 / white)).astype(np.uint8)

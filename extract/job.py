@@ -1,0 +1,100 @@
+"""What an extraction is to do: spec, rows, whether the file is new or begun; decided before computing."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import amnet_common
+from amnet_common.collection import Collection
+from amnet_common.datasets import Dataset
+from amnet_common.datasets.records import encode_id
+from amnet_common.errors import ConfigError, DatasetError, SpecError
+from amnet_common.layout import DONE, FAILED, PENDING, create_skeleton
+from amnet_common.spec import Spec, differences, roster_sha256, spec_differences
+from extract.compute import Compute
+from extract.crops import ViewPlan
+from extract.weights import Weights
+
+TRUNK = "resnet50-layer3"
+PIXELS = "rgb8, exif upright, first frame, transparency over white"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One extraction, ready to run."""
+
+    path: Path
+    rows: tuple[int, ...]  # still to do, ascending
+    done: int  # rows of this command's range done before
+    failed: int  # rows of this command's range that failed before; they are not tried again
+    total: int  # N
+
+
+def make_spec(weights: Weights, plan: ViewPlan, seed: int, compute: Compute) -> Spec:
+    """The spec of the collection that these choices give."""
+    return Spec(
+        trunk=TRUNK,
+        variant=weights.variant.name,
+        weights_sha256=weights.sha256,
+        pixels=PIXELS,
+        view_plan=plan.as_spec(),
+        seed=seed,
+        precision=compute.precision,
+        dtype="float16",
+    )
+
+
+def require_images(dataset: Dataset) -> None:
+    """DatasetError if none of the images is there: a wrong --root, not 58,741 failed rows."""
+    if not any((dataset.image_root / id_).exists() for id_ in dataset.ids):
+        raise DatasetError(f"--dataset {dataset.name}: wanted images such as {dataset.image_root / dataset.ids[0]}, "
+                           f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
+
+
+def open_job(
+    path: Path, dataset: Dataset, spec: Spec, kernel_path: Mapping[str, object], weights: str, limit: int | None
+) -> Job:
+    """Create the collection, or go on with the one that is there.
+
+    Raises SpecError, with each differing field, if the one that is there is of other settings or images;
+    OutputError if it cannot be created.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit: wanted 1 or more, found {limit}")
+    if path.exists():
+        collection = Collection(path)
+        _refuse_other(collection, dataset, spec, kernel_path)
+        status = collection.status
+    else:
+        views = 1 + int(spec.view_plan["augs"])
+        create_skeleton(path, dataset, views, spec, kernel_path, _provenance(dataset, weights))
+        status = np.full(len(dataset.ids), PENDING)
+    reach = status[:limit]
+    rows = tuple(int(row) for row in np.flatnonzero(reach == PENDING))
+    return Job(path, rows, int((reach == DONE).sum()), int((reach == FAILED).sum()), len(status))
+
+
+def _provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
+    """Where a collection came from: remembered for people, never compared."""
+    return {
+        "dataset": dataset.name,
+        "image_root": str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode(),
+        "weights": weights,
+        "amnet": amnet_common.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def _refuse_other(collection: Collection, dataset: Dataset, spec: Spec, kernel_path: Mapping[str, object]) -> None:
+    unlike = spec_differences(spec, collection.spec)
+    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
+    if roster != collection.roster:
+        unlike.append(f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, "
+                      f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
+    unlike += differences(kernel_path, collection.kernel_path, "kernel_path.")
+    if unlike:
+        raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. "
+                        "Use the settings it was begun with, or another --out")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Stage two: heads on cached features. It never sees an image file or the trunk."""
