@@ -99,8 +99,8 @@ class Collection:
         Raises MissingRowsError for a pending or failed row, IndexError for a row or view that does not exist,
         CollectionError for a damaged or shortened file.
         """
-        rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        views = np.broadcast_to(np.asarray(views, dtype=np.int64), rows.shape)
+        rows = np.atleast_1d(_integers("rows", rows))
+        views = np.broadcast_to(_integers("views", views), rows.shape)
         self._refuse_unreadable(rows, views)
         shape = (len(rows), *self.view_shape)
         result = np.empty(shape, self.dtype) if out is None else out
@@ -177,6 +177,14 @@ class Collection:
         return bool(known and image["crc32c"] == row_checksum(image, self.checksums[row], self.boxes[row]))
 
 
+def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """As int64; a mask or floats would silently read other rows."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise IndexError(f"{name}: wanted integers, found {array.dtype}")
+    return array.astype(np.int64)
+
+
 def _read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None:
     while len(buffer):
         count = os.preadv(file, [buffer], offset)
@@ -187,7 +195,7 @@ def _read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> Non
 
 def _open_checked(path: Path) -> tuple[Structure, np.ndarray, dict[str, SplitList]]:
     """Structure and static tables, with everything that h5py may raise on a strange file turned into one error."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
         raise CollectionError(f"{path}: wanted a collection, found no such file")
     try:
         with h5py.File(path, "r", locking=False) as file:

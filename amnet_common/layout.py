@@ -124,8 +124,9 @@ def create_skeleton(
 
 def publish(temporary: Path, path: Path) -> None:
     """Give a finished file its final name; FileExistsError if that name is taken. Both survive a power cut."""
-    for step in (lambda: sync_path(temporary), lambda: os.link(temporary, path), lambda: sync_path(path.parent)):
-        step()
+    sync_path(temporary)
+    os.link(temporary, path)
+    sync_path(path.parent)
 
 
 def sync_path(path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 def keyed_philox(*key: int | str) -> np.random.Philox:
     """A Philox counter generator whose 128-bit key is the BLAKE2b digest of `key`."""
-    text = "\x1f".join(map(str, key)).encode()
+    text = "\x1f".join(map(str, key)).encode("utf-8", "surrogateescape")  # ids may be any file name
     digest = hashlib.blake2b(text, digest_size=16).digest()
     return np.random.Philox(key=int.from_bytes(digest, "little"))
 

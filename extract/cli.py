@@ -112,6 +112,5 @@ def summary(job: "Job", failed: int, views: int, seconds: float) -> str:
     done_now = len(job.rows) - failed
     rate = done_now * views / seconds if job.rows else 0.0
     size = job.path.stat().st_size
-    pending = job.total - job.done - job.failed - len(job.rows)
     return (f"{job.path}: {job.done + done_now} images done ({done_now} now), {job.failed + failed} failed, "
-            f"{pending} pending, {rate:.1f} views/s, {size / 1e9:.2f} GB")  # fmt: skip
+            f"{job.beyond} pending, {rate:.1f} views/s, {size / 1e9:.2f} GB")  # fmt: skip

@@ -10,6 +10,7 @@ import PIL
 import torch
 import torchvision
 
+from amnet_common.devices import choose_device
 from amnet_common.errors import ConfigError
 from extract.trunk import Trunk, build_trunk, fold_batchnorm
 from extract.weights import Weights
@@ -39,24 +40,13 @@ class Compute:
 
 def choose_compute(device: str, precision: str, batch_size: int | None) -> Compute:
     """`auto` resolved. Raises ConfigError for a device that is not there or a batch below 1."""
-    device = _choose_device(device)
+    device = choose_device(device)
     kind = torch.device(device).type
     batch = batch_size if batch_size is not None else (CPU_BATCH if kind == "cpu" else GPU_BATCH)
     if batch < 1:
         raise ConfigError(f"--batch-size: wanted 1 or more, found {batch}")
     precision = _fastest_precision(kind) if precision == "auto" else precision
     return Compute(device, precision, batch, torch.get_num_threads())
-
-
-def _choose_device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
-        reason = str(error).split("\n")[0]
-        raise ConfigError(f"--device: wanted a device that torch can use, found {device!r} ({reason})") from error
-    return device
 
 
 def _fastest_precision(kind: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from amnet_common.errors import ImageError
 
@@ -16,6 +16,15 @@ MAX_FILE_BYTES = 2**30  # larger than any photograph; a bound on what one broken
 DEEP_INTEGER_TOPS = (65535.0, 2.0**31 - 1, 2.0**32 - 1)  # never 255: a dark 16-bit image is still a 16-bit image
 FLOAT_TOPS = (1.0, 255.0, *DEEP_INTEGER_TOPS)
 WHITE = (255, 255, 255)
+TRANSPOSES = {  # EXIF orientation -> what makes it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -32,9 +41,8 @@ def read_source(path: Path) -> SourceFile:
     """Read the whole file. Raises ImageError with the reason if that cannot be done."""
     try:
         # a named pipe would block for ever on opening: O_NONBLOCK makes it answer
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            info = os.fstat(descriptor)
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            info = os.fstat(file.fileno())
             _refuse_unlikely_files(info)
             data = file.read()
     except FileNotFoundError as error:
@@ -58,7 +66,7 @@ def decode_rgb(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -66,6 +74,18 @@ def decode_rgb(data: bytes) -> Image.Image:
     # Pillow's decoders raise whatever their parsers meet on damaged bytes (struct.error, SyntaxError, KeyError ...)
     except Exception as error:
         raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says. Damaged metadata leave a whole picture as it lies.
+
+    Pillow's `exif_transpose` also rewrites all other metadata, and fails on what it cannot write.
+    """
+    try:
+        method = TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation) or 1)
+    except Exception:  # what a parser meets on damaged bytes, as in `decode_rgb`
+        return image
+    return image if method is None else image.transpose(method)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -1,5 +1,6 @@
 """What an extraction is to do: spec, rows, whether the file is new or begun; decided before computing."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Job:
     done: int  # rows of this command's range done before
     failed: int  # rows of this command's range that failed before; they are not tried again
     total: int  # N
+    beyond: int  # rows still pending behind this command's range
 
 
 def make_spec(weights: Weights, plan: ViewPlan, seed: int, compute: Compute) -> Spec:
@@ -49,7 +51,7 @@ def make_spec(weights: Weights, plan: ViewPlan, seed: int, compute: Compute) -> 
 
 def require_images(dataset: Dataset) -> None:
     """DatasetError if none of the images is there: a wrong --root, not 58,741 failed rows."""
-    if not any((dataset.image_root / id_).exists() for id_ in dataset.ids):
+    if not any(os.path.exists(dataset.image_root / id_) for id_ in dataset.ids):
         raise DatasetError(f"--dataset {dataset.name}: wanted images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
 
@@ -64,7 +66,7 @@ def open_job(
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: wanted 1 or more, found {limit}")
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, False for names that no system takes
         collection = Collection(path)
         _refuse_other(collection, dataset, spec, kernel_path)
         status = collection.status
@@ -74,7 +76,8 @@ def open_job(
         status = np.full(len(dataset.ids), PENDING)
     reach = status[:limit]
     rows = tuple(int(row) for row in np.flatnonzero(reach == PENDING))
-    return Job(path, rows, int((reach == DONE).sum()), int((reach == FAILED).sum()), len(status))
+    beyond = int((status[len(reach) :] == PENDING).sum())
+    return Job(path, rows, int((reach == DONE).sum()), int((reach == FAILED).sum()), len(status), beyond)
 
 
 def _provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:

@@ -116,7 +116,7 @@ def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, n
     pixels: list[np.ndarray] = []
     for cut in cuts:
         if cut.pixels is None:
-            owners.append((cut, -1))
+            yield [(cut, -1)], np.empty((0,), np.uint8)  # at once: a million of them must not gather here
             continue
         for view, view_pixels in enumerate(cut.pixels):
             owners.append((cut, view))
@@ -125,7 +125,7 @@ def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, n
                 yield owners, np.stack(pixels)
                 owners, pixels = [], []
     if owners:
-        yield owners, np.stack(pixels) if pixels else np.empty((0,), np.uint8)
+        yield owners, np.stack(pixels)
 
 
 class Store:

@@ -15,7 +15,7 @@ SUFFIXES = frozenset(
 
 def read_folder(root: Path) -> Dataset:
     """The dataset of all files below `root` with an image's suffix, hidden files left out."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DatasetError(f"--dataset folder: wanted a folder {root}, found none; say where with --root")
     ids = []
     for folder, subfolders, names in os.walk(root):

@@ -43,7 +43,7 @@ def read_list(path: Path) -> dict[str, float]:
     """Scores by image id, in the order of the lines. Raises DatasetError with file and line number."""
     entries: dict[str, float] = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut odd names
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: wanted a readable UTF-8 text file, found {error}") from error
     for number, line in enumerate(lines, 1):

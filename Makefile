@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each makes .venv and installs into it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check results bench clean
+
+demo: .venv/installed
+	$(BIN)/python examples/demo.py demo
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+results: .venv/installed
+	$(BIN)/python benchmarks/lnsim_table.py
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/extraction.py
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info

@@ -1,0 +1,107 @@
+"""The table of docs/results.md: ridge regression and `amnet-head train` on the five splits of LNSIM.
+
+    python benchmarks/lnsim_table.py --root ../shared/data/lnsim --weights TRUNK.safetensors [--work FOLDER]
+
+Extracts once (goes on if stopped), trains each split by the command that a user would type, and prints Markdown.
+Every choice is made on the split's validation list; the test list is used once for each row.
+"""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from amnet_common.collection import Collection
+from headtrain.metrics import evaluate, spearman
+
+BIN = Path(sys.executable).parent
+SPLITS = (1, 2, 3, 4, 5)
+STRENGTHS = 10.0 ** np.arange(-1, 7)  # of ridge, in units of the standardised features
+HEADS = {
+    "head, preset `amnet`": [],
+    "head, preset `amnet`, no attention": ["--no-attention"],
+    "head, preset `paper`": ["--preset", "paper"],
+}
+
+
+@click.command()
+@click.option("--root", default="../shared/data/lnsim", type=click.Path(path_type=Path), show_default=True)
+@click.option("--weights", required=True)
+@click.option("--work", default="runs/lnsim-table", type=click.Path(path_type=Path), show_default=True)
+@click.option("--only", multiple=True, help="Only heads whose name contains this text.")
+def main(root: Path, weights: str, work: Path, only: tuple[str, ...]) -> None:
+    """Make the table; runs that are there already are not trained again."""
+    work.mkdir(parents=True, exist_ok=True)
+    features = work / "lnsim.h5"
+    command("amnet-extract", "--dataset", "lamem", "--root", root, "--augs", 10, "--weights", weights, "--out", features)
+    collection = Collection(features)
+    print_head()
+    print_row("ridge on mean-pooled view 0", [ridge(collection, split) for split in SPLITS])
+    for name, options in HEADS.items():
+        if not only or any(text in name for text in only):
+            print_row(name, [trained(features, split, options, work) for split in SPLITS])
+
+
+def command(*words: object) -> None:
+    """Run one of our commands; its output goes to standard error."""
+    subprocess.run([BIN / str(words[0]), *map(str, words[1:])], check=True, stdout=sys.stderr)
+
+
+def ridge(collection: Collection, split: int) -> dict[str, float]:
+    """Ridge regression on standardised mean-pooled view-0 features, strength by validation rho."""
+    train, val, test = (collection.split(f"{part}_{split}") for part in ("train", "val", "test"))
+    x, xv, xt = (pooled(collection, part.rows) for part in (train, val, test))
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x, xv, xt = ((part - mean) / std for part in (x, xv, xt))
+    started, centre = time.monotonic(), train.scores.mean()
+    gram, moment = x.T @ x, x.T @ (train.scores - centre)
+    fits = [np.linalg.solve(gram + s * np.eye(len(gram)), moment) for s in STRENGTHS]
+    best = max(fits, key=lambda w: spearman(xv @ w, val.scores))
+    metrics = evaluate(xt @ best + centre, test.scores)
+    val_rho = spearman(xv @ best, val.scores)
+    return {"rho": metrics.rho, "mse": metrics.mse, "val": val_rho, "seconds": time.monotonic() - started}
+
+
+def pooled(collection: Collection, rows: np.ndarray) -> np.ndarray:
+    """(n, D) float64: view 0 averaged over places."""
+    parts = (collection.read_dequantised(rows[i : i + 64]).mean((1, 2)) for i in range(0, len(rows), 64))
+    return np.concatenate(list(parts)).astype(np.float64)
+
+
+def trained(features: Path, split: int, options: list[str], work: Path) -> dict[str, float]:
+    """`amnet-head train` on one split."""
+    run = work / "-".join(["run", *(option.strip("-") for option in options), str(split)])
+    if not (run / "metrics.json").exists():
+        command("amnet-head", "train", "--features", features, "--split", split, "--out", run, *options)
+    found = json.loads((run / "metrics.json").read_text())
+    test, best = found["test"], found["best"]
+    return {"rho": test["rho"], "mse": test["mse"], "val": best["val_rho"], "epoch": best["epoch"],
+            "seconds": found["seconds"]}  # fmt: skip
+
+
+def print_head() -> None:
+    """Where and with what the figures were measured, and the head of the table."""
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+          f"{time.strftime('%Y-%m-%d')}\n")  # fmt: skip
+    columns = ["", *(f"split {split}" for split in SPLITS), "mean test rho", "mean test MSE", "mean val rho",
+               "best epochs", "s a split"]  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+
+
+def print_row(name: str, results: list[dict[str, float]]) -> None:
+    """One line of the table."""
+    mean = {key: float(np.mean([result[key] for result in results])) for key in ("rho", "mse", "val", "seconds")}
+    epochs = ", ".join(str(result["epoch"]) for result in results) if "epoch" in results[0] else ""
+    cells = [name, *(f"{result['rho']:.3f}" for result in results), f"**{mean['rho']:.3f}**", f"{mean['mse']:.4f}",
+             f"{mean['val']:.3f}", epochs, f"{mean['seconds']:.0f}"]  # fmt: skip
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

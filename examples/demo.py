@@ -1,0 +1,106 @@
+"""The main job once, on pictures that this script draws: extract, train, score, look at the attention.
+
+    python examples/demo.py FOLDER [--images N]
+
+Every picture is a calm background of one hue with one disc on it; the more the disc stands out in colour, the higher
+the score. Needs no download but the network's weights; where these cannot be had it says so and goes on without.
+"""
+
+import colorsys
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from amnet_common.collection import Collection
+from headtrain.attention_maps import draw_attention
+from headtrain.checkpoint import load_head
+
+SIZE = (320, 240)
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+BIN = Path(sys.executable).parent  # the commands of the environment that runs this script
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--images", default=240, show_default=True)
+def main(folder: Path, images: int) -> None:
+    """Run the demonstration in FOLDER; what is there is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    draw_dataset(folder / "data", images, seed=0)
+    features, run, scores = folder / "demo.h5", folder / "run", folder / "scores.csv"
+    extract = ["amnet-extract", "--dataset", "lamem", "--root", folder / "data", "--augs", "2", "--out", features]
+    if run_command(extract, may_fail=True) != 0:
+        print("\n*** The weights could not be had (see above). Going on with an UNTRAINED network: the commands work "
+              "the same,\n*** but the features know nothing of the world. For real work pass --weights FILE.\n")  # fmt: skip
+        run_command([*extract, "--weights", "untrained"])
+    run_command(["amnet-cache", "info", features])
+    train = ["amnet-head", "train", "--features", features, "--out", run]
+    run_command([*train, "--batch-size", "32", "--lr", "3e-4", "--epochs", "12", "--patience", "12"])
+    run_command(["amnet-head", "score", "--features", features, "--head", run, "--out", scores])
+    picture = folder / "attention.png"
+    collection, head = Collection(features), load_head(run)
+    draw_attention(collection, head, pick_rows(collection), folder / "data" / "images", picture)
+    print(f"\nscores: {scores}\nattention maps: {picture}\nthe head: {run}")
+
+
+def run_command(words: list[object], may_fail: bool = False) -> int:
+    """Show a command, run it from this environment, return its exit status."""
+    texts = [str(word) for word in words]
+    print(f"\n$ {' '.join(texts)}", flush=True)
+    return subprocess.run([BIN / texts[0], *texts[1:]], check=not may_fail).returncode
+
+
+def draw_dataset(root: Path, count: int, seed: int) -> None:
+    """Pictures and one split in LaMem's layout."""
+    draw = np.random.default_rng(seed)
+    (root / "images").mkdir(parents=True)
+    (root / "splits").mkdir()
+    lines = []
+    for number in range(count):
+        distinctness = draw.uniform()
+        name = f"{number:04}.jpg"
+        draw_scene(distinctness, draw).save(root / "images" / name, quality=90)
+        lines.append(f"{name} {0.3 + 0.6 * distinctness:.6f}\n")
+    ends = np.rint(np.cumsum([0, *SHARES.values()]) * count).astype(int)
+    for part, start, end in zip(SHARES, ends, ends[1:], strict=False):
+        (root / "splits" / f"{part}_1.txt").write_text("".join(lines[start:end]))
+
+
+def draw_scene(distinctness: float, draw: np.random.Generator) -> Image.Image:
+    """A background of soft blots with one disc, whose hue lies up to half a turn from the background's."""
+    hue = draw.uniform()
+    image = Image.new("RGB", SIZE, colour(hue, 0.5))
+    pen = ImageDraw.Draw(image)
+    for _ in range(12):
+        disc(pen, draw, radius=draw.uniform(20, 70), fill=colour(hue + draw.normal(0, 0.01), draw.uniform(0.42, 0.58)))
+    image = image.filter(ImageFilter.GaussianBlur(6))
+    disc(ImageDraw.Draw(image), draw, radius=draw.uniform(22, 32), fill=colour(hue + 0.5 * distinctness, 0.5))
+    return image
+
+
+def colour(hue: float, lightness: float) -> tuple[int, int, int]:
+    """8-bit RGB of a hue in turns."""
+    red, green, blue = colorsys.hls_to_rgb(hue % 1.0, lightness, 0.75)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def disc(pen: ImageDraw.ImageDraw, draw: np.random.Generator, radius: float, fill: tuple[int, int, int]) -> None:
+    """A disc at a random place that lies within the picture's evaluation view."""
+    x, y = draw.uniform(80, SIZE[0] - 80), draw.uniform(50, SIZE[1] - 50)
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+
+
+def pick_rows(collection: Collection, count: int = 5) -> list[int]:
+    """Test images from the lowest to the highest score."""
+    test = collection.split("test_1")
+    order = test.rows[np.argsort(test.scores)]
+    return [int(row) for row in order[np.linspace(0, len(order) - 1, count).astype(int)]]
+
+
+if __name__ == "__main__":
+    main()

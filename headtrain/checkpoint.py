@@ -1,0 +1,92 @@
+"""A run on disk: a folder with best.safetensors, last.safetensors, log.csv and metrics.json.
+
+A checkpoint holds the head's parameters under the paper's letters, the statistics it needs, and in its metadata the
+configuration and the spec of the features it was trained on.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from amnet_common.errors import ConfigError, RunError, SpecError
+from amnet_common.spec import Spec, canonical_json
+from headtrain.head import Head
+from headtrain.presets import Config
+
+FORMAT = "amnet-head 1"
+BEST, LAST, LOG, METRICS = "best.safetensors", "last.safetensors", "log.csv", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a head was made from."""
+
+    config: Config
+    spec: Spec
+    split: int
+    epoch: int  # of this checkpoint, from 1
+
+    def metadata(self) -> dict[str, str]:
+        """As safetensors metadata."""
+        return {
+            "format": FORMAT,
+            "config": canonical_json(self.config.as_dict()),
+            "spec": self.spec.to_json(),
+            "split": str(self.split),
+            "epoch": str(self.epoch),
+        }
+
+
+def save_head(path: Path, head: Head, provenance: Provenance) -> None:
+    """Write a checkpoint, replacing an older one only when the new one is whole."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+    safetensors.torch.save_file(tensors, temporary, provenance.metadata())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a small JSON file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
+    """The best head of a run folder, or the head of a checkpoint file, in evaluation mode.
+
+    `.predict(x)` scores raw features. Its configuration is `.config`, what it was made from `.provenance`.
+    Raises RunError if there is none or it does not fit.
+    """
+    path = Path(run)
+    path = path / BEST if path.is_dir() else path
+    provenance = read_provenance(path)
+    head = Head(provenance.config.head)
+    try:
+        head.load_state_dict(safetensors.torch.load_file(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: wanted the parameters of its own configuration: {reason}") from error
+    head.provenance = provenance
+    return head.eval().requires_grad_(False).to(device)
+
+
+def read_provenance(path: Path) -> Provenance:
+    """What a checkpoint says of itself. Raises RunError if it is none."""
+    if not path.is_file():
+        raise RunError(f"--head {path}: wanted a run folder with {BEST} or a checkpoint, found no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise RunError(f"{path}: wanted format {FORMAT!r}, found {metadata.get('format')!r}")
+        config = Config.from_dict(json.loads(metadata["config"]))
+        spec = Spec.from_json(metadata["spec"])
+        return Provenance(config, spec, int(metadata["split"]), int(metadata["epoch"]))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError, SpecError) as error:
+        raise RunError(f"{path}: wanted a head's checkpoint, found a file that is none ({error})") from error

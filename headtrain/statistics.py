@@ -1,0 +1,29 @@
+"""The statistics that a head keeps: of its input channels and of the scores, both from the training images."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.collection import Collection
+from headtrain.batches import ordered_picks, read_ahead
+
+STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 places
+
+
+def channel_statistics(collection: Collection, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D,) of each channel over all places of view 0 of up to STATISTICS_IMAGES rows."""
+    spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_IMAGES)).astype(np.int64))
+    total = squares = torch.zeros(collection.view_shape[-1], dtype=torch.float64)
+    count = 0
+    for _, features in read_ahead(collection, ordered_picks(rows[spread], 0, 64)):
+        x = torch.from_numpy(features).double().flatten(0, 2)  # (n * L, D)
+        total, squares, count = total + x.sum(0), squares + (x * x).sum(0), count + len(x)
+    mean = total / count
+    std = (squares / count - mean**2).clamp_min(0).sqrt()
+    return mean, torch.where(std > 1e-6, std, 1.0)  # a channel that never fires stays zero
+
+
+def target_statistics(scores: np.ndarray) -> tuple[float, float]:
+    """Mean and scale that bring `scores` (n,) to zero mean within [-1, 1] (section 4.1)."""
+    mean = float(scores.mean())
+    return mean, 1 / max(float(np.abs(scores - mean).max()), 1e-12)
