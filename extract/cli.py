@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import OneLineErrors, printable
+from amnet_common.commands import OneLineErrors, deferred_interrupt, printable
 from amnet_common.datasets import NAMES, default_root, load_dataset
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed nam
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
 @click.option("--limit", type=int, help="Fill only the first N rows; the same command without it does the rest.")
+@click.option("--allow-other-kernels", is_flag=True,
+              help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
     name: str,
     root: Path | None,
@@ -49,6 +51,7 @@ def main(
     batch_size: int | None,
     workers: int | None,
     limit: int | None,
+    allow_other_kernels: bool,
 ) -> int:
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
@@ -68,7 +71,9 @@ def main(
     compute = choose_compute(device, precision, batch_size)
     loaded = load_weights(weights, seed)
     spec = make_spec(loaded, plan, seed, compute)
-    job = open_job(out or Path(f"{name}.h5"), dataset, spec, compute.kernel_path(), loaded.source, limit)
+    job = open_job(
+        out or Path(f"{name}.h5"), dataset, spec, compute.kernel_path(), loaded.source, limit, allow_other_kernels
+    )
     settings = f"weights {loaded.source} ({loaded.variant.name}), {compute.precision} on {compute.device}"
     click.echo(
         f"{job.path}: {len(job.rows)} of {job.total} images to do, {plan.views} views each; {settings}", err=True
@@ -96,8 +101,12 @@ def _watch(reports: Iterable["RowReport"], images: int, views: int, path: Path) 
     failed = []
     interval = 0.5 if sys.stderr.isatty() else 30.0  # a log file wants few lines
     try:
-        with tqdm(total=images * views, unit="views", desc="extract", mininterval=interval, smoothing=0.05) as bar:
+        with (
+            deferred_interrupt() as check_interrupt,
+            tqdm(total=images * views, unit="views", desc="extract", mininterval=interval, smoothing=0.05) as bar,
+        ):
             for report in reports:
+                check_interrupt()
                 bar.update(views)
                 if report.error:
                     failed.append(report)

@@ -57,19 +57,27 @@ def require_images(dataset: Dataset) -> None:
 
 
 def open_job(
-    path: Path, dataset: Dataset, spec: Spec, kernel_path: Mapping[str, object], weights: str, limit: int | None
+    path: Path,
+    dataset: Dataset,
+    spec: Spec,
+    kernel_path: Mapping[str, object],
+    weights: str,
+    limit: int | None,
+    allow_other_kernels: bool = False,
 ) -> Job:
     """Create the collection, or go on with the one that is there.
 
-    Raises SpecError, with each differing field, if the one that is there is of other settings or images;
-    OutputError if it cannot be created.
+    Raises SpecError, with each differing field, if the one that is there is of other settings or images, or if rows
+    are left to do and would be computed by other kernels; OutputError if it cannot be created.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: wanted 1 or more, found {limit}")
     if os.path.exists(path):  # unlike Path.exists, False for names that no system takes
         collection = Collection(path)
-        _refuse_other(collection, dataset, spec, kernel_path)
+        _refuse_other(collection, dataset, spec)
         status = collection.status
+        if PENDING in status[:limit] and not allow_other_kernels:
+            _refuse_other_kernels(collection, kernel_path)
     else:
         views = 1 + int(spec.view_plan["augs"])
         create_skeleton(path, dataset, views, spec, kernel_path, _provenance(dataset, weights))
@@ -91,13 +99,20 @@ def _provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
     }
 
 
-def _refuse_other(collection: Collection, dataset: Dataset, spec: Spec, kernel_path: Mapping[str, object]) -> None:
+def _refuse_other(collection: Collection, dataset: Dataset, spec: Spec) -> None:
     unlike = spec_differences(spec, collection.spec)
     roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
     if roster != collection.roster:
         unlike.append(f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, "
                       f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
-    unlike += differences(kernel_path, collection.kernel_path, "kernel_path.")
     if unlike:
         raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. "
                         "Use the settings it was begun with, or another --out")  # fmt: skip
+
+
+def _refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:
+    unlike = differences(collection.kernel_path, kernel_path)
+    if unlike:
+        raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is wanted, this "
+                        f"command's is found): {'; '.join(unlike)}. Features would differ in their last bits: go on "
+                        "where it was begun, or say --allow-other-kernels")  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 
 from amnet_common.errors import ConfigError, RunError, SpecError
 from amnet_common.spec import Spec, canonical_json
@@ -66,9 +67,10 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     path = Path(run)
     path = path / BEST if path.is_dir() else path
     provenance = read_provenance(path)
-    head = Head(provenance.config.head)
+    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+        head = Head(provenance.config.head)
     try:
-        head.load_state_dict(safetensors.torch.load_file(path))
+        head.load_state_dict(safetensors.torch.load_file(path), assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path}: wanted the parameters of its own configuration: {reason}") from error

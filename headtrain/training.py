@@ -75,8 +75,7 @@ def train(
     optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2)
     best = None
     new_run_folder(run)
-    with torch.random.fork_rng(), EpochLog(run) as log:
-        torch.manual_seed(derived_seed("dropout", settings.seed))
+    with EpochLog(run) as log:
         for number in range(1, settings.epochs + 1):
             begun = time.monotonic()
             error, penalty = train_epoch(head, optimiser, collection, parts.train, config, number)
@@ -113,11 +112,14 @@ def train_epoch(
     target = torch.as_tensor((part.scores - head.target_mean.item()) * head.target_scale.item()).float().to(device)
     sums = np.zeros(2)
     picks = epoch_picks(part.rows, collection.views, settings.seed, number, settings.batch_size)
-    for batch, features in read_ahead(collection, picks):
-        optimiser.zero_grad()
-        sums += backward(head, torch.from_numpy(features), target[batch.places], settings.penalty)
-        optimiser.step()
-    return tuple(sums / len(part.rows))
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed("dropout", settings.seed, number))
+        for batch, features in read_ahead(collection, picks):
+            optimiser.zero_grad()
+            sums += backward(head, torch.from_numpy(features), target[batch.places], settings.penalty)
+            optimiser.step()
+    error, penalty = (sums / len(part.rows)).tolist()
+    return error, penalty
 
 
 def backward(head: Head, features: torch.Tensor, target: torch.Tensor, penalty_weight: float) -> np.ndarray:
