@@ -1,0 +1,29 @@
+"""The README and the commands agree."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from amnet_common.cli import main as cache
+from extract.cli import main as extract
+from headtrain.cli import main as head
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+COMMANDS = {"amnet-extract": extract}
+COMMANDS |= {f"amnet-{group} {name}": command for group, commands in (("head", head), ("cache", cache))
+             for name, command in commands.commands.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme(name):
+    assert name in README
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name):
+    command = COMMANDS[name]
+    assert CliRunner().invoke(command, ["--help"]).exit_code == 0
+    assert command.help
+    assert not [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
