@@ -39,9 +39,8 @@ def main(root: Path, weights: str, work: Path, only: tuple[str, ...]) -> None:
     """Make the table; runs that are there already are not trained again."""
     work.mkdir(parents=True, exist_ok=True)
     features = work / "lnsim.h5"
-    command(
-        "amnet-extract", "--dataset", "lamem", "--root", root, "--augs", 10, "--weights", weights, "--out", features
-    )
+    source = ("--dataset", "lamem", "--root", root, "--augs", 10, "--weights", weights)
+    command("amnet-extract", *source, "--out", features)
     collection = Collection(features)
     print_head()
     print_row("ridge on mean-pooled view 0", [ridge(collection, split) for split in SPLITS])

@@ -59,7 +59,7 @@ def main(images: int, folder: Path | None) -> None:
         make_files(ours, chunked, images)
         draw = np.random.default_rng(0)
         picks = np.stack([draw.integers(0, images, BATCH * BATCHES), draw.integers(0, VIEWS, BATCH * BATCHES)], 1)
-        report({name: run for name, run in ways(ours, chunked, picks)})
+        report(dict(ways(ours, chunked, picks)))
     finally:
         shutil.rmtree(work)
 
@@ -85,14 +85,17 @@ def ways(ours: Path, chunked: Path, picks: np.ndarray) -> Iterator[tuple[str, Ca
     buffer = np.empty((BATCH, *VIEW_SHAPE), np.float16)
     for threads in (1, 2, 4):
         collection = Collection(ours, threads)
-        yield (
-            f"Collection.read, {threads} threads",
-            lambda c=collection: [c.read(p[:, 0], p[:, 1], buffer) for p in parts],
-        )
+        yield f"Collection.read, {threads} threads", lambda c=collection: our_reader(c, parts, buffer)
         yield f"bare preadv, {threads} threads", lambda n=threads: bare_preadv(ours, parts, buffer, n)
     yield "h5py into the buffer, same file", lambda: h5py_direct(ours, parts, buffer)
     yield "h5py a view at a time, chunked", lambda: h5py_single(chunked, parts)
     yield "DataLoader, 2 workers, chunked", lambda: data_loader(chunked, picks)
+
+
+def our_reader(collection: Collection, parts: list[np.ndarray], buffer: np.ndarray) -> None:
+    """The project's reader into one buffer."""
+    for part in parts:
+        collection.read(part[:, 0], part[:, 1], buffer)
 
 
 def bare_preadv(path: Path, parts: list[np.ndarray], buffer: np.ndarray, threads: int) -> None:
