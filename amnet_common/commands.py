@@ -1,7 +1,10 @@
 """What the three commands share: an error of ours becomes one line and exit status 2, Ctrl-C one line and 130."""
 
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -33,6 +36,32 @@ class OneLineErrorsGroup(click.Group):
     """A group of such commands."""
 
     command_class = OneLineErrors
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Within it Ctrl-C is only noted, and raised by the next call of what it yields; a second Ctrl-C stops at once.
+
+    Raised wherever it strikes, it is lost when that is a destructor or a weak reference's callback, as torch has many.
+    """
+    before, pressed = signal.getsignal(signal.SIGINT), False
+
+    def note(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if before is signal.default_int_handler:  # and not ignored, as in a shell's background jobs
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, before)
 
 
 def printable(text: str) -> str:

@@ -109,17 +109,32 @@ def create_skeleton(
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
+        _require_room(temporary, dataset, views, DTYPES[spec.dtype])
         with h5py.File(
-            temporary, "x", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
+            temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
         ) as file:
             _fill_skeleton(file, dataset, views, spec, kernel_path, provenance)
         publish(temporary, path)
-    except OSError as error:
-        reason = "it exists already" if isinstance(error, FileExistsError) else error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError when it cannot flush
+        reason = "it exists already" if isinstance(error, FileExistsError) else getattr(error, "strerror", "") or error
         raise OutputError(f"--out {path}: wanted to create a collection there, found: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _require_room(path: Path, dataset: Dataset, views: int, dtype: np.dtype) -> None:
+    """Create `path`, write as many bytes as the skeleton will and reach as far; OSError if that cannot be done.
+
+    On a full disk the HDF5 library does not return an error but may crash, and leave its file behind.
+    """
+    rows = len(dataset.ids)
+    image = image_dtype(max(len(encode_id(id_)) for id_ in dataset.ids))
+    written = rows * (image.itemsize + 8) + 16 * sum(len(split.rows) for split in dataset.splits.values()) + 2**20
+    with open(path, "xb") as file:
+        file.write(bytes(written))
+        os.fsync(file.fileno())
+        file.truncate(written + rows * views * (int(np.prod(VIEW_SHAPE)) * dtype.itemsize + 24))
 
 
 def publish(temporary: Path, path: Path) -> None:

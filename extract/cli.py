@@ -62,11 +62,12 @@ def main(
     # torch takes seconds to import: --help and a bad split line need not wait for it
     from extract.compute import FrozenTrunk, choose_compute, default_workers
     from extract.crops import ViewPlan
-    from extract.job import make_spec, open_job, require_images
+    from extract.job import make_spec, open_job, refuse_unknown_images, require_images
     from extract.pipeline import Cutter, extract_rows
     from extract.weights import load_weights
 
     require_images(dataset)
+    refuse_unknown_images(dataset)
     plan = ViewPlan(augs)
     compute = choose_compute(device, precision, batch_size)
     loaded = load_weights(weights, seed)

@@ -51,9 +51,33 @@ def make_spec(weights: Weights, plan: ViewPlan, seed: int, compute: Compute) -> 
 
 def require_images(dataset: Dataset) -> None:
     """DatasetError if none of the images is there: a wrong --root, not 58,741 failed rows."""
-    if not any(os.path.exists(dataset.image_root / id_) for id_ in dataset.ids):
+    if not any(is_there(dataset, id_) for id_ in dataset.ids):
         raise DatasetError(f"--dataset {dataset.name}: wanted images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
+
+
+def refuse_unknown_images(dataset: Dataset) -> None:
+    """DatasetError for an image that some splits leave out and that is no file either: a slip in a list.
+
+    A missing file that every split names is a gap in the images, and becomes a failed row.
+    """
+    numbers = {name.rpartition("_")[2] for name in dataset.splits}
+    named = {number: np.zeros(len(dataset.ids), bool) for number in numbers}
+    for name, split in dataset.splits.items():
+        named[name.rpartition("_")[2]][split.rows] = True
+    left_out = ~np.all(list(named.values()), axis=0)
+    for name, split in dataset.splits.items():
+        for row in split.rows[left_out[split.rows]].tolist():
+            if not is_there(dataset, dataset.ids[row]):
+                raise DatasetError(
+                    f"split {name} names the unknown image {dataset.ids[row]!r}: wanted a file in "
+                    f"{dataset.image_root} or an image that every split names, found neither"
+                )
+
+
+def is_there(dataset: Dataset, id_: str) -> bool:
+    """Whether the image file exists; unlike Path.exists, False for names that no system takes."""
+    return os.path.exists(dataset.image_root / id_)
 
 
 def open_job(

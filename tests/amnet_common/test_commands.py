@@ -1,0 +1,85 @@
+"""An error of ours becomes one line and exit status 2, Ctrl-C one line and 130."""
+
+import signal
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amnet_common.commands import OneLineErrors, OneLineErrorsGroup, deferred_interrupt, printable
+from amnet_common.errors import CollectionError
+
+
+def run(body, kind=OneLineErrors):
+    return CliRunner().invoke(click.command("tool", cls=kind)(body), [])
+
+
+def body_that_raises(error):
+    def body():
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1)])
+def test_returned_number_is_the_exit_status(returned, status):
+    assert run(lambda: returned).exit_code == status
+
+
+def test_own_error_is_one_line_and_status_2():
+    result = run(body_that_raises(CollectionError("x\ny.h5: damaged")))
+    assert (result.exit_code, result.stderr) == (2, "tool: x\\ny.h5: damaged\n")
+
+
+def test_interruption_is_one_line_and_status_130():
+    result = run(body_that_raises(KeyboardInterrupt("the rest is kept")))
+    assert (result.exit_code, result.stderr) == (130, "tool: interrupted. the rest is kept\n")
+
+
+def test_deferred_interrupt_waits_for_the_check_and_a_second_one_strikes_at_once():
+    struck = []
+    with deferred_interrupt() as check:
+        check()
+        signal.raise_signal(signal.SIGINT)
+        struck.append("nothing yet")
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert struck == ["nothing yet"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ignored_interrupt_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_interrupt() as check:
+            signal.raise_signal(signal.SIGINT)
+            check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    assert isinstance(run(body_that_raises(AssertionError("shape"))).exception, AssertionError)
+
+
+def test_group_names_its_command_in_the_line():
+    group = OneLineErrorsGroup("tool")
+    group.command("info")(body_that_raises(CollectionError("damaged")))
+    result = CliRunner().invoke(group, ["info"])
+    assert (result.exit_code, result.stderr) == (2, "tool info: damaged\n")
+
+
+@given(st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")))
+def test_printable_text_is_one_line_of_utf8(text):
+    shown = printable(text)
+    assert shown.encode().decode() == shown
+    assert not {"\n", "\r"} & set(shown)
+
+
+def test_printable_leaves_ordinary_names_alone():
+    assert printable("Zürich 影像.jpg") == "Zürich 影像.jpg"

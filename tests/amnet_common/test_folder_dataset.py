@@ -1,0 +1,82 @@
+"""Every image below a folder; and how a dataset and its root are chosen."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amnet_common.datasets import default_root, load_dataset
+from amnet_common.errors import DatasetError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def test_images_of_all_subfolders_are_found_sorted_and_without_scores(tmp_path):
+    dataset = load_dataset("folder", touch(tmp_path, "b.png", "a/z.jpeg", "a/b/c.tif"))
+    assert dataset.ids == ("a/b/c.tif", "a/z.jpeg", "b.png")
+    assert np.isnan(dataset.labels).all()
+
+
+def test_suffixes_count_in_either_case_and_other_files_are_left_out(tmp_path):
+    touch(tmp_path, "A.JPG", "b.Png", "c.WEBP", "notes.txt", "jpg", "d.jpg.part", "e.csv")
+    assert load_dataset("folder", tmp_path).ids == ("A.JPG", "b.Png", "c.WEBP")
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    touch(tmp_path, "a.jpg", ".b.jpg", "._a.jpg", ".git/c.jpg", "x/.d/e.jpg", "..f.jpg", "g..h.jpg")
+    assert load_dataset("folder", tmp_path).ids == ("a.jpg", "g..h.jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["two words.jpg", "line\nbreak.jpg", "\u5f71\u50cf.jpg", "caf\u0065\u0301.jpg", "a'\"$;.jpg", "-x.jpg"]
+)
+def test_odd_names_are_kept_as_they_are(tmp_path, name):
+    assert load_dataset("folder", touch(tmp_path, name)).ids == (name,)
+
+
+def test_name_that_is_not_utf8_still_leads_to_its_file(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        touch(tmp_path, name)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    dataset = load_dataset("folder", tmp_path)
+    assert (dataset.image_root / dataset.ids[0]).is_file()
+
+
+def test_folder_called_like_an_image_is_no_image(tmp_path):
+    assert load_dataset("folder", touch(tmp_path, "album.jpg/a.png")).ids == ("album.jpg/a.png",)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "n" * 300])
+def test_missing_folder_is_named(tmp_path, name):
+    with pytest.raises(DatasetError, match=re.escape(f"wanted a folder {tmp_path / name}, found none")):
+        load_dataset("folder", tmp_path / name)
+
+
+def test_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=re.escape(f"wanted at least one image, found none for {tmp_path}")):
+        load_dataset("folder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "root"), [(None, "data/lamem"), ("", "data/lamem"), ("/mnt/sets", "/mnt/sets/lamem")]
+)
+def test_default_root_follows_amnet_data(monkeypatch, value, root):
+    monkeypatch.delenv("AMNET_DATA", raising=False)
+    if value is not None:
+        monkeypatch.setenv("AMNET_DATA", value)
+    assert default_root("lamem") == Path(root)
+
+
+@pytest.mark.parametrize(("name", "labels"), [("csv", None), ("folder", Path("labels.csv")), ("lamem", Path("l.csv"))])
+def test_labels_go_with_csv_alone(tmp_path, name, labels):
+    with pytest.raises(DatasetError, match=f"--labels FILE goes with --dataset csv, and only with it; .* {name}"):
+        load_dataset(name, tmp_path, labels)

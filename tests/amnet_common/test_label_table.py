@@ -1,0 +1,89 @@
+"""A spreadsheet as CSV: id,score[,split]."""
+
+import re
+
+import numpy as np
+import pytest
+
+from amnet_common.datasets import load_dataset
+from amnet_common.errors import DatasetError
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_text(text: str | bytes):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_dataset("csv", tmp_path / "pictures", path)
+
+    return read_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,score,split\na.jpg,0.5,train\nb.jpg,0.25,test\n",
+        "\ufeffid,score,split\r\na.jpg,0.5,train\r\nb.jpg,0.25,test\r\n",
+        "id;score;split\na.jpg;0.5;train\nb.jpg;0.25;test\n",
+        "id\tscore\tsplit\na.jpg\t0.5\ttrain\nb.jpg\t0.25\ttest",
+        "split,note,score,id\ntrain,x,0.5,a.jpg\n\ntest,,0.25,b.jpg\n",
+        'id,score,split\n"a.jpg", 0.5 , train\nb.jpg,0.25,test\n',
+    ],
+)
+def test_tables_as_spreadsheets_save_them_mean_the_same(read, text):
+    dataset = read(text)
+    assert (dataset.ids, dataset.labels.tolist()) == (("a.jpg", "b.jpg"), [0.5, 0.25])
+    assert {name: (s.rows.tolist(), s.scores.tolist()) for name, s in dataset.splits.items()} == {
+        "train_1": ([0], [0.5]),
+        "test_1": ([1], [0.25]),
+    }
+
+
+def test_rows_keep_the_order_of_the_file_and_ids_their_commas(read):
+    assert read('id,score\nz.jpg,1\n"a, b.jpg",2\n').ids == ("z.jpg", "a, b.jpg")
+
+
+def test_empty_score_means_none(read):
+    dataset = read("id,score\na.jpg,\nb.jpg,0.5\nc.jpg\n")
+    np.testing.assert_array_equal(dataset.labels, [np.nan, 0.5, np.nan])
+    assert dataset.splits == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("b.jpg,abc,", "wanted a number as score, found 'abc'"),
+        ("b.jpg,nan,", "wanted a number as score, found 'nan'"),
+        ("b.jpg,0.5,training", "wanted split to be train, val, test or empty, found 'training'"),
+        ("b.jpg,,train", "wanted a score for an image of split train, found none"),
+        ("a.jpg,0.5,", "wanted each image once, found 'a.jpg' again"),
+        ("../b.jpg,0.5,", "wanted an image path below the image root, found '../b.jpg'"),
+        ("/b.jpg,0.5,", "wanted an image path below the image root, found '/b.jpg'"),
+        (",0.5,", "wanted an image path below the image root, found ''"),
+        ("b.jpg,0.5,train,more", "wanted 3 fields, found more"),
+    ],
+)
+def test_bad_line_is_named_by_file_and_number(read, tmp_path, line, message):
+    with pytest.raises(DatasetError, match=re.escape(f"{tmp_path / 'labels.csv'}:3: {message}")):
+        read(f"id,score,split\na.jpg,0.5,train\n{line}\n")
+
+
+@pytest.mark.parametrize("header", ["name,score", "id", ""])
+def test_missing_columns_show_the_header_found(read, header):
+    with pytest.raises(DatasetError, match=re.escape(f"wanted columns id,score[,split], found {header!r}")):
+        read(f"{header}\na.jpg,0.5\n")
+
+
+def test_table_in_another_encoding_is_refused(read):
+    with pytest.raises(DatasetError, match=r"labels.csv: wanted a readable UTF-8 CSV file, found .*0xfc"):
+        read("id,score\nz\u00fcrich.jpg,0.5\n".encode("latin-1"))
+
+
+def test_missing_table_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=re.escape(f"--labels {tmp_path / 'no.csv'}: wanted a readable UTF-8 CSV")):
+        load_dataset("csv", tmp_path, tmp_path / "no.csv")
+
+
+def test_table_without_lines_is_refused(read):
+    with pytest.raises(DatasetError, match="--dataset csv: wanted at least one image, found none"):
+        read("id,score\n")

@@ -1,0 +1,89 @@
+"""What a view means: canonical JSON, its fingerprint, and how differences are told."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amnet_common.errors import SpecError
+from amnet_common.spec import Spec, canonical_json, differences, roster_sha256, spec_differences
+
+TEXT = st.text(max_size=8)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+PLANS = st.dictionaries(
+    TEXT, LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(TEXT, LEAVES, max_size=3), max_size=4
+)
+SPECS = st.builds(Spec, TEXT, TEXT, TEXT, TEXT, PLANS, st.integers(), TEXT, TEXT)
+
+
+@given(SPECS)
+def test_spec_round_trips_through_json(spec):
+    again = Spec.from_json(spec.to_json())
+    assert again == spec
+    assert again.fingerprint == spec.fingerprint
+
+
+@given(PLANS)
+def test_canonical_json_does_not_depend_on_the_order_of_keys(plan):
+    assert canonical_json(dict(reversed(plan.items()))) == canonical_json(plan)
+    assert json.loads(canonical_json(plan)) == plan
+
+
+def test_fingerprint_is_the_sha256_of_the_json_and_never_changes(spec):
+    assert spec.fingerprint == hashlib.sha256(spec.to_json().encode()).hexdigest()
+    assert spec.fingerprint == "92828bc9895c57e0d9caa39b4042f856da41062bca898846e9fb6d2dc1de50e7"
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Spec)])
+def test_every_field_changes_the_fingerprint_and_is_named(spec, field):
+    other = dataclasses.replace(spec, **{field: {"augs": 3} if field == "view_plan" else "other"})
+    assert other.fingerprint != spec.fingerprint
+    assert all(line.startswith(field) for line in spec_differences(spec, other))
+    assert spec_differences(spec, other)
+
+
+def test_nested_differences_are_named_by_their_path(spec):
+    other = dataclasses.replace(spec, seed=1, view_plan={"name": "t", "augs": 10})
+    assert spec_differences(spec, other) == ["seed: wanted 0, found 1", "view_plan.augs: wanted 1, found 10"]
+
+
+def test_tuples_and_the_lists_that_json_makes_of_them_are_equal(spec):
+    a, b = (dataclasses.replace(spec, view_plan={"area": area}) for area in ((0.08, 1.0), [0.08, 1.0]))
+    assert spec_differences(a, b) == []
+
+
+def test_absent_keys_are_differences():
+    assert differences({"a": {"b": 1}}, {"a": {"c": 2}}) == ["a.b: wanted 1, found None", "a.c: wanted None, found 2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values.pop("seed"), r"wanted the fields .*'seed'.*, found \[(?!.*'seed')"),
+        (lambda values: values.update(colour="red"), r"wanted the fields .*, found .*'colour'"),
+    ],
+)
+def test_missing_and_unknown_fields_are_refused(spec, change, message):
+    values = json.loads(spec.to_json())
+    change(values)
+    with pytest.raises(SpecError, match=message):
+        Spec.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "5", "null"])
+def test_what_is_no_json_object_is_refused(text):
+    with pytest.raises(SpecError, match=f"spec: wanted a JSON object, found '{text}'"):
+        Spec.from_json(text)
+
+
+def test_not_a_number_has_no_place_in_a_spec(spec):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dataclasses.replace(spec, view_plan={"area": float("nan")}).to_json()
+
+
+@given(st.lists(st.binary(max_size=6), max_size=5), st.lists(st.binary(max_size=6), max_size=5))
+def test_rosters_are_equal_only_for_equal_ids_in_equal_order(a, b):
+    assert (roster_sha256(a) == roster_sha256(b)) == (a == b)

@@ -1,0 +1,25 @@
+"""A small data set and a place for what the commands make of it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder of four small pictures in LaMem's layout."""
+    folder = tmp_path / "set"
+    for name in ("images", "splits"):
+        (folder / name).mkdir(parents=True)
+    for i in range(4):
+        noise = np.random.default_rng(i).integers(0, 256, (40, 30 + i, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{i}.png")
+    for part, line in (("train", "0.png 0.5\n1.png 0.25\n"), ("val", "2.png 0.75\n"), ("test", "3.png 1\n")):
+        (folder / "splits" / f"{part}_1.txt").write_text(line)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "t.h5"

@@ -1,0 +1,50 @@
+"""`amnet-extract` as a real process: its console script, and Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.collection import Collection
+
+COMMAND = Path(sys.executable).with_name("amnet-extract")
+CHEAP = ("--weights", "untrained", "--precision", "float32", "--batch-size", "2")
+
+
+def test_console_script_is_not_misled_by_files_of_the_working_folder(root, tmp_path):
+    (tmp_path / "extract.py").write_text("raise SystemExit('the wrong module')")
+    args = [COMMAND, "--dataset", "lamem", "--root", root, *CHEAP, "--augs", "0", "--limit", "1"]
+    result = subprocess.run(args, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False)
+    assert result.stdout.startswith("lamem.h5: 1 images done (1 now), 0 failed, 3 pending")
+
+
+def test_interrupted_command_ends_with_130_and_the_same_command_completes_it(root, out):
+    args = [COMMAND, "--dataset", "folder", "--root", root / "images", "--out", out, *CHEAP, "--augs", "2"]
+    assert _run_and_interrupt(args) == 130
+    assert (Collection(out).status == 0).any()
+    result = subprocess.run(args, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, "4 images done" in result.stdout) == (0, True)
+    collection = Collection(out)
+    assert collection.read([0, 1, 2, 3] * 3, np.repeat(range(3), 4), check=True).shape[0] == 12
+
+
+def _run_and_interrupt(args) -> int:
+    """Start the command, send SIGINT when its progress bar appears; its exit status."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
+    try:
+        process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with process:
+        shown = ""
+        while "extract:" not in shown and process.poll() is None:
+            shown += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=300)[1]
+    assert rest.endswith(f"amnet-extract: interrupted. {args[6]} keeps what is finished; "
+                         "the same command again goes on from there\n")  # fmt: skip
+    assert "Traceback" not in rest
+    return process.returncode

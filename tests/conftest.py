@@ -1,0 +1,59 @@
+"""What tests of every package use: the shared data folder, a spec, and small collections."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from amnet_common.collection import Collection
+from amnet_common.datasets import Dataset
+from amnet_common.layout import VIEW_SHAPE, create_skeleton
+from amnet_common.spec import Spec
+from amnet_common.writer import ImageFacts, RowWriter
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other by spinning: bad on busy cores
+settings.register_profile("amnet", deadline=None, max_examples=50)  # no test may fail because the machine is busy
+settings.load_profile("amnet")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; see its README."""
+    folder = Path(os.environ.get("AMNET_SHARED") or Path(__file__).parents[2] / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data: wanted the folder {folder}; say where with AMNET_SHARED")
+    return folder
+
+
+@pytest.fixture
+def spec() -> Spec:
+    return Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"name": "t", "augs": 1}, 0, "float32", "float16")
+
+
+def features_of(row: int, view: int) -> np.ndarray:
+    """(14, 14, 1024) float16: what `make_collection` stores, different for every row and view."""
+    return np.random.default_rng([row, view]).random(VIEW_SHAPE, np.float32).astype(np.float16)
+
+
+@pytest.fixture
+def make_collection(tmp_path: Path, spec: Spec) -> Callable[..., Path]:
+    """make(ids=.., views=2, done=(rows), failed={row: reason}, **dataset fields) -> path of a new collection."""
+
+    def make(ids=("a.jpg", "b.jpg", "c.jpg", "d.jpg"), views=2, done=(), failed=None, name="t.h5", **fields) -> Path:
+        path = tmp_path / name
+        create_skeleton(path, Dataset("test", tmp_path, tuple(ids), **fields), views, spec, {"mode": "eager"}, {})
+        with RowWriter(path) as writer:
+            for row in done:
+                for view in range(views):
+                    writer.write_view(row, view, features_of(row, view))
+                writer.finish(row, ImageFacts(width=30, height=20), np.full((views, 5), row, np.float32))
+            for row, reason in (failed or {}).items():
+                writer.fail(row, ImageFacts(), reason)
+        assert len(Collection(path)) == len(ids)
+        return path
+
+    make.features_of = features_of
+    return make

@@ -1,0 +1,104 @@
+"""Files that are no pictures: each gives a reason, none a crash or a wait."""
+
+import hashlib
+import os
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from amnet_common.errors import ImageError
+from extract.images import decode_rgb, read_source
+from extract.pipeline import ignored_pillow_warnings
+
+
+def jpeg(tmp_path, quality=90) -> bytes:
+    path = tmp_path / "whole.jpg"
+    Image.effect_mandelbrot((64, 64), (-2, -2, 2, 2), 20).convert("RGB").save(path, quality=quality)
+    return path.read_bytes()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds hardly anything: a decompression bomb."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def test_file_is_read_once_with_its_hash_size_and_time(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"some bytes")
+    os.utime(path, ns=(5, 1_234_567_890_123_456_789))
+    source = read_source(path)
+    assert (source.data, source.size, source.mtime_ns) == (b"some bytes", 10, path.stat().st_mtime_ns)
+    assert source.sha256 == hashlib.sha256(b"some bytes").digest()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: None, "missing file"),
+        (lambda path: path.touch(), r"empty file \(0 bytes\)"),
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (lambda path: (path.touch(), os.truncate(path, 2**30 + 1)), f"file of {2**30 + 1} bytes, more than {2**30}"),
+    ],
+    ids=["missing", "empty", "folder", "pipe", "loop", "device", "huge"],
+)
+def test_file_that_cannot_be_read_says_why(tmp_path, make, reason):
+    make(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=f"^{reason}$"):
+        read_source(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files in /proc")
+def test_refused_files_are_closed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    before = len(os.listdir("/proc/self/fd"))
+    for name in (".", "pipe", "missing") * 5:
+        with pytest.raises(ImageError):
+            read_source(tmp_path / name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("keep", [3, 200, 700, -100])
+def test_truncated_jpeg_is_refused(tmp_path, keep):
+    with pytest.raises(ImageError, match=r"cannot be decoded: .*[Tt]runcated|not an image that Pillow can identify"):
+        decode_rgb(jpeg(tmp_path)[:keep])
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"<svg></svg>", bytes(1000), b"\xff\xd8\xff"])
+def test_other_bytes_are_no_picture(data):
+    with pytest.raises(ImageError, match=r"^not an image that Pillow can identify$"):
+        decode_rgb(data)
+
+
+def test_decompression_bomb_is_refused_before_it_is_unpacked():
+    with pytest.raises(ImageError, match=r"cannot be decoded: Image size \(400000000 pixels\) exceeds limit"):
+        decode_rgb(png_of_size(20_000, 20_000))
+
+
+def test_png_that_holds_less_than_it_claims_is_refused():
+    with pytest.raises(ImageError, match=r"^cannot be decoded: "):
+        decode_rgb(png_of_size(300, 300))
+
+
+@given(st.data())
+def test_damaged_bytes_give_a_picture_or_a_reason(tmp_path_factory, data):
+    whole = bytearray(jpeg(tmp_path_factory.getbasetemp()))
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with ignored_pillow_warnings():
+        try:
+            outcome = decode_rgb(bytes(whole)).mode
+        except ImageError as error:
+            outcome = str(error)
+    assert outcome.startswith(("RGB", "cannot be decoded: ", "not an image that Pillow can identify"))
