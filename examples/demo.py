@@ -22,6 +22,10 @@ from headtrain.checkpoint import load_head
 
 SIZE = (320, 240)
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+WITHOUT_WEIGHTS = """
+*** The weights could not be had (see above). Going on with an UNTRAINED network: the commands work the same,
+*** but its features know nothing of the world. For real work pass --weights FILE or set AMNET_WEIGHTS=FILE.
+"""
 BIN = Path(sys.executable).parent  # the commands of the environment that runs this script
 
 
@@ -35,8 +39,7 @@ def main(folder: Path, images: int) -> None:
     features, run, scores = folder / "demo.h5", folder / "run", folder / "scores.csv"
     extract = ["amnet-extract", "--dataset", "lamem", "--root", folder / "data", "--augs", "2", "--out", features]
     if run_command(extract, may_fail=True) != 0:
-        print("\n*** The weights could not be had (see above). Going on with an UNTRAINED network: the commands work "
-              "the same,\n*** but the features know nothing of the world. For real work pass --weights FILE.\n")  # fmt: skip
+        print(WITHOUT_WEIGHTS)
         run_command([*extract, "--weights", "untrained"])
     run_command(["amnet-cache", "info", features])
     train = ["amnet-head", "train", "--features", features, "--out", run]

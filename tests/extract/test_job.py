@@ -3,14 +3,15 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from amnet_common.datasets import load_dataset
-from amnet_common.datasets.records import Dataset
+from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.errors import ConfigError, DatasetError, SpecError
 from amnet_common.layout import create_skeleton
 from amnet_common.writer import ImageFacts, RowWriter
-from extract.job import Job, open_job, require_images
+from extract.job import Job, open_job, refuse_unknown_images, require_images
 
 KERNELS = {"device": "cpu", "batch_size": 8}
 
@@ -106,3 +107,22 @@ def test_one_image_that_is_there_is_enough(pictures):
     dataset = pictures(1)
     assert require_images(dataclasses.replace(dataset, ids=("gone.png", *dataset.ids))) is None
     assert load_dataset("folder", dataset.image_root).ids == dataset.ids
+
+
+def dataset_of_two_splits(tmp_path, **lists):
+    """Images 0 to 3; files for 0 to 2."""
+    for row in range(3):
+        (tmp_path / f"{row}.jpg").touch()
+    splits = {name: SplitList(np.array(rows), np.full(len(rows), 0.5)) for name, rows in lists.items()}
+    return Dataset("lamem", tmp_path, tuple(f"{row}.jpg" for row in range(4)), splits)
+
+
+def test_an_image_that_one_split_alone_names_and_no_file_answers_is_refused(tmp_path):
+    dataset = dataset_of_two_splits(tmp_path, train_1=[0, 1], test_1=[2], train_2=[1, 2], test_2=[0, 3])
+    with pytest.raises(DatasetError, match=r"split test_2 names the unknown image '3\.jpg': wanted a file in"):
+        refuse_unknown_images(dataset)
+
+
+def test_a_missing_file_that_every_split_names_is_not_refused(tmp_path):
+    dataset = dataset_of_two_splits(tmp_path, train_1=[0], test_1=[1, 2, 3], train_2=[1], test_2=[0, 2, 3])
+    assert refuse_unknown_images(dataset) is None
