@@ -38,12 +38,14 @@ class TrainingConfig:
     epochs: int = 50  # at most; the paper stops early (4.1)
     patience: int = 10  # epochs without a better validation rho; assumption
     penalty: float = 1e-4  # lambda of the attention penalty (14)
+    weight_average: float = 0.0  # decay of a moving average of the weights, which is what is evaluated and kept
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "--lr", "more than 0", self.learning_rate)
         for name in ("batch_size", "epochs", "patience"):
             _require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", "1 or more", getattr(self, name))
+        _require(0 <= self.weight_average < 1, "weight_average", "a share in [0, 1)", self.weight_average)
         for name in ("l2", "penalty"):
             _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
 

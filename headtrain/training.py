@@ -11,6 +11,7 @@ import torch
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import derived_seed
+from headtrain.averaging import RunningAverage
 from headtrain.batches import epoch_picks, ordered_picks, read_ahead
 from headtrain.checkpoint import BEST, LAST, METRICS, Provenance, load_head, save_head, write_json
 from headtrain.head import Head
@@ -73,20 +74,21 @@ def train(
     head = build_head(collection, parts.train, config).to(device)
     settings = config.training
     optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2)
+    average = RunningAverage(head, settings.weight_average)
     best = None
     new_run_folder(run)
     with EpochLog(run) as log:
         for number in range(1, settings.epochs + 1):
             begun = time.monotonic()
-            error, penalty = train_epoch(head, optimiser, collection, parts.train, config, number)
-            val = evaluate_part(head, collection, parts.val)
+            error, penalty = train_epoch(head, optimiser, average, collection, parts.train, config, number)
+            val = evaluate_part(average.head, collection, parts.val)
             improved = best is None or rank(val.rho) > rank(best.val_rho)
             epoch = Epoch(number, error, penalty, val.rho, val.mse, time.monotonic() - begun, improved)
             provenance = Provenance(config, collection.spec, split, number)
-            save_head(run / LAST, head, provenance)
+            save_head(run / LAST, average.head, provenance)
             if improved:
                 best = epoch
-                save_head(run / BEST, head, provenance)
+                save_head(run / BEST, average.head, provenance)
             log.write(epoch)
             yield epoch
             if best and number - best.epoch >= settings.patience:
@@ -104,7 +106,13 @@ def rank(rho: float) -> float:
 
 
 def train_epoch(
-    head: Head, optimiser: torch.optim.Optimizer, collection: Collection, part: Part, config: Config, number: int
+    head: Head,
+    optimiser: torch.optim.Optimizer,
+    average: RunningAverage,
+    collection: Collection,
+    part: Part,
+    config: Config,
+    number: int,
 ) -> tuple[float, float]:
     """One pass over the training images; the means of squared error and attention penalty."""
     head.train()
@@ -118,6 +126,7 @@ def train_epoch(
             optimiser.zero_grad()
             sums += backward(head, torch.from_numpy(features), target[batch.places], settings.penalty)
             optimiser.step()
+            average.update(head)
     error, penalty = (sums / len(part.rows)).tolist()
     return error, penalty
 
