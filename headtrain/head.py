@@ -33,8 +33,7 @@ class Attention(nn.Module):
         self.K = nn.Linear(config.channels, config.channels, bias=False)
         self.U = nn.Linear(config.hidden, config.channels, bias=False)
         self.b = nn.Parameter(torch.zeros(config.channels))
-        self.M = nn.Parameter(torch.empty(config.places, config.channels))
-        nn.init.normal_(self.M, std=config.channels**-0.5)  # e of about unit variance for tanh of about unit size
+        self.M = nn.Parameter(torch.zeros(config.places, config.channels))  # a new head looks everywhere alike
 
     def project(self, x: Tensor) -> Tensor:
         """K x + b, which is the same at every step."""
@@ -52,6 +51,8 @@ class Regression(nn.Module):
         self.hidden = nn.Linear(config.hidden, config.regress_hidden)
         self.out = nn.Linear(config.regress_hidden, 1)
         self.dropout = nn.Dropout(config.regress_dropout)
+        for parameter in self.out.parameters():  # a new head says the mean score, and not a random function's value
+            nn.init.zeros_(parameter)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.out(self.dropout(relu(self.hidden(self.dropout(h))))).squeeze(-1)  # (B,)

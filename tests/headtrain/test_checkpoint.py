@@ -17,6 +17,7 @@ def saved(tiny, spec, tmp_path):
     """A head and the checkpoint it was saved to."""
     torch.manual_seed(1)
     head, path = Head(tiny.head), tmp_path / "best.safetensors"
+    torch.nn.init.normal_(head.regress.out.weight)
     save_head(path, head, Provenance(tiny, spec, 2, 7))
     return head, path
 

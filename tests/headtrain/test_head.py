@@ -14,6 +14,8 @@ def head(tiny):
     head = Head(override(tiny, places=196).head)
     head.target_mean.fill_(0.7)
     head.target_scale.fill_(4.0)
+    for tensor in (head.attention.M, head.regress.out.weight):  # zero in a new head
+        torch.nn.init.normal_(tensor)
     return head
 
 
@@ -22,10 +24,12 @@ def test_step_scores_add_up_to_the_score(head):
     torch.testing.assert_close(output.steps.sum(1), output.score)
 
 
-def test_a_head_that_answers_zero_predicts_the_mean_score(head):
-    for parameter in head.regress.out.parameters():
-        torch.nn.init.zeros_(parameter)
-    np.testing.assert_allclose(head.predict(torch.rand(2, 196, 5)).score, 0.7, atol=1e-6)
+def test_a_new_head_predicts_the_mean_score_and_looks_everywhere_alike(tiny):
+    head = Head(override(tiny, places=196).head)
+    head.target_mean.fill_(0.7)
+    output = head.predict(torch.rand(2, 196, 5))
+    np.testing.assert_allclose(output.score, 0.7, atol=1e-6)
+    np.testing.assert_allclose(output.attention, 1 / 196, rtol=1e-5)
 
 
 def test_attention_weights_of_each_step_sum_to_one(head):
