@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check results bench clean
+.PHONY: demo test check bench clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -15,9 +15,6 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-results: .venv/installed
-	$(BIN)/python benchmarks/lnsim_table.py
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/reading.py

@@ -41,7 +41,7 @@ class Collection:
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `len(collection)` = N, `views` = V.
     Pickles as its path; each process opens files and threads of its own, so it may be used after a fork.
 
-    Raises CollectionError if the file is not a whole collection of this format, FileNotFoundError if it is none.
+    Raises CollectionError if there is no such file, or it is not a whole collection of this format.
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:

@@ -29,6 +29,9 @@ class OneLineErrors(click.Command):
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except OSError as error:  # a disk that is full or a file that goes away in the middle
+            click.echo(f"{ctx.command_path}: {printable(str(error))}", err=True)
+            ctx.exit(BAD_INPUT)
         ctx.exit(status or 0)
 
 

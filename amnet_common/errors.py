@@ -21,6 +21,10 @@ class SpecError(AmnetError, ValueError):
     """Two things that must come from the same extraction settings do not."""
 
 
+class ShapeError(AmnetError, ValueError):
+    """Features of another shape than the head was made for."""
+
+
 class MissingRowsError(AmnetError, LookupError):
     """Rows were asked for that have no features (pending or failed)."""
 

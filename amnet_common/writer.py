@@ -45,6 +45,7 @@ class RowWriter:
         self._images, self._checksums, self._boxes = collection.images, collection.checksums, collection.boxes
         self._unmarked: list[int] = []
         self._synced = time.monotonic()
+        self._broken = False  # after an error of the disk nothing is marked: the system reports such an error only once
         with self._disk_errors():
             self._file = os.open(path, os.O_RDWR)
 
@@ -90,7 +91,7 @@ class RowWriter:
 
     def sync(self) -> None:
         """Bring everything finished so far to the disk, then mark it."""
-        if not self._unmarked:
+        if self._broken or not self._unmarked:
             return
         for row in self._unmarked:
             self._write_entry(self._structure.checksums, row, self._checksums)
@@ -121,5 +122,6 @@ class RowWriter:
         try:
             yield
         except OSError as error:
+            self._broken = True
             raise OutputError(f"--out {self.path}: cannot be written: {error.strerror}; what is finished is kept: "
                               "make room, then run the same command again") from error  # fmt: skip

@@ -1,9 +1,9 @@
 """How much of the bare trunk's rate a whole extraction keeps: decode, cut, checksum and write beside it.
 
-    python benchmarks/extraction.py [--images N] [--augs A] [--rounds R]
+    python benchmarks/extraction.py [--photographs FOLDER] [--images N] [--augs A] [--rounds R]
 
 Both ways run the same batches of views through the same network (random weights, whose speed is the same) and take
-turns. Pictures of 500x375 pixels are drawn where $AMNET_SHARED has no photographs.
+turns. Pictures of 500x375 pixels are drawn where no folder of --photographs is given.
 """
 
 import os
@@ -31,10 +31,11 @@ from extract.weights import UNTRAINED, load_weights
 @click.option("--augs", default=10, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--device", default="auto", show_default=True)
-def main(images: int, augs: int, rounds: int, device: str) -> None:
+@click.option("--photographs", type=click.Path(path_type=Path, exists=True), help="A folder of JPEG files.")
+def main(photographs: Path | None, images: int, augs: int, rounds: int, device: str) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as work:
-        dataset = load_dataset("folder", pictures(Path(work), images))
+        dataset = load_dataset("folder", pictures(Path(work), photographs, images))
         plan, compute, weights = ViewPlan(augs), choose_compute(device, "auto", None), load_weights(UNTRAINED)
         trunk, cutter = FrozenTrunk(weights, compute), Cutter(dataset, plan, seed=0)
         spec, workers = make_spec(weights, plan, 0, compute), default_workers(torch.device(compute.device).type)
@@ -57,14 +58,13 @@ def main(images: int, augs: int, rounds: int, device: str) -> None:
     print(f"\nwhole / bare: {median(ratios):.3f} (rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)})")
 
 
-def pictures(work: Path, count: int) -> Path:
+def pictures(work: Path, photographs: Path | None, count: int) -> Path:
     """A folder of `count` photographs, or of drawn JPEG files of the usual size."""
     folder = work / "images"
     folder.mkdir()
-    photographs = Path(os.environ.get("AMNET_SHARED") or "../shared") / "data" / "lnsim" / "images"
-    if photographs.is_dir():
+    if photographs:
         for path in sorted(photographs.iterdir())[:count]:
-            (folder / path.name).write_bytes(path.read_bytes())
+            (folder / path.name).symlink_to(path.resolve())
     else:
         for i in range(count):
             noise = np.random.default_rng(i).integers(0, 256, (47, 63, 3), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """The table of docs/results.md: ridge regression and `amnet-head train` on the five splits of LNSIM.
 
-    python benchmarks/lnsim_table.py --root ../shared/data/lnsim --weights TRUNK.safetensors [--work FOLDER]
+    python benchmarks/lnsim_table.py --root LNSIM --weights TRUNK.safetensors [--work FOLDER] [--only TEXT]
 
 Extracts once (goes on if stopped), trains each split by the command that a user would type, and prints Markdown.
 Every choice is made on the split's validation list; the test list is used once for each row.
@@ -8,6 +8,7 @@ Every choice is made on the split's validation list; the test list is used once 
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -31,12 +32,12 @@ HEADS = {
 
 
 @click.command()
-@click.option("--root", default="../shared/data/lnsim", type=click.Path(path_type=Path), show_default=True)
-@click.option("--weights", required=True)
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="LNSIM: images/ and splits/.")
+@click.option("--weights", required=True, help="The trunk, as for amnet-extract.")
 @click.option("--work", default="runs/lnsim-table", type=click.Path(path_type=Path), show_default=True)
 @click.option("--only", multiple=True, help="Only heads whose name contains this text.")
 def main(root: Path, weights: str, work: Path, only: tuple[str, ...]) -> None:
-    """Make the table; runs that are there already are not trained again."""
+    """Make the table; finished runs in the work folder are not trained again: take a new one after a change of code."""
     work.mkdir(parents=True, exist_ok=True)
     features = work / "lnsim.h5"
     source = ("--dataset", "lamem", "--root", root, "--augs", 10, "--weights", weights)
@@ -60,13 +61,12 @@ def ridge(collection: Collection, split: int) -> dict[str, float]:
     x, xv, xt = (pooled(collection, part.rows) for part in (train, val, test))
     mean, std = x.mean(0), x.std(0) + 1e-6
     x, xv, xt = ((part - mean) / std for part in (x, xv, xt))
-    started, centre = time.monotonic(), train.scores.mean()
+    centre = train.scores.mean()
     gram, moment = x.T @ x, x.T @ (train.scores - centre)
-    fits = [np.linalg.solve(gram + s * np.eye(len(gram)), moment) for s in STRENGTHS]
+    fits = [np.linalg.solve(gram + strength * np.eye(len(gram)), moment) for strength in STRENGTHS]
     best = max(fits, key=lambda w: spearman(xv @ w, val.scores))
     metrics = evaluate(xt @ best + centre, test.scores)
-    val_rho = spearman(xv @ best, val.scores)
-    return {"rho": metrics.rho, "mse": metrics.mse, "val": val_rho, "seconds": time.monotonic() - started}
+    return {"rho": metrics.rho, "mse": metrics.mse, "val": spearman(xv @ best, val.scores)}
 
 
 def pooled(collection: Collection, rows: np.ndarray) -> np.ndarray:
@@ -79,28 +79,28 @@ def trained(features: Path, split: int, options: list[str], work: Path) -> dict[
     """`amnet-head train` on one split."""
     run = work / "-".join(["run", *(option.strip("-") for option in options), str(split)])
     if not (run / "metrics.json").exists():
+        shutil.rmtree(run, ignore_errors=True)  # what an interrupted training left
         command("amnet-head", "train", "--features", features, "--split", split, "--out", run, *options)
     found = json.loads((run / "metrics.json").read_text())
     test, best = found["test"], found["best"]
-    return {"rho": test["rho"], "mse": test["mse"], "val": best["val_rho"], "epoch": best["epoch"],
-            "seconds": found["seconds"]}  # fmt: skip
+    return {"rho": test["rho"], "mse": test["mse"], "val": best["val_rho"], "epoch": best["epoch"]}
 
 
 def print_head() -> None:
     """Where and with what the figures were measured, and the head of the table."""
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"{time.strftime('%Y-%m-%d')}\n")  # fmt: skip
-    columns = ["", *(f"split {split}" for split in SPLITS), "mean test rho", "mean test MSE", "mean val rho",
-               "best epochs", "s a split"]  # fmt: skip
+    columns = ["", *(f"split {split}" for split in SPLITS)]
+    columns += ["mean test rho", "mean test MSE", "mean val rho", "best epochs"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
 
 
 def print_row(name: str, results: list[dict[str, float]]) -> None:
     """One line of the table."""
-    mean = {key: float(np.mean([result[key] for result in results])) for key in ("rho", "mse", "val", "seconds")}
+    mean = {key: float(np.mean([result[key] for result in results])) for key in ("rho", "mse", "val")}
     epochs = ", ".join(str(result["epoch"]) for result in results) if "epoch" in results[0] else ""
-    cells = [name, *(f"{result['rho']:.3f}" for result in results), f"**{mean['rho']:.3f}**", f"{mean['mse']:.4f}",
-             f"{mean['val']:.3f}", epochs, f"{mean['seconds']:.0f}"]  # fmt: skip
+    cells = [name, *(f"{result['rho']:.3f}" for result in results)]
+    cells += [f"**{mean['rho']:.3f}**", f"{mean['mse']:.4f}", f"{mean['val']:.3f}", epochs]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

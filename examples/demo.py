@@ -2,8 +2,7 @@
 
     python examples/demo.py FOLDER [--images N]
 
-Every picture is a calm background of one hue with one disc on it; the more the disc stands out in colour, the higher
-the score. Needs no download but the network's weights; where these cannot be had it says so and goes on without.
+Every picture is a calm grey background with one disc on it; the more colourful the disc, the higher the score. Needs no download but the network's weights; where these cannot be had it says so and goes on without.
 """
 
 import colorsys
@@ -17,15 +16,19 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from amnet_common.collection import Collection
+from amnet_common.errors import WeightsError
+from extract.weights import load_weights
 from headtrain.attention_maps import draw_attention
 from headtrain.checkpoint import load_head
 
 SIZE = (320, 240)
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 WITHOUT_WEIGHTS = """
-*** The weights could not be had (see above). Going on with an UNTRAINED network: the commands work the same,
-*** but its features know nothing of the world. For real work pass --weights FILE or set AMNET_WEIGHTS=FILE.
+*** The weights could not be had (the line above says why). Going on with an UNTRAINED network:
+*** the commands work the same, but its features know nothing of the world.
+*** For real work pass --weights FILE or set AMNET_WEIGHTS=FILE.
 """
+MADE_HERE = ".made-by-amnet-demo"
 BIN = Path(sys.executable).parent  # the commands of the environment that runs this script
 
 
@@ -33,14 +36,12 @@ BIN = Path(sys.executable).parent  # the commands of the environment that runs t
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--images", default=240, show_default=True)
 def main(folder: Path, images: int) -> None:
-    """Run the demonstration in FOLDER; what is there is replaced."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Run the demonstration in FOLDER."""
+    clear(folder)
     draw_dataset(folder / "data", images, seed=0)
     features, run, scores = folder / "demo.h5", folder / "run", folder / "scores.csv"
     extract = ["amnet-extract", "--dataset", "lamem", "--root", folder / "data", "--augs", "2", "--out", features]
-    if run_command(extract, may_fail=True) != 0:
-        print(WITHOUT_WEIGHTS)
-        run_command([*extract, "--weights", "untrained"])
+    run_command([*extract, *weights_options()])
     run_command(["amnet-cache", "info", features])
     train = ["amnet-head", "train", "--features", features, "--out", run]
     run_command([*train, "--batch-size", "32", "--lr", "3e-4", "--epochs", "12", "--patience", "12"])
@@ -51,11 +52,31 @@ def main(folder: Path, images: int) -> None:
     print(f"\nscores: {scores}\nattention maps: {picture}\nthe head: {run}")
 
 
-def run_command(words: list[object], may_fail: bool = False) -> int:
-    """Show a command, run it from this environment, return its exit status."""
+def clear(folder: Path) -> None:
+    """Make an empty folder, or empty one that this script made before; any other is refused."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MADE_HERE).exists():
+            sys.exit(f"demo: wanted a new or empty folder, found files of others in {folder}")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MADE_HERE).touch()
+
+
+def weights_options() -> list[str]:
+    """None where the default weights can be had."""
+    try:
+        load_weights(None)
+    except WeightsError as error:
+        print(f"{error}\n{WITHOUT_WEIGHTS}")
+        return ["--weights", "untrained"]
+    return []
+
+
+def run_command(words: list[object]) -> None:
+    """Show a command and run it from this environment."""
     texts = [str(word) for word in words]
     print(f"\n$ {' '.join(texts)}", flush=True)
-    return subprocess.run([BIN / texts[0], *texts[1:]], check=not may_fail).returncode
+    subprocess.run([BIN / texts[0], *texts[1:]], check=True)
 
 
 def draw_dataset(root: Path, count: int, seed: int) -> None:
@@ -75,20 +96,19 @@ def draw_dataset(root: Path, count: int, seed: int) -> None:
 
 
 def draw_scene(distinctness: float, draw: np.random.Generator) -> Image.Image:
-    """A background of soft blots with one disc, whose hue lies up to half a turn from the background's."""
-    hue = draw.uniform()
-    image = Image.new("RGB", SIZE, colour(hue, 0.5))
+    """Soft grey blots with one disc on them, the more colourful the more distinct."""
+    image = Image.new("RGB", SIZE, colour(0, 0.5, 0))
     pen = ImageDraw.Draw(image)
     for _ in range(12):
-        disc(pen, draw, radius=draw.uniform(20, 70), fill=colour(hue + draw.normal(0, 0.01), draw.uniform(0.42, 0.58)))
+        disc(pen, draw, radius=draw.uniform(20, 70), fill=colour(0, draw.uniform(0.4, 0.6), 0))
     image = image.filter(ImageFilter.GaussianBlur(6))
-    disc(ImageDraw.Draw(image), draw, radius=draw.uniform(22, 32), fill=colour(hue + 0.5 * distinctness, 0.5))
+    disc(ImageDraw.Draw(image), draw, radius=draw.uniform(30, 42), fill=colour(draw.uniform(), 0.5, distinctness))
     return image
 
 
-def colour(hue: float, lightness: float) -> tuple[int, int, int]:
-    """8-bit RGB of a hue in turns."""
-    red, green, blue = colorsys.hls_to_rgb(hue % 1.0, lightness, 0.75)
+def colour(hue: float, lightness: float, saturation: float) -> tuple[int, int, int]:
+    """8-bit RGB; hue in turns."""
+    red, green, blue = colorsys.hls_to_rgb(hue % 1.0, lightness, saturation)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

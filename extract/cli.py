@@ -36,6 +36,7 @@ MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed nam
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
 @click.option("--limit", type=int, help="Fill only the first N rows; the same command without it does the rest.")
+@click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
@@ -51,6 +52,7 @@ def main(
     batch_size: int | None,
     workers: int | None,
     limit: int | None,
+    retry_failed: bool,
     allow_other_kernels: bool,
 ) -> int:
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
@@ -72,9 +74,8 @@ def main(
     compute = choose_compute(device, precision, batch_size)
     loaded = load_weights(weights, seed)
     spec = make_spec(loaded, plan, seed, compute)
-    job = open_job(
-        out or Path(f"{name}.h5"), dataset, spec, compute.kernel_path(), loaded.source, limit, allow_other_kernels
-    )
+    path, kernel_path = out or Path(f"{name}.h5"), compute.kernel_path()
+    job = open_job(path, dataset, spec, kernel_path, loaded.source, limit, allow_other_kernels, retry_failed)
     settings = f"weights {loaded.source} ({loaded.variant.name}), {compute.precision} on {compute.device}"
     click.echo(
         f"{job.path}: {len(job.rows)} of {job.total} images to do, {plan.views} views each; {settings}", err=True

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import PIL
@@ -34,8 +34,15 @@ class Compute:
         device = torch.device(self.device)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__}
-        chosen = {"device_name": name, "capability": torch.backends.cpu.get_cpu_capability(), "mode": "eager"}
-        return {**asdict(self), "device": device.type, **chosen, **versions}
+        chosen = {
+            "device": device.type,
+            "device_name": name,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+        }
+        if device.type == "cpu":
+            chosen |= {"threads": self.threads, "capability": torch.backends.cpu.get_cpu_capability()}
+        return {**chosen, "mode": "eager", **versions}
 
 
 def choose_compute(device: str, precision: str, batch_size: int | None) -> Compute:

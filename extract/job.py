@@ -30,7 +30,7 @@ class Job:
     path: Path
     rows: tuple[int, ...]  # still to do, ascending
     done: int  # rows of this command's range done before
-    failed: int  # rows of this command's range that failed before; they are not tried again
+    failed: int  # rows of this command's range that failed before and are not tried again
     total: int  # N
     beyond: int  # rows still pending behind this command's range
 
@@ -88,6 +88,7 @@ def open_job(
     weights: str,
     limit: int | None,
     allow_other_kernels: bool = False,
+    retry_failed: bool = False,
 ) -> Job:
     """Create the collection, or go on with the one that is there.
 
@@ -99,7 +100,7 @@ def open_job(
     if os.path.exists(path):  # unlike Path.exists, False for names that no system takes
         collection = Collection(path)
         _refuse_other(collection, dataset, spec)
-        status = collection.status
+        status = np.where(retry_failed & (collection.status == FAILED), PENDING, collection.status)
         if PENDING in status[:limit] and not allow_other_kernels:
             _refuse_other_kernels(collection, kernel_path)
     else:
@@ -126,12 +127,27 @@ def _provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
 def _refuse_other(collection: Collection, dataset: Dataset, spec: Spec) -> None:
     unlike = spec_differences(spec, collection.spec)
     roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
+    unlike += label_differences(dataset, collection)
     if roster != collection.roster:
         unlike.append(f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, "
                       f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
     if unlike:
         raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. "
                         "Use the settings it was begun with, or another --out")  # fmt: skip
+
+
+def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
+    """One line for the scores, the names of the lists, and each list, where they are not the collection's."""
+    if len(dataset.ids) != len(collection):
+        return []  # the roster says so
+    lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
+    if set(dataset.splits) != set(collection.splits):
+        return [*lines, f"splits: wanted {sorted(dataset.splits)}, found {sorted(collection.splits)}"]
+    for name, split in dataset.splits.items():
+        stored = collection.splits[name]
+        if not (np.array_equal(split.rows, stored.rows) and np.array_equal(split.scores, stored.scores)):
+            lines.append(f"split {name}: changed since")
+    return lines
 
 
 def _refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:

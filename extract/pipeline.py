@@ -21,9 +21,9 @@ from extract.crops import ViewPlan, cut_views, plan_views
 from extract.images import decode_rgb, read_source
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
-NOT_FINITE = "features are not finite in float16; try --precision bfloat16 or float32"
+NOT_FINITE = "features are not finite in float16; another --out with --precision bfloat16 or float32 may help"
 
-Compute = Callable[[np.ndarray], np.ndarray]  # uint8 (n, 224, 224, 3) -> float16 (n, 14, 14, 1024)
+RunTrunk = Callable[[np.ndarray], np.ndarray]  # uint8 (n, 224, 224, 3) -> float16 (n, 14, 14, 1024)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,7 +41,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class RowReport:
-    """A row that is written: done, or failed for the reason in `error`."""
+    """A row that is finished: done, or failed for the reason in `error`."""
 
     row: int
     error: str = ""
@@ -71,9 +71,9 @@ class Cutter:
 
 
 def extract_rows(
-    path: Path, rows: Sequence[int], cutter: Cutter, trunk: Compute, batch_size: int, workers: int
+    path: Path, rows: Sequence[int], cutter: Cutter, trunk: RunTrunk, batch_size: int, workers: int
 ) -> Generator[RowReport, None, None]:
-    """Fill `rows` of the collection at `path`, and yield a report for each row once it is written.
+    """Fill `rows` of the collection at `path`, and yield a report for each row once it is finished.
 
     Raises OutputError when the disk does not take it; what is finished by then is kept.
     """

@@ -41,15 +41,16 @@ def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
     return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
 
 
-def read_ahead(
-    collection: Collection, batches: Iterable[Picks], check: bool = False
-) -> Iterator[tuple[Picks, np.ndarray]]:
-    """Each batch with its features, (n, 14, 14, 1024) in the stored dtype; the next are read meanwhile."""
+def read_ahead(collection: Collection, batches: Iterable[Picks]) -> Iterator[tuple[Picks, np.ndarray]]:
+    """Each batch with its features, (n, 14, 14, 1024) in the stored dtype; the next is read meanwhile.
+
+    Every view is compared with its checksum: CollectionError for damaged features.
+    """
     with ThreadPoolExecutor(1, "read-ahead") as pool:
         pending: deque[tuple[Picks, Future[np.ndarray]]] = deque()
         for picks in batches:
-            pending.append((picks, pool.submit(collection.read, picks.rows, picks.views, None, check)))
-            if len(pending) > READ_AHEAD:
+            pending.append((picks, pool.submit(collection.read, picks.rows, picks.views, None, True)))
+            if len(pending) >= READ_AHEAD:
                 yield _result(*pending.popleft())
         while pending:
             yield _result(*pending.popleft())

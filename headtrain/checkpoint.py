@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from amnet_common.errors import ConfigError, RunError, SpecError
+from amnet_common.errors import ConfigError, OutputError, RunError, SpecError
 from amnet_common.spec import Spec, canonical_json
 from headtrain.head import Head
 from headtrain.presets import Config
@@ -44,11 +44,14 @@ class Provenance:
 
 
 def save_head(path: Path, head: Head, provenance: Provenance) -> None:
-    """Write a checkpoint, replacing an older one only when the new one is whole."""
+    """Write a checkpoint, replacing an older one only when the new one is whole. Raises OutputError."""
     temporary = path.with_name(f".{path.name}.tmp")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
-    safetensors.torch.save_file(tensors, temporary, provenance.metadata())
-    os.replace(temporary, path)
+    try:
+        safetensors.torch.save_file(tensors, temporary, provenance.metadata())
+        os.replace(temporary, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

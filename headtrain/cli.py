@@ -7,6 +7,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrorsGroup
+from amnet_common.errors import OutputError
 from amnet_common.layout import DONE
 from headtrain.presets import AMNET, PRESETS, override
 
@@ -61,7 +62,7 @@ def train(
     except StopIteration as stop:
         click.echo(describe_result(stop.value, run))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{run} keeps its log and checkpoints so far; it has not been tested") from None
+        raise KeyboardInterrupt(f"{run} keeps what log and checkpoints it has; it has not been tested") from None
 
 
 def describe_parts(parts: "Parts") -> str:
@@ -91,6 +92,8 @@ def describe_result(result: "Result", run: Path) -> str:
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 def score(features: Path, run: Path, out: Path, device: str) -> None:
     """Write the score of every image (evaluation view) and the step scores, which add up to it."""
+    if not out.parent.is_dir():
+        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
     collection = Collection(features)
     from amnet_common.devices import choose_device
     from headtrain.checkpoint import load_head

@@ -4,6 +4,7 @@ Letters: B batch, L places (196), D channels (1024), H hidden size (1024), T ste
 paper's equations (Fajtl et al., CVPR 2018); parameters carry the paper's letters.
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
+from amnet_common.errors import ShapeError
 from headtrain.presets import HeadConfig
 
 if TYPE_CHECKING:
@@ -117,10 +119,12 @@ class Head(nn.Module):
     def predict(self, x: Tensor | np.ndarray) -> Output:
         """Scores for raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
 
-        Evaluation mode, whatever the module's own; float32, detached, on the CPU.
+        Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes.
         """
-        device = self.target_mean.device
-        features = torch.as_tensor(x).to(device).float().reshape(len(x), self.config.places, self.config.channels)
+        device, (L, D) = self.target_mean.device, (self.config.places, self.config.channels)
+        if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:
+            raise ShapeError(f"features: wanted (B, {L}, {D}), channels last, found {tuple(x.shape)}")
+        features = torch.as_tensor(x).to(device).float().reshape(len(x), L, D)
         was_training = self.training
         output = self.eval().on_data_scale(self(features))
         self.train(was_training)

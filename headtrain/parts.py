@@ -68,7 +68,8 @@ def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
         failed = int((collection.status[missing] == FAILED).sum())
         raise MissingRowsError(
             f"{collection.path}: wanted features of all {len(rows)} images of the split, found {failed} failed and "
-            f"{len(missing) - failed} pending; run amnet-extract again, or leave them out with --allow-missing"
+            f"{len(missing) - failed} pending; run the same amnet-extract again (with --retry-failed for the failed), "
+            "or leave them out with --allow-missing"
         )
 
 

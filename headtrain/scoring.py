@@ -59,7 +59,7 @@ def refuse_other_shape(head: Head, collection: Collection) -> None:
 def score_rows(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows (n,) that have features and their step scores (n, T), batch by batch."""
     rows = np.flatnonzero(collection.status == DONE)
-    for picks, features in read_ahead(collection, ordered_picks(rows, view, BATCH), check=True):
+    for picks, features in read_ahead(collection, ordered_picks(rows, view, BATCH)):
         yield picks.rows, head.predict(features).steps.numpy()
 
 
@@ -78,8 +78,10 @@ def write_scores(path: Path, scores: Scores) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _lines(scores: Scores) -> Iterable[list[str]]:
     for id_, score, steps in zip(scores.ids, scores.score, scores.steps, strict=True):
-        yield [id_, *("" if math.isnan(value) else f"{value:.6f}" for value in (score, *steps))]
+        yield [id_, *("" if math.isnan(value) else f"{value:.9g}" for value in (score, *steps))]

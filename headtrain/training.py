@@ -120,7 +120,7 @@ def train_epoch(
     target = torch.as_tensor((part.scores - head.target_mean.item()) * head.target_scale.item()).float().to(device)
     sums = np.zeros(2)
     picks = epoch_picks(part.rows, collection.views, settings.seed, number, settings.batch_size)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed("dropout", settings.seed, number))
         for batch, features in read_ahead(collection, picks):
             optimiser.zero_grad()

@@ -1,6 +1,7 @@
 """LaMem's layout, which SUN shares: `images/` and `splits/{train,val,test}_K.txt` with lines `name.jpg 0.675000`."""
 
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
 from amnet_common.errors import DatasetError
 
-LIST_NAME = re.compile(r"(train|val|test)_(\d+)\.txt")
+LIST_NAME = re.compile(r"(train|val|test)_([1-9]\d*)\.txt")
 PARTS = {"lamem": ("train", "val", "test"), "sun": ("train", "test")}  # SUN was published without validation lists
 
 
@@ -19,6 +20,7 @@ def read_split_layout(name: str, root: Path) -> Dataset:
     """
     lists = {path.stem: read_list(path) for path in find_lists(name, root / "splits")}
     ids = tuple(sorted({id_ for entries in lists.values() for id_ in entries}))
+    refuse_overlap(lists)
     row_of = {id_: row for row, id_ in enumerate(ids)}
     return Dataset(name, root / "images", ids, {k: _as_split(entries, row_of) for k, entries in lists.items()})
 
@@ -37,6 +39,14 @@ def find_lists(name: str, folder: Path) -> list[Path]:
             if (number, part) not in found:
                 raise DatasetError(f"--dataset {name}: wanted {folder}/{part}_{number}.txt beside its like, found none")
     return [found[number, part] for number in numbers for part in ("train", "val", "test") if (number, part) in found]
+
+
+def refuse_overlap(lists: dict[str, dict[str, float]]) -> None:
+    """DatasetError if two parts of one split name the same image: a test image that was trained on says nothing."""
+    for (a, entries), (b, others) in combinations(lists.items(), 2):
+        both = entries.keys() & others.keys() if a.partition("_")[2] == b.partition("_")[2] else ()
+        if both:
+            raise DatasetError(f"splits/{b}.txt: wanted images that {a}.txt does not name, found {min(both)!r} in both")
 
 
 def read_list(path: Path) -> dict[str, float]:

@@ -133,3 +133,11 @@ def test_split_of_unknown_images_is_refused(tmp_path):
     split = SplitList(np.array([0, 7]), np.zeros(2))
     with pytest.raises(DatasetError, match="split train_1 names unknown images: wanted rows below 2, found 7"):
         Dataset("test", tmp_path, ("a", "b"), {"train_1": split})
+
+
+def test_an_image_in_two_parts_of_one_split_is_refused(tmp_path):
+    (tmp_path / "splits").mkdir()
+    for part, line in (("train", "a.jpg 0.5\n"), ("val", "b.jpg 0.5\n"), ("test", "a.jpg 0.5\n")):
+        (tmp_path / "splits" / f"{part}_1.txt").write_text(line)
+    with pytest.raises(DatasetError, match=r"splits/test_1\.txt: wanted images that train_1\.txt does not name"):
+        load_dataset("lamem", tmp_path)

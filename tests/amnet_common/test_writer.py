@@ -10,6 +10,7 @@ import pytest
 from amnet_common import writer as writer_module
 from amnet_common.collection import Collection
 from amnet_common.errors import OutputError
+from amnet_common.layout import PENDING
 from amnet_common.writer import ImageFacts, RowWriter
 
 BOXES = np.arange(10, dtype=np.float32).reshape(2, 5)
@@ -119,3 +120,20 @@ def test_full_disk_is_one_clear_error_and_finished_rows_stay(make_collection, mo
 def test_features_of_another_shape_or_dtype_are_our_own_mistake(make_collection, features):
     with RowWriter(make_collection()) as writer, pytest.raises(AssertionError):
         writer.write_view(0, 0, features)
+
+
+def test_after_an_error_of_the_disk_nothing_is_marked(make_collection, monkeypatch):
+    path, real, calls = make_collection(), os.fsync, []
+
+    def fsync_that_fails_once(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    writer = RowWriter(path)
+    writer.finish(0, ImageFacts(), np.zeros((2, 5)))
+    monkeypatch.setattr(os, "fsync", fsync_that_fails_once)
+    with pytest.raises(OutputError, match="Input/output error"), writer:
+        writer.sync()
+    assert Collection(path).status[0] == PENDING

@@ -45,7 +45,7 @@ def test_training_on_an_unfinished_collection_ends_with_one_line_and_status_2(sp
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         f"main train: {tmp_path}/t.h5: wanted features of all 6 images of the split, found 0 failed and 1 pending; "
-        "run amnet-extract again, or leave them out with --allow-missing"
+        "run the same amnet-extract again (with --retry-failed for the failed), or leave them out with --allow-missing"
     ]
     assert not (tmp_path / "run").exists()
 

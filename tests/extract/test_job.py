@@ -126,3 +126,22 @@ def test_an_image_that_one_split_alone_names_and_no_file_answers_is_refused(tmp_
 def test_a_missing_file_that_every_split_names_is_not_refused(tmp_path):
     dataset = dataset_of_two_splits(tmp_path, train_1=[0], test_1=[1, 2, 3], train_2=[1], test_2=[0, 2, 3])
     assert refuse_unknown_images(dataset) is None
+
+
+def test_failed_rows_are_tried_again_when_asked(begun, spec):
+    path, dataset = begun
+    job = open_job(path, dataset, spec, KERNELS, "w", None, retry_failed=True)
+    assert (job.rows, job.failed) == ((0, 2, 3, 4, 5), 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"scores": np.full(6, 0.5)}, "scores: changed since"),
+        ({"splits": {"test_1": SplitList(np.arange(2), np.ones(2))}}, r"splits: wanted \['test_1'\], found \[\]"),
+    ],
+)
+def test_other_scores_and_splits_than_those_in_the_file_are_refused(begun, spec, field, message):
+    path, dataset = begun
+    with pytest.raises(SpecError, match=message):
+        open_job(path, dataclasses.replace(dataset, **field), spec, KERNELS, "w", None)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from amnet_common.errors import ShapeError
 from headtrain.head import Head
 from headtrain.presets import override
 
@@ -64,3 +65,8 @@ def test_standardising_can_be_left_out(tiny):
     head.input_mean.fill_(5.0)
     x = torch.rand(2, 6, 5)
     assert torch.equal(head.prepare(x), x)
+
+
+def test_features_with_the_channels_first_are_refused(head):
+    with pytest.raises(ShapeError, match=r"wanted \(B, 196, 5\), channels last, found \(2, 5, 14, 14\)"):
+        head.predict(torch.rand(2, 5, 14, 14))

@@ -72,7 +72,7 @@ def test_the_csv_file_has_a_line_an_image_and_steps_that_add_up(tmp_path):
 def test_names_that_are_not_utf8_are_written_as_the_bytes_they_are(tmp_path):
     id_ = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     write_scores(tmp_path / "s.csv", Scores((id_,), np.ones(1), np.ones((1, 1))))
-    assert b"caf\xe9.jpg,1.000000" in (tmp_path / "s.csv").read_bytes()
+    assert b"caf\xe9.jpg,1,1" in (tmp_path / "s.csv").read_bytes()
 
 
 def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path):
