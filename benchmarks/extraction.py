@@ -10,6 +10,7 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +23,7 @@ from amnet_common.datasets import load_dataset
 from extract.compute import FrozenTrunk, choose_compute, default_workers
 from extract.crops import ViewPlan
 from extract.job import make_spec, open_job
-from extract.pipeline import Cutter, extract_rows
+from extract.pipeline import Cutter, RowReport, extract_rows
 from extract.weights import UNTRAINED, load_weights
 
 
@@ -47,7 +48,7 @@ def main(photographs: Path | None, images: int, augs: int, rounds: int, device: 
             path = Path(work) / f"{turn}.h5"
             job = open_job(path, dataset, spec, compute.kernel_path(), UNTRAINED, None)
             run = extract_rows(path, job.rows, cutter, trunk, compute.batch_size, workers)
-            whole.append(seconds(lambda run=run: [report.error for report in run]))
+            whole.append(seconds(lambda run=run: finish(run)))
             path.unlink()
     views = images * plan.views
     print(f"{platform.machine()}, {os.cpu_count()} cores, {compute.precision} on {compute.device}, batches of "
@@ -77,6 +78,12 @@ def same_batches(cutter: Cutter, images: int, batch_size: int) -> list[np.ndarra
     cuts = [cutter(row).pixels for row in range(images)]
     views = np.concatenate([pixels for pixels in cuts if pixels is not None])
     return [views[i : i + batch_size] for i in range(0, len(views), batch_size)]
+
+
+def finish(run: Iterator[RowReport]) -> None:
+    """Let an extraction run to its end; every image must do."""
+    for report in run:
+        assert not report.error, report
 
 
 def seconds(run) -> float:  # noqa: ANN001 - any callable

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -80,16 +80,20 @@ def make_files(ours: Path, chunked: Path, images: int) -> None:
 
 
 def ways(ours: Path, chunked: Path, picks: np.ndarray) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Name and one round of each way of reading all picks, batch by batch."""
+    """Name and one round of each way of reading all picks, batch by batch. Files, threads and workers are kept."""
     parts = np.split(picks, BATCHES)
     buffer = np.empty((BATCH, *VIEW_SHAPE), np.float16)
+    with h5py.File(ours, "r") as file:
+        start = file[SEGMENT].id.get_offset()
+    descriptor = os.open(ours, os.O_RDONLY)
     for threads in (1, 2, 4):
-        collection = Collection(ours, threads)
-        yield f"Collection.read, {threads} threads", lambda c=collection: our_reader(c, parts, buffer)
-        yield f"bare preadv, {threads} threads", lambda n=threads: bare_preadv(ours, parts, buffer, n)
-    yield "h5py into the buffer, same file", lambda: h5py_direct(ours, parts, buffer)
-    yield "h5py a view at a time, chunked", lambda: h5py_single(chunked, parts)
-    yield "DataLoader, 2 workers, chunked", lambda: data_loader(chunked, picks)
+        collection, pool = Collection(ours, threads), ThreadPoolExecutor(threads)
+        yield f"Collection.read, {threads} threads", partial(our_reader, collection, parts, buffer)
+        yield f"bare preadv, {threads} threads", partial(bare_preadv, descriptor, start, pool, threads, parts, buffer)
+    yield "h5py into the buffer, same file", partial(h5py_direct, ours, parts, buffer)
+    yield "h5py a view at a time, chunked", partial(h5py_single, chunked, parts)
+    workers = DataLoader(ChunkedViews(chunked, picks), BATCH, num_workers=2, persistent_workers=True)
+    yield "DataLoader, 2 workers, chunked", partial(data_loader, workers)
 
 
 def our_reader(collection: Collection, parts: list[np.ndarray], buffer: np.ndarray) -> None:
@@ -98,30 +102,19 @@ def our_reader(collection: Collection, parts: list[np.ndarray], buffer: np.ndarr
         collection.read(part[:, 0], part[:, 1], buffer)
 
 
-def bare_preadv(path: Path, parts: list[np.ndarray], buffer: np.ndarray, threads: int) -> None:
+def bare_preadv(
+    file: int, start: int, pool: ThreadPoolExecutor, threads: int, parts: list[np.ndarray], buffer: np.ndarray
+) -> None:
     """No checks at all: offsets, threads and one buffer."""
-    with h5py.File(path, "r") as file:
-        start = file[SEGMENT].id.get_offset()
     size, planes = buffer[0].nbytes, buffer.view(np.uint8).reshape(BATCH, -1)
-    with descriptor(path) as file, ThreadPoolExecutor(threads) as pool:
-        for part in parts:
-            offsets = (start + (part[:, 0] * VIEWS + part[:, 1]) * size).tolist()
+    for part in parts:
+        offsets = (start + (part[:, 0] * VIEWS + part[:, 1]) * size).tolist()
 
-            def read(k: int, offsets: list[int] = offsets) -> None:
-                for i in range(k, BATCH, threads):
-                    os.preadv(file, [planes[i]], offsets[i])
+        def read(k: int, offsets: list[int] = offsets) -> None:
+            for i in range(k, BATCH, threads):
+                os.preadv(file, [planes[i]], offsets[i])
 
-            list(pool.map(read, range(threads)))
-
-
-@contextmanager
-def descriptor(path: Path) -> Iterator[int]:
-    """An open file by number."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        yield number
-    finally:
-        os.close(number)
+        list(pool.map(read, range(threads)))
 
 
 def h5py_direct(path: Path, parts: list[np.ndarray], buffer: np.ndarray) -> None:
@@ -141,9 +134,9 @@ def h5py_single(path: Path, parts: list[np.ndarray]) -> None:
             np.stack([dataset[row, view] for row, view in part])
 
 
-def data_loader(path: Path, picks: np.ndarray) -> None:
-    """PyTorch's loader with two workers; start-up is counted out by the caller's many rounds only in part."""
-    for batch in DataLoader(ChunkedViews(path, picks), BATCH, num_workers=2):
+def data_loader(loader: DataLoader) -> None:
+    """PyTorch's loader with its two workers, which stay alive between the rounds."""
+    for batch in loader:
         assert len(batch) == BATCH
 
 

@@ -2,7 +2,8 @@
 
     python examples/demo.py FOLDER [--images N]
 
-Every picture is a calm grey background with one disc on it; the more colourful the disc, the higher the score. Needs no download but the network's weights; where these cannot be had it says so and goes on without.
+Every picture is a calm grey background with one disc on it; the more colourful the disc, the higher the score. Needs
+no download but the network's weights; where these cannot be had it says so and goes on without.
 """
 
 import colorsys
