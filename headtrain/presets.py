@@ -9,7 +9,11 @@ from amnet_common.errors import ConfigError
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The network. Letters: L places, D channels, H hidden size, T steps."""
+    """The network. Letters: L places, D channels, H hidden size, T steps.
+
+    Assumption, for every preset: a new head starts with M = 0 (it looks everywhere alike) and a last layer of zeros
+    (it says the mean score); the paper does not give its initialisation.
+    """
 
     places: int = 196  # L, 14 x 14 (3.1)
     channels: int = 1024  # D (3.1)
