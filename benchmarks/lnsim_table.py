@@ -1,6 +1,6 @@
 """The table of docs/results.md: ridge regression and `amnet-head train` on the five splits of LNSIM.
 
-    python benchmarks/lnsim_table.py --root LNSIM --weights TRUNK.safetensors [--work FOLDER] [--only TEXT]
+    python benchmarks/lnsim_table.py --root LNSIM --weights TRUNK.safetensors [--work FOLDER] [--only amnet]
 
 Extracts once (goes on if stopped), trains each split by the command that a user would type, and prints Markdown.
 Every choice is made on the split's validation list; the test list is used once for each row.
@@ -25,9 +25,9 @@ BIN = Path(sys.executable).parent
 SPLITS = (1, 2, 3, 4, 5)
 STRENGTHS = 10.0 ** np.arange(-1, 7)  # of ridge, in units of the standardised features
 HEADS = {
-    "head, preset `amnet`": [],
-    "head, preset `amnet`, no attention": ["--no-attention"],
-    "head, preset `paper`": ["--preset", "paper"],
+    "amnet": [],
+    "amnet, no attention": ["--no-attention"],
+    "paper": ["--preset", "paper"],
 }
 
 
@@ -35,7 +35,7 @@ HEADS = {
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="LNSIM: images/ and splits/.")
 @click.option("--weights", required=True, help="The trunk, as for amnet-extract.")
 @click.option("--work", default="runs/lnsim-table", type=click.Path(path_type=Path), show_default=True)
-@click.option("--only", multiple=True, help="Only heads whose name contains this text.")
+@click.option("--only", multiple=True, type=click.Choice(list(HEADS)), help="Only these heads.  [default: all]")
 def main(root: Path, weights: str, work: Path, only: tuple[str, ...]) -> None:
     """Make the table; finished runs in the work folder are not trained again: take a new one after a change of code."""
     work.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,8 @@ def main(root: Path, weights: str, work: Path, only: tuple[str, ...]) -> None:
     print_head()
     print_row("ridge on mean-pooled view 0", [ridge(collection, split) for split in SPLITS])
     for name, options in HEADS.items():
-        if not only or any(text in name for text in only):
-            print_row(name, [trained(features, split, options, work) for split in SPLITS])
+        if not only or name in only:
+            print_row(f"head, preset {name}", [trained(features, split, options, work) for split in SPLITS])
 
 
 def command(*words: object) -> None:
