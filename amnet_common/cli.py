@@ -1,23 +1,29 @@
-"""`amnet-cache`: look into collections."""
+"""`amnet-cache`: look into collections, check and repair them, join and relabel them, export plain arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrorsGroup, printable
-from amnet_common.layout import DONE, FAILED, PENDING
+from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress
+from amnet_common.description import counts, failed_lines, info_lines
+from amnet_common.export import export, exported_rows
+from amnet_common.joining import link, relabel
+from amnet_common.verify import Problem, repair, verify_rows, verify_structure
+
+PATH = click.Path(path_type=Path)
+MOST_NAMED = 1000  # problems printed; all are counted
 
 
 @click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
 def main() -> None:
-    """Look into collections of cached features."""
+    """Look into collections of cached features, check, join, relabel and export them."""
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--failed", is_flag=True, help="Name every failed image with its reason instead.")
 def info(file: Path, failed: bool) -> None:
     """What a collection holds, from which weights and view plan, and how much of it is done."""
@@ -26,44 +32,74 @@ def info(file: Path, failed: bool) -> None:
         click.echo(printable(line))
 
 
-def info_lines(collection: Collection) -> Iterator[str]:
-    """The lines of `amnet-cache info`."""
-    spec, made = collection.spec, collection.provenance
-    counts = {name: int((collection.status == s).sum()) for name, s in (("done", DONE), ("failed", FAILED))}
-    pending = int((collection.status == PENDING).sum())
-    disk = collection.path.stat()
-    yield f"file         {collection.path}"
-    yield f"size         {disk.st_size / 1e9:.2f} GB, {disk.st_blocks * 512 / 1e9:.2f} GB on disk"
-    yield f"images       {len(collection)}: {counts['done']} done, {counts['failed']} failed, {pending} pending"
-    if len(collection.damaged):
-        yield f"damaged      {len(collection.damaged)} rows whose mark does not hold; they count as pending"
-    yield f"views        {collection.views} an image, each {collection.view_shape} {collection.dtype}"
-    yield f"dataset      {made.get('dataset')}, images in {made.get('image_root')}"
-    yield f"scores       {score_line(collection.labels)}"
-    yield f"splits       {split_line(collection)}"
-    yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"
-    yield f"weights      {made.get('weights')}, sha256 {spec.weights_sha256}"
-    yield f"pixels       {spec.pixels}"
-    yield f"view plan    {', '.join(f'{key} {value}' for key, value in spec.view_plan.items())}"
-    yield f"seed         {spec.seed}"
-    yield f"fingerprint  {spec.fingerprint}"
-    yield f"kernel path  {', '.join(f'{key} {value}' for key, value in collection.kernel_path.items())}"
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("--quick", is_flag=True, help="Structure, seal and marks only; no feature is read.")
+@click.option("--repair", "mend", is_flag=True,
+              help="Mark bad rows pending, so that the same amnet-extract fills just those again.")  # fmt: skip
+def verify(file: Path, quick: bool, mend: bool) -> int:
+    """Recompute all checksums and name every bad row. Exit status 0: all is well; 1: something is not."""
+    problems = verify_structure(file)
+    parts = Collection(file).parts
+    checked = (row for part in parts for row in verify_rows(part, quick))
+    with deferred_interrupt() as check_interrupt, progress("verify", sum(len(p.images) for p in parts), "rows") as bar:
+        for row in checked:
+            check_interrupt()
+            problems += row.problems
+            bar.update()
+    _name(problems)
+    bad = len({(problem.path, problem.row) for problem in problems if problem.row is not None})
+    if not problems:
+        click.echo(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
+        return 0
+    if mend and bad:
+        click.echo(f"{file}: {repair(problems)} bad rows marked pending; the same amnet-extract fills them again")
+    elif bad:
+        click.echo(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
+    return 1
 
 
-def failed_lines(collection: Collection) -> Iterator[str]:
-    """One line for each failed image."""
-    for row in np.flatnonzero(collection.status == FAILED).tolist():
-        yield f"{collection.ids[row]}: {collection.error(row)}"
+@main.command("link")
+@click.argument("parts", type=PATH, nargs=-1, required=True)
+@click.option("--out", type=PATH, required=True, help="The linked collection; it holds no features of its own.")
+def link_command(parts: tuple[Path, ...], out: Path) -> None:
+    """Join parts and collections into one, without copying a feature byte. They must stay where they are."""
+    joined = link(parts, out)
+    for line in joined.kernel_differences:
+        click.echo(f"note: other kernels, last bits may differ: {printable(line)}", err=True)
+    collection = joined.collection
+    click.echo(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
 
 
-def score_line(labels: np.ndarray) -> str:
-    """How many images have a score, and the range of the scores."""
-    known = labels[~np.isnan(labels)]
-    if not len(known):
-        return "none"
-    return f"{len(known)} images, {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}"
+@main.command("relabel")
+@click.argument("file", type=PATH)
+@click.option("--labels", type=PATH, required=True, help="A table id,score[,split].")
+@click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
+def relabel_command(file: Path, labels: Path, out: Path) -> None:
+    """Give the images of a collection new scores and splits, without extraction."""
+    collection = relabel(file, labels, out)
+    scored = int((~np.isnan(collection.labels)).sum())
+    click.echo(f"{out}: {counts(collection)}; {scored} images have a score")
 
 
-def split_line(collection: Collection) -> str:
-    """The lists with their lengths."""
-    return ", ".join(f"{name} ({len(split.rows)})" for name, split in collection.splits.items()) or "none"
+@main.command("export")
+@click.argument("file", type=PATH)
+@click.option("--out", type=PATH, required=True, help="A new .npy file (ids in OUT.ids.txt) or .npz archive.")
+@click.option("--views", type=click.Choice(["0", "all"]), default="0", help="The evaluation view, or every view.")
+def export_command(file: Path, out: Path, views: str) -> None:
+    """Write the features of all finished images as one float16 array, with their ids."""
+    collection = Collection(file)
+    number = len(exported_rows(collection))
+    with deferred_interrupt() as check_interrupt, progress("export", number, "images") as bar:
+        for rows in export(collection, out, views == "all"):
+            check_interrupt()
+            bar.update(rows)
+    click.echo(f"{out}: {number} images, {out.stat().st_size / 1e9:.2f} GB")
+
+
+def _name(problems: Iterable[Problem]) -> None:
+    for number, problem in enumerate(problems):
+        if number == MOST_NAMED:
+            click.echo("... and more")
+            return
+        click.echo(printable(f"{problem.path}: {problem.text}"))

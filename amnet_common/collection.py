@@ -1,85 +1,92 @@
 """The one reader of collections: rows and views in, arrays out, at the speed of the disk.
 
-The HDF5 library is used once, on opening, for the structure and the static tables; features are read with
-`os.preadv` straight into the caller's buffer, by a few threads. The virtual dataset /features is never opened.
+The HDF5 library is used once, on opening, for the structure; features are read with `os.preadv` straight into the
+caller's buffer, by a few threads. The virtual dataset /features is never opened.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+import sys
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from amnet_common.datasets.records import SplitList, decode_id
 from amnet_common.errors import CollectionError, MissingRowsError
-from amnet_common.layout import (
-    DONE,
-    FAILED,
-    LABELS,
-    PENDING,
-    SPLIT_SCORES,
-    SPLITS,
-    Extent,
-    Structure,
-    read_structure,
-    static_table,
-)
-from amnet_common.marks import row_checksum, view_checksum
+from amnet_common.files import read_exactly, read_table
+from amnet_common.layout import DONE, FAILED, Structure, image_dtype
+from amnet_common.linking import choose_parts, open_parts, places
+from amnet_common.marks import view_checksum
+from amnet_common.part import Part
+from amnet_common.prefetch import P, read_ahead
+from amnet_common.quantise import dequantise
 from amnet_common.spec import Spec, roster_sha256
+from amnet_common.structure import read_structure
 
 READ_THREADS = 4  # two to four saturate a page cache; more only wait for the same memory
+AHEAD = 1  # batches read beside the one in use; 100 MB each at 256 float16 views
+
+
+class _Handles(NamedTuple):
+    """What one process reads with: neither files nor threads may be shared with a parent or child."""
+
+    process: int
+    files: tuple[int, ...]  # one a part
+    pool: ThreadPoolExecutor
 
 
 class Collection:
-    """A collection opened for reading.
+    """A collection opened for reading, linked or not.
 
     Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
-    `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `len(collection)` = N, `views` = V.
-    Pickles as its path; each process opens files and threads of its own, so it may be used after a fork.
+    `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
+    `parts`, `len(collection)` = N, `views` = V. Pickles as its path; each process opens files and threads of its own,
+    so it may be used after a fork.
 
     Raises CollectionError if there is no such file, or it is not a whole collection of this format.
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
-        structure, self.labels, self.splits = _open_checked(self.path)
-        self._structure = structure
-        self.spec: Spec = structure.spec
-        self.kernel_path: Mapping[str, Any] = structure.kernel_path
-        self.provenance: Mapping[str, Any] = structure.provenance
-        self.roster: str = structure.roster
-        self.views: int = structure.features.shape[1]
-        self.view_shape: tuple[int, ...] = structure.features.shape[2:]
-        self.dtype: np.dtype = structure.features.dtype
-        self._view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
-        self._owner, self._file = -1, -1
-        self._pool: ThreadPoolExecutor | None = None
-        self.refresh()
-        raw_ids = [bytes(id_) for id_ in self.images["id"]]
+        structure = read_structure(self.path)
+        self.linked = structure.planes is None
+        self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
+        raw_ids = self._raw_ids(structure)
         self.ids: tuple[str, ...] = tuple(map(decode_id, raw_ids))
-        if roster_sha256(raw_ids) != structure.roster:
-            raise CollectionError(f"{path}: wanted ids of roster {structure.roster}, found others: /images is damaged")
+        self._places = [places(raw_ids, part) for part in self.parts] if self.linked else []
+        first = self.parts[0].planes
+        self.uuid, self.roster = structure.uuid, structure.roster
+        self.spec: Spec = structure.spec
+        self.provenance: Mapping[str, Any] = structure.provenance
+        self.kernel_path: Mapping[str, Any] = first.kernel_path  # of the first part
+        self.scales: np.ndarray | None = first.scales
+        self.labels, self.splits = structure.labels, structure.splits
+        self.views: int = first.features.shape[1]
+        self.view_shape: tuple[int, ...] = first.features.shape[2:]
+        self.dtype: np.dtype = first.features.dtype
+        self._view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
+        self._handles: _Handles | None = None
+        self._raw_ids_array = np.array(raw_ids)
+        self._gather()
 
     def refresh(self) -> None:
         """Read the marks again: another process may have filled rows since."""
-        s = self._structure
-        self.images: np.ndarray = self._table(s.images)  # (N,) of layout.image_dtype
-        self.boxes: np.ndarray = self._table(s.views)  # (N, V, 5) float32: top, left, height, width, flip
-        self.checksums: np.ndarray = self._table(s.checksums)  # (N, V) uint32
-        self.damaged: np.ndarray = self._damaged_rows()  # row numbers whose mark does not match its checksum
-        self.status: np.ndarray = self.images["status"].copy()  # (N,) uint8
-        self.status[self.damaged] = PENDING
+        for part in self.parts:
+            part.refresh()
+        self._gather()
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.ids)
 
     def __repr__(self) -> str:
         done = int((self.status == DONE).sum())
-        return f"Collection({str(self.path)!r}: {done} of {len(self)} images done, {self.views} views, {self.dtype})"
+        parts = f" in {len(self.parts)} parts" if self.linked else ""
+        return (f"Collection({str(self.path)!r}: {done} of {len(self)} images done{parts}, {self.views} views, "
+                f"{self.dtype})")  # fmt: skip
 
     def __reduce__(self) -> tuple[type["Collection"], tuple[Path, int]]:
         return Collection, (self.path, self.threads)
@@ -107,20 +114,63 @@ class Collection:
         buffer = result if isinstance(result, np.ndarray) else result.numpy()
         if buffer.shape != shape or buffer.dtype != self.dtype or not buffer.flags.c_contiguous:
             raise ValueError(f"out: wanted C-contiguous {shape} {self.dtype}, found {buffer.shape} {buffer.dtype}")
-        self._read_into(buffer, rows, views)
-        if check:
-            self._compare_checksums(buffer, rows, views)
+        self._read_into(buffer, rows, views, check)
         return result
 
-    def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0) -> np.ndarray:
+    def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, check: bool = False) -> np.ndarray:
         """As `read`, as float32 (n, 14, 14, 1024), whatever the stored dtype."""
-        return self.read(rows, views).astype(np.float32)
+        return dequantise(self.read(rows, views, check=check), self.scales)
+
+    def batches(self, picks: Iterable[P], ahead: int = AHEAD, check: bool = True) -> Iterator[tuple[P, np.ndarray]]:
+        """Each of `picks` (anything with `.rows` and `.views`) with its features, the next ones being read meanwhile.
+
+        The features stand in buffers that are used again: they stay valid until the next batch is asked for. The
+        buffers are pinned where torch is loaded and has a CUDA GPU. Raises as `read`.
+        """
+
+        def read(rows: np.ndarray, views: np.ndarray, out: np.ndarray) -> np.ndarray:
+            return self.read(rows, views, out, check)
+
+        return read_ahead(read, self._new_buffer, picks, ahead)
 
     def split(self, name: str) -> SplitList:
         """The list `name` (train_1, say): row numbers and scores. Raises CollectionError if there is none."""
         if name not in self.splits:
             raise CollectionError(f"{self.path}: wanted split list {name!r}, found {sorted(self.splits) or 'none'}")
         return self.splits[name]
+
+    def _raw_ids(self, structure: Structure) -> list[bytes]:
+        if not self.linked:
+            return self.parts[0].raw_ids()
+        raw_ids = read_table(self.path, structure.images)["id"].tolist()
+        if roster_sha256(raw_ids) != structure.roster:
+            raise CollectionError(f"{self.path}: wanted ids of roster {structure.roster}, found others: "
+                                  "/images is damaged")  # fmt: skip
+        return raw_ids
+
+    def _gather(self) -> None:
+        """The tables of the parts in the order of this collection's rows."""
+        if not self.linked:
+            part = self.parts[0]
+            self.images, self.boxes, self.checksums = part.images, part.boxes, part.checksums
+            self.status, self.damaged = part.status, part.damaged
+            self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
+            return
+        n, ids = len(self), self._raw_ids_array
+        self._part_of = choose_parts(ids.tolist(), self._places, self.parts)  # (N,)
+        self._row_of = np.zeros(n, np.int64)  # (N,) in that part
+        self.images = np.zeros(n, image_dtype(ids.dtype.itemsize))  # (N,) of layout.image_dtype
+        self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
+        self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
+        self.status = np.zeros(n, np.uint8)  # (N,)
+        damaged = np.zeros(n, bool)
+        for number, part in enumerate(self.parts):
+            mine = np.flatnonzero(self._part_of == number)
+            rows = self._row_of[mine] = self._places[number][mine]
+            self.images[mine] = part.images[rows].astype(self.images.dtype)
+            self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
+            self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)
+        self.damaged = np.flatnonzero(damaged)  # row numbers whose mark does not hold
 
     def _refuse_unreadable(self, rows: np.ndarray, views: np.ndarray) -> None:
         for name, values, end in (("row", rows, len(self)), ("view", views, self.views)):
@@ -133,48 +183,49 @@ class Collection:
             found = f"failed ({self.error(row)})" if self.status[row] == FAILED else "pending"
             raise MissingRowsError(f"{self.path}: wanted features of row {row} ({self.ids[row]}), found it {found}")
 
-    def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray) -> None:
-        offsets = (self._structure.features.offset + (rows * self.views + views) * self._view_bytes).tolist()
+    def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray, check: bool) -> None:
+        starts = np.array([part.planes.features.offset for part in self.parts])
+        part_of = self._part_of[rows]  # (n,)
+        offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self._view_bytes).tolist()
         planes = buffer.view(np.uint8).reshape(len(rows), self._view_bytes)
-        file, pool = self._handles()
+        handles = self._open_handles()
+        files = [handles.files[part] for part in part_of.tolist()]
 
-        def read_part(part: range) -> None:
-            for i in part:
-                _read_exactly(file, planes[i].data, offsets[i], self.path)
+        def read_some(some: range) -> None:
+            for i in some:
+                read_exactly(files[i], planes[i].data, offsets[i], self.path)
+                if check:
+                    self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
 
-        parts = min(self.threads, len(rows))
-        list(pool.map(read_part, [range(k, len(rows), parts) for k in range(parts)]))
+        count = min(self.threads, len(rows))
+        list(handles.pool.map(read_some, [range(k, len(rows), count) for k in range(count)]))
 
-    def _compare_checksums(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray) -> None:
-        for features, row, view in zip(buffer, rows, views, strict=True):
-            wanted, found = int(self.checksums[row, view]), view_checksum(features)
-            if wanted != found:
-                raise CollectionError(f"{self.path}: row {row} ({self.ids[row]}) view {view}: wanted checksum "
-                                      f"{wanted:#010x}, found {found:#010x}: the features are damaged")  # fmt: skip
+    def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
+        wanted, found = int(self.checksums[row, view]), view_checksum(plane)
+        if wanted != found:
+            raise CollectionError(f"{self.path}: row {row} ({self.ids[row]}) view {view}: wanted checksum "
+                                  f"{wanted:#010x}, found {found:#010x}: the features are damaged; amnet-cache verify "
+                                  "--repair marks such rows, and the same amnet-extract fills them again")  # fmt: skip
 
-    def _handles(self) -> tuple[int, ThreadPoolExecutor]:
-        """This process's file descriptor and threads: neither may be shared with a parent or child."""
-        if self._pool is None or self._owner != os.getpid():
-            self._owner, self._file = os.getpid(), os.open(self.path, os.O_RDONLY)
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
-        return self._file, self._pool
+    def _open_handles(self) -> _Handles:
+        if self._handles is None or self._handles.process != os.getpid():
+            files = tuple(part.open() for part in self.parts)
+            weakref.finalize(self, _close_files, files)
+            pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
+            self._handles = _Handles(os.getpid(), files, pool)
+        return self._handles
 
-    def _table(self, extent: Extent) -> np.ndarray:
-        values = np.empty(extent.shape, extent.dtype)
-        with open(self.path, "rb", buffering=0) as file:
-            _read_exactly(file.fileno(), values.reshape(-1).view(np.uint8).data, extent.offset, self.path)
-        return values
+    def _new_buffer(self, count: int) -> np.ndarray:
+        shape = (count, *self.view_shape)
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_available():
+            return np.empty(shape, self.dtype)
+        return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
 
-    def _damaged_rows(self) -> np.ndarray:
-        """Rows with a mark that is no known status, or whose checksum does not match."""
-        marked = np.flatnonzero((self.images["status"] != PENDING) | (self.images["crc32c"] != 0))
-        wrong = [row for row in marked.tolist() if not self._mark_holds(row)]
-        return np.array(wrong, dtype=np.int64)
 
-    def _mark_holds(self, row: int) -> bool:
-        image = self.images[row]
-        known = image["status"] in (DONE, FAILED)
-        return bool(known and image["crc32c"] == row_checksum(image, self.checksums[row], self.boxes[row]))
+def _close_files(files: tuple[int, ...]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
@@ -183,35 +234,3 @@ def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
     if array.size and array.dtype.kind not in "iu":
         raise IndexError(f"{name}: wanted integers, found {array.dtype}")
     return array.astype(np.int64)
-
-
-def _read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None:
-    while len(buffer):
-        count = os.preadv(file, [buffer], offset)
-        if count == 0:
-            raise CollectionError(f"{path}: wanted {len(buffer)} more bytes at {offset}, found the end of the file")
-        buffer, offset = buffer[count:], offset + count
-
-
-def _open_checked(path: Path) -> tuple[Structure, np.ndarray, dict[str, SplitList]]:
-    """Structure and static tables, with everything that h5py may raise on a strange file turned into one error."""
-    if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
-        raise CollectionError(f"{path}: wanted a collection, found no such file")
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            structure = read_structure(file, str(path))
-            labels = static_table(file, LABELS, str(path))
-            return structure, labels, dict(_splits(file, structure, str(path)))
-    except CollectionError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise CollectionError(f"{path}: wanted a collection, found a file that HDF5 cannot read ({error})") from error
-
-
-def _splits(file: h5py.File, structure: Structure, where: str) -> Iterable[tuple[str, SplitList]]:
-    for name in sorted(file.get(SPLITS, ())):
-        rows = static_table(file, f"{SPLITS}/{name}", where)
-        scores = static_table(file, f"{SPLIT_SCORES}/{name}", where)
-        if rows.shape != scores.shape or (len(rows) and not 0 <= rows.min() <= rows.max() < structure.images.shape[0]):
-            raise CollectionError(f"{where}: /{SPLITS}/{name}: wanted rows of /images with a score each, found others")
-        yield name, SplitList(rows, scores)

@@ -5,12 +5,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from amnet_common.errors import AmnetError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it before it kills: the same as Ctrl-C but for the exit status."""
 
 
 class OneLineErrors(click.Command):
@@ -25,7 +33,7 @@ class OneLineErrors(click.Command):
             ctx.exit(BAD_INPUT)
         except KeyboardInterrupt as stop:
             click.echo(f"{ctx.command_path}: interrupted. {printable(str(stop))}".rstrip(), err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
@@ -43,28 +51,40 @@ class OneLineErrorsGroup(click.Group):
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Within it Ctrl-C is only noted, and raised by the next call of what it yields; a second Ctrl-C stops at once.
+    """Within it Ctrl-C and SIGTERM are only noted, and raised by the next call of what it yields; a second one stops
+    at once.
 
     Raised wherever it strikes, it is lost when that is a destructor or a weak reference's callback, as torch has many.
     """
-    before, pressed = signal.getsignal(signal.SIGINT), False
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    came: list[int] = []
 
-    def note(*_: object) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, before)
+    def note(number: int, *_: object) -> None:
+        came.append(number)
+        signal.signal(number, before[signal.Signals(number)])
 
     def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
+        if came:
+            raise Terminated if came[0] == signal.SIGTERM else KeyboardInterrupt
 
-    if before is signal.default_int_handler:  # and not ignored, as in a shell's background jobs
-        signal.signal(signal.SIGINT, note)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for number, handler in before.items():
+        if handler is usual[number]:  # and not ignored, as in a shell's background jobs
+            signal.signal(number, note)
     try:
         yield check
     finally:
-        if signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
+
+
+def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
+    """A progress bar on stderr with rate and time left; in a log file a line now and then."""
+    from tqdm import tqdm
+
+    interval = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, unit=unit, desc=what, mininterval=interval, smoothing=0.05)
 
 
 def printable(text: str) -> str:

@@ -47,3 +47,7 @@ class RunError(AmnetError, ValueError):
 
 class OutputError(AmnetError, OSError):
     """A file cannot be written where it was asked for."""
+
+
+class BusyError(AmnetError, BlockingIOError):
+    """Another process is writing the same rows."""

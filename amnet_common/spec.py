@@ -11,6 +11,10 @@ from typing import Any
 
 from amnet_common.errors import SpecError
 
+KINDS = {"trunk": str, "variant": str, "weights_sha256": str, "pixels": str, "view_plan": Mapping, "seed": int,
+         "precision": str, "dtype": str}  # fmt: skip
+SCALES = "scales_sha256"
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -23,11 +27,21 @@ class Spec:
     view_plan: Mapping[str, Any]
     seed: int  # of the augmented crops
     precision: str  # of the trunk's arithmetic: float32, bfloat16, float16
-    dtype: str  # of the stored features: float16
+    dtype: str  # of the stored features: float16, or uint8 codes
+    scales_sha256: str | None = None  # of the scales (D,) float32 that turn uint8 codes into features
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, kind in KINDS.items() if not isinstance(getattr(self, name), kind)]
+        if wrong:
+            raise SpecError(f"spec: wanted {wrong[0]} to be of type {KINDS[wrong[0]].__name__}, "
+                            f"found {getattr(self, wrong[0])!r}")  # fmt: skip
+        if (self.dtype == "uint8") != (self.scales_sha256 is not None):
+            raise SpecError(f"spec: wanted scales with dtype uint8 and with no other, found {self.scales_sha256!r} "
+                            f"with {self.dtype}")  # fmt: skip
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces."""
-        return canonical_json(asdict(self))
+        """Canonical JSON: sorted keys, no spaces, and no field that has no value."""
+        return canonical_json({key: value for key, value in asdict(self).items() if value is not None})
 
     @property
     def fingerprint(self) -> str:
@@ -39,11 +53,11 @@ class Spec:
         """The inverse of `to_json`. Raises SpecError if fields are missing or unknown."""
         try:
             values = json.loads(text)
-            wanted, found = {field.name for field in fields(cls)}, set(values)
+            wanted, found = {field.name for field in fields(cls)}, {SCALES, *values}
         except (ValueError, TypeError) as error:
             raise SpecError(f"spec: wanted a JSON object, found {text[:80]!r}") from error
         if wanted != found:
-            raise SpecError(f"spec: wanted the fields {sorted(wanted)}, found {sorted(found)}")
+            raise SpecError(f"spec: wanted the fields {sorted(wanted)}, found {sorted(values)}")
         return cls(**values)
 
 

@@ -7,16 +7,17 @@ a kill between leaves a row pending.
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from amnet_common.collection import Collection
-from amnet_common.errors import OutputError
-from amnet_common.layout import DONE, FAILED, Extent
+from amnet_common.errors import BusyError, OutputError
+from amnet_common.layout import DONE, FAILED, PENDING, Extent
+from amnet_common.locks import lock_rows
 from amnet_common.marks import error_bytes, row_checksum, view_checksum
+from amnet_common.part import Part
 
 SYNC_ROWS = 64  # marks wait for at most so many rows: 280 MB at eleven float16 views,
 SYNC_SECONDS = 10.0  # and about so long: what a kill can cost
@@ -34,20 +35,26 @@ class ImageFacts:
 
 
 class RowWriter:
-    """Writes rows of the collection at `path`; use as a context manager, which syncs on leaving.
+    """Writes rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
 
-    Raises OutputError when the disk does not take what is written.
+    Use as a context manager, which syncs on leaving. As long as it is open no other writer may have any of these rows.
+    Raises BusyError if one has, OutputError when the disk does not take what is written.
     """
 
-    def __init__(self, path: Path) -> None:
-        collection = Collection(path)
-        self.path, self._structure = path, collection._structure
-        self._images, self._checksums, self._boxes = collection.images, collection.checksums, collection.boxes
+    def __init__(self, path: Path, first: int = 0, last: int | None = None) -> None:
+        part = Part(path)
+        self.path, self._planes, self._marks = path, part.planes, part.structure.images
+        self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
         self._unmarked: list[int] = []
         self._synced = time.monotonic()
         self._broken = False  # after an error of the disk nothing is marked: the system reports such an error only once
         with self._disk_errors():
-            self._file = os.open(path, os.O_RDWR)
+            self._file = part.open(os.O_RDWR)
+        last = len(self._images) if last is None else last
+        if not lock_rows(self._file, self._marks, first, last):
+            os.close(self._file)
+            raise BusyError(f"{path}: wanted rows {first} to {last - 1} for this process alone, found another "
+                            "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
 
     def __enter__(self) -> "RowWriter":
         return self
@@ -60,7 +67,7 @@ class RowWriter:
 
     def write_view(self, row: int, view: int, features: np.ndarray) -> None:
         """Store one view, (14, 14, 1024) in the stored dtype, and note its checksum."""
-        extent = self._structure.features
+        extent = self._planes.features
         assert features.shape == extent.shape[2:], features.shape
         assert features.dtype == extent.dtype, features.dtype
         features = np.ascontiguousarray(features)
@@ -68,22 +75,32 @@ class RowWriter:
         view_bytes = extent.row_bytes // extent.shape[1]
         self._write(features, extent.at(row) + view * view_bytes)
 
-    def finish(self, row: int, facts: ImageFacts, boxes: np.ndarray) -> None:
+    def finish(self, row: int, facts: ImageFacts, boxes: np.ndarray, clipped: int = 0) -> None:
         """All views of `row` are written: mark it done at the next sync. `boxes`: (V, 5)."""
         self._boxes[row] = boxes
-        self._close_row(row, facts, DONE, b"")
+        self._close_row(row, facts, DONE, b"", clipped)
 
     def fail(self, row: int, facts: ImageFacts, reason: str) -> None:
         """Mark `row` failed, with its reason, at the next sync."""
         self._checksums[row], self._boxes[row] = 0, 0
         self._close_row(row, facts, FAILED, error_bytes(reason))
 
-    def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes) -> None:
+    def undo(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Mark `rows` pending, on the disk, before anything of them is written again."""
+        for row in rows:
+            image = self._images[row : row + 1]
+            id_ = image["id"].copy()
+            image[:] = np.zeros(1, image.dtype)
+            image["id"], image["status"] = id_, PENDING
+            self._write_entry(self._marks, row, self._images)
+        self._fsync()
+
+    def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes, clipped: int = 0) -> None:
         image = self._images[row : row + 1]
         image["sha256"] = np.frombuffer(facts.sha256, np.uint8)
         image["size"], image["mtime_ns"] = facts.size, facts.mtime_ns
         image["width"], image["height"] = facts.width, facts.height
-        image["status"], image["error"] = status, error
+        image["clipped"], image["status"], image["error"] = clipped, status, error
         image["crc32c"] = row_checksum(image[0], self._checksums[row], self._boxes[row])
         self._unmarked.append(row)
         if len(self._unmarked) >= SYNC_ROWS or time.monotonic() - self._synced >= SYNC_SECONDS:
@@ -94,11 +111,11 @@ class RowWriter:
         if self._broken or not self._unmarked:
             return
         for row in self._unmarked:
-            self._write_entry(self._structure.checksums, row, self._checksums)
-            self._write_entry(self._structure.views, row, self._boxes)
+            self._write_entry(self._planes.checksums, row, self._checksums)
+            self._write_entry(self._planes.views, row, self._boxes)
         self._fsync()
         for row in self._unmarked:
-            self._write_entry(self._structure.images, row, self._images)
+            self._write_entry(self._marks, row, self._images)
         self._fsync()
         self._unmarked.clear()
         self._synced = time.monotonic()

@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from amnet_common import datasets
 from amnet_common.collection import Collection
-from amnet_common.layout import SEGMENT, VIEW_SHAPE, create_skeleton
+from amnet_common.layout import SEGMENT, VIEW_SHAPE
+from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
 

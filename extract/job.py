@@ -13,7 +13,8 @@ from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import ConfigError, DatasetError, SpecError
-from amnet_common.layout import DONE, FAILED, PENDING, create_skeleton
+from amnet_common.layout import DONE, FAILED, PENDING
+from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec, differences, roster_sha256, spec_differences
 from extract.compute import Compute
 from extract.crops import ViewPlan

@@ -32,7 +32,7 @@ def heat_map(attention: np.ndarray) -> np.ndarray:
 
 def draw_attention(collection: Collection, head: Head, rows: list[int], image_root: Path, out: Path) -> None:
     """A picture: one line an image, with its evaluation view and the heat map of each step over it."""
-    output = head.predict(collection.read(rows, 0, check=True))
+    output = head.predict(collection.read_dequantised(rows, 0, check=True))
     steps = head.config.steps
     figure = matplotlib.figure.Figure(figsize=(2.2 * (steps + 1), 2.5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), steps + 1, squeeze=False)

@@ -1,16 +1,13 @@
-"""Which views an epoch shows, in which order (pure), and the reading of them one batch ahead of their use."""
+"""Which views an epoch shows, in which order (pure), and what makes floats of them."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import keyed_philox
-
-READ_AHEAD = 2  # batches: one in use, one being read; 100 MB each at 256 float16 views
 
 
 class Picks(NamedTuple):
@@ -41,20 +38,15 @@ def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
     return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
 
 
-def read_ahead(collection: Collection, batches: Iterable[Picks]) -> Iterator[tuple[Picks, np.ndarray]]:
-    """Each batch with its features, (n, 14, 14, 1024) in the stored dtype; the next is read meanwhile.
+def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:
+    """Stored views (n, 14, 14, D), floats or uint8 codes, as float32 (n, L, D) on their device.
 
-    Every view is compared with its checksum: CollectionError for damaged features.
+    `scales` (D,) float32 on the same device turn codes into features; None where the views are floats.
     """
-    with ThreadPoolExecutor(1, "read-ahead") as pool:
-        pending: deque[tuple[Picks, Future[np.ndarray]]] = deque()
-        for picks in batches:
-            pending.append((picks, pool.submit(collection.read, picks.rows, picks.views, None, True)))
-            if len(pending) >= READ_AHEAD:
-                yield _result(*pending.popleft())
-        while pending:
-            yield _result(*pending.popleft())
+    x = stored.float().flatten(1, 2)  # (n, L, D)
+    return x if scales is None else x * scales
 
 
-def _result(picks: Picks, features: Future[np.ndarray]) -> tuple[Picks, np.ndarray]:
-    return picks, features.result()
+def scales_on(device: torch.device | str, collection: Collection) -> Tensor | None:
+    """The collection's scales (D,) on `device`; None where it stores floats."""
+    return None if collection.scales is None else torch.from_numpy(collection.scales).to(device)

@@ -29,6 +29,7 @@ def main() -> None:
 @click.option("--split", default=1, help="Number K of the lists train_K, val_K and test_K.")
 @click.option("--out", type=PATH, help="Run folder.  [default: runs/FEATURES-PRESET-SPLIT, numbered if it exists]")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+@click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--seed", type=int, help="Of initialisation, order, views and dropout.  [default: the preset's]")
 @click.option("--epochs", type=int, help="At most so many.  [default: the preset's]")
@@ -40,7 +41,8 @@ def main() -> None:
 @click.option("--steps", type=int, help="LSTM steps T.  [default: the preset's]")
 @click.option("--no-attention", is_flag=True, help="Equal weights for all places, equation (9).")
 def train(
-    features: Path, preset: str, split: int, out: Path | None, allow_missing: bool, device: str, no_attention: bool,
+    features: Path, preset: str, split: int, out: Path | None, allow_missing: bool, check: bool, device: str,
+    no_attention: bool,
     **overrides: float | None,
 ) -> None:  # fmt: skip
     """Train one head on one split; test it once, with the checkpoint of the best validation rank correlation."""
@@ -55,7 +57,7 @@ def train(
     parts = split_parts(collection, split, config.training.seed, allow_missing)
     run = out or free_run_name(Path("runs"), f"{features.stem}-{preset}-{split}")
     click.echo(describe_parts(parts), err=True)
-    epochs = train_head(collection, parts, config, split, run, device)
+    epochs = train_head(collection, parts, config, split, run, device, check)
     try:
         while True:
             click.echo(describe_epoch(next(epochs)), err=True)

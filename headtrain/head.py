@@ -119,11 +119,16 @@ class Head(nn.Module):
     def predict(self, x: Tensor | np.ndarray) -> Output:
         """Scores for raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
 
-        Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes.
+        Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes
+        and for integers: codes of a uint8 collection are no features until they are multiplied by their scales.
         """
         device, (L, D) = self.target_mean.device, (self.config.places, self.config.channels)
         if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:
             raise ShapeError(f"features: wanted (B, {L}, {D}), channels last, found {tuple(x.shape)}")
+        if not torch.as_tensor(x).is_floating_point():
+            raise ShapeError(
+                f"features: wanted floats, found {x.dtype} codes; Collection.read_dequantised gives floats"
+            )
         features = torch.as_tensor(x).to(device).float().reshape(len(x), L, D)
         was_training = self.training
         output = self.eval().on_data_scale(self(features))

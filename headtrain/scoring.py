@@ -13,8 +13,9 @@ from amnet_common.collection import Collection
 from amnet_common.errors import OutputError, SpecError
 from amnet_common.layout import DONE
 from amnet_common.spec import spec_differences
-from headtrain.batches import ordered_picks, read_ahead
+from headtrain.batches import ordered_picks
 from headtrain.head import Head
+from headtrain.prediction import predict_picks
 
 BATCH = 64
 TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels")  # of the spec: what the features of a view depend on
@@ -59,8 +60,8 @@ def refuse_other_shape(head: Head, collection: Collection) -> None:
 def score_rows(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows (n,) that have features and their step scores (n, T), batch by batch."""
     rows = np.flatnonzero(collection.status == DONE)
-    for picks, features in read_ahead(collection, ordered_picks(rows, view, BATCH)):
-        yield picks.rows, head.predict(features).steps.numpy()
+    for picks, output in predict_picks(head, collection, ordered_picks(rows, view, BATCH)):
+        yield picks.rows, output.steps.numpy()
 
 
 def write_scores(path: Path, scores: Scores) -> None:

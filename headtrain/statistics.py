@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from amnet_common.collection import Collection
-from headtrain.batches import ordered_picks, read_ahead
+from headtrain.batches import ordered_picks, scales_on, to_floats
 
 STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 places
 
@@ -15,8 +15,9 @@ def channel_statistics(collection: Collection, rows: np.ndarray) -> tuple[Tensor
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_IMAGES)).astype(np.int64))
     total = squares = torch.zeros(collection.view_shape[-1], dtype=torch.float64)
     count = 0
-    for _, features in read_ahead(collection, ordered_picks(rows[spread], 0, 64)):
-        x = torch.from_numpy(features).double().flatten(0, 2)  # (n * L, D)
+    scales = scales_on("cpu", collection)
+    for _, features in collection.batches(ordered_picks(rows[spread], 0, 64)):
+        x = to_floats(torch.from_numpy(features), scales).double().flatten(0, 1)  # (n * L, D)
         total, squares, count = total + x.sum(0), squares + (x * x).sum(0), count + len(x)
     mean = total / count
     std = (squares / count - mean**2).clamp_min(0).sqrt()

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import derived_seed
 from headtrain.averaging import RunningAverage
-from headtrain.batches import epoch_picks, ordered_picks, read_ahead
+from headtrain.batches import epoch_picks, ordered_picks, scales_on, to_floats
 from headtrain.checkpoint import BEST, LAST, METRICS, Provenance, load_head, save_head, write_json
 from headtrain.head import Head
 from headtrain.losses import attention_penalty, squared_error
 from headtrain.metrics import Metrics, evaluate
 from headtrain.parts import Part, Parts
+from headtrain.prediction import predict_picks
 from headtrain.presets import Config
 from headtrain.runlog import EpochLog, new_run_folder
 from headtrain.statistics import channel_statistics, target_statistics
@@ -64,9 +66,11 @@ def build_head(collection: Collection, part: Part, config: Config) -> Head:
 
 
 def train(
-    collection: Collection, parts: Parts, config: Config, split: int, run: Path, device: str = "cpu"
+    collection: Collection, parts: Parts, config: Config, split: int, run: Path, device: str = "cpu", check: bool = True
 ) -> Generator[Epoch, None, Result]:
     """Train into the folder `run`: yields each epoch when it is on disk, returns the result.
+
+    `check`: compare every training view with its checksum; evaluation always does.
 
     Raises OutputError if the folder exists or cannot be written.
     """
@@ -80,7 +84,7 @@ def train(
     with EpochLog(run) as log:
         for number in range(1, settings.epochs + 1):
             begun = time.monotonic()
-            error, penalty = train_epoch(head, optimiser, average, collection, parts.train, config, number)
+            error, penalty = train_epoch(head, optimiser, average, collection, parts.train, config, number, check)
             val = evaluate_part(average.head, collection, parts.val)
             improved = best is None or rank(val.rho) > rank(best.val_rho)
             epoch = Epoch(number, error, penalty, val.rho, val.mse, time.monotonic() - begun, improved)
@@ -113,6 +117,7 @@ def train_epoch(
     part: Part,
     config: Config,
     number: int,
+    check: bool = True,
 ) -> tuple[float, float]:
     """One pass over the training images; the means of squared error and attention penalty."""
     head.train()
@@ -120,26 +125,27 @@ def train_epoch(
     target = torch.as_tensor((part.scores - head.target_mean.item()) * head.target_scale.item()).float().to(device)
     sums = np.zeros(2)
     picks = epoch_picks(part.rows, collection.views, settings.seed, number, settings.batch_size)
+    scales = scales_on(device, collection)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed("dropout", settings.seed, number))
-        for batch, features in read_ahead(collection, picks):
+        for batch, features in collection.batches(picks, check=check):
             optimiser.zero_grad()
-            sums += backward(head, torch.from_numpy(features), target[batch.places], settings.penalty)
+            sums += backward(head, torch.from_numpy(features), scales, target[batch.places], settings.penalty)
             optimiser.step()
             average.update(head)
     error, penalty = (sums / len(part.rows)).tolist()
     return error, penalty
 
 
-def backward(head: Head, features: torch.Tensor, target: torch.Tensor, penalty_weight: float) -> np.ndarray:
-    """Gradients of (13) over a batch, features (n, 14, 14, D) in any float dtype, added up in chunks.
+def backward(head: Head, features: Tensor, scales: Tensor | None, target: Tensor, penalty_weight: float) -> np.ndarray:
+    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, added up in chunks.
 
     Returns the sums over the batch of squared error and penalty.
     """
     device, sums = target.device, np.zeros(2)
     chunk = CPU_CHUNK if device.type == "cpu" else len(features)
     for x, y in zip(features.split(chunk), target.split(chunk), strict=True):
-        output = head(x.to(device, non_blocking=True).float().flatten(1, 2))  # (n, L, D)
+        output = head(to_floats(x.to(device, non_blocking=True), scales))  # of (n, L, D)
         error, penalty = squared_error(output, y), attention_penalty(output)
         ((error + penalty_weight * penalty) * (len(x) / len(features))).backward()
         sums += len(x) * np.array([error.item(), penalty.item()])
@@ -149,7 +155,7 @@ def backward(head: Head, features: torch.Tensor, target: torch.Tensor, penalty_w
 def evaluate_part(head: Head, collection: Collection, part: Part, batch_size: int = 64) -> Metrics:
     """Metrics of the head on view 0 of the part's images."""
     picks = ordered_picks(part.rows, 0, batch_size)
-    predicted = [head.predict(features).score.numpy() for _, features in read_ahead(collection, picks)]
+    predicted = [output.score.numpy() for _, output in predict_picks(head, collection, picks)]
     return evaluate(np.concatenate(predicted), part.scores)
 
 

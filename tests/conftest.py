@@ -10,7 +10,8 @@ from hypothesis import settings
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
-from amnet_common.layout import VIEW_SHAPE, create_skeleton
+from amnet_common.layout import VIEW_SHAPE
+from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
 

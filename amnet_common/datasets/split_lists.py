@@ -22,7 +22,7 @@ def read_split_layout(name: str, root: Path) -> Dataset:
     ids = tuple(sorted({id_ for entries in lists.values() for id_ in entries}))
     refuse_overlap(lists)
     row_of = {id_: row for row, id_ in enumerate(ids)}
-    return Dataset(name, root / "images", ids, {k: _as_split(entries, row_of) for k, entries in lists.items()})
+    return Dataset(name, root / "images", ids, {k: as_split(entries, row_of) for k, entries in lists.items()})
 
 
 def find_lists(name: str, folder: Path) -> list[Path]:
@@ -70,6 +70,7 @@ def read_list(path: Path) -> dict[str, float]:
     return entries
 
 
-def _as_split(entries: dict[str, float], row_of: dict[str, int]) -> SplitList:
+def as_split(entries: dict[str, float], row_of: dict[str, int]) -> SplitList:
+    """Scores by id as rows with scores."""
     rows = np.fromiter((row_of[id_] for id_ in entries), np.int64, len(entries))
     return SplitList(rows, np.fromiter(entries.values(), np.float64, len(entries)))

@@ -154,7 +154,5 @@ def test_table_of_another_shape_is_refused(path, name):
 def test_split_of_rows_that_do_not_exist_is_refused(make_collection, monkeypatch):
     monkeypatch.setattr("amnet_common.datasets.records.Dataset.__post_init__", lambda _: None)
     splits = {"train_1": SplitList(np.array([0, 9]), np.zeros(2))}
-    with pytest.raises(
-        CollectionError, match="/splits/train_1: wanted rows of /images with a score each, found others"
-    ):
+    with pytest.raises(CollectionError, match="/splits/train_1: wanted rows of /images, found others"):
         make_collection(splits=splits, scores=np.zeros(4))

@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from amnet_common import layout
+from amnet_common import skeleton
 from amnet_common.collection import Collection
 from amnet_common.datasets.records import SplitList
 from amnet_common.errors import OutputError
-from amnet_common.layout import publish
+from amnet_common.skeleton import publish
 
 
 def test_views_are_whole_pages_of_float16(make_collection):
@@ -77,7 +77,7 @@ def test_nothing_is_left_when_filling_fails(make_collection, tmp_path, monkeypat
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(layout, "_fill_skeleton", fail)
+    monkeypatch.setattr(skeleton, "_fill_common", fail)
     with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
         make_collection()
     assert os.listdir(tmp_path) == []

@@ -39,7 +39,10 @@ def test_fingerprint_is_the_sha256_of_the_json_and_never_changes(spec):
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Spec)])
 def test_every_field_changes_the_fingerprint_and_is_named(spec, field):
-    other = dataclasses.replace(spec, **{field: {"augs": 3} if field == "view_plan" else "other"})
+    if field in ("dtype", "scales_sha256"):
+        spec = dataclasses.replace(spec, dtype="uint8", scales_sha256="34")
+    changes = {"view_plan": {"augs": 3}, "seed": 7, "scales_sha256": "12", "dtype": "uint8"}
+    other = dataclasses.replace(spec, **{field: changes.get(field, "other")})
     assert other.fingerprint != spec.fingerprint
     assert all(line.startswith(field) for line in spec_differences(spec, other))
     assert spec_differences(spec, other)

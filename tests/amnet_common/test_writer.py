@@ -43,7 +43,7 @@ def test_marks_are_synced_by_themselves_after_a_bounded_number_of_rows(make_coll
 def test_features_are_on_the_disk_before_the_mark(make_collection, monkeypatch):
     path, steps = make_collection(), []
     with RowWriter(path) as writer:
-        images = writer._structure.images
+        images = writer._marks
         pwrite, fsync = os.pwrite, os.fsync
 
         def logged_write(file, data, offset):
@@ -82,8 +82,8 @@ def test_refresh_sees_what_another_writer_has_marked(make_collection):
 
 def test_two_writers_may_fill_disjoint_rows(make_collection):
     path = make_collection()
-    with RowWriter(path) as first, RowWriter(path) as second:
-        for row, writer in enumerate([first, second, second, first]):
+    with RowWriter(path, 0, 2) as first, RowWriter(path, 2) as second:
+        for row, writer in enumerate([first, first, second, second]):
             write_row(writer, row, make_collection)
     collection = Collection(path)
     found = collection.read(range(4), 1, check=True)

@@ -9,7 +9,7 @@ import pytest
 from amnet_common.datasets import load_dataset
 from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.errors import ConfigError, DatasetError, SpecError
-from amnet_common.layout import create_skeleton
+from amnet_common.skeleton import create_skeleton
 from amnet_common.writer import ImageFacts, RowWriter
 from extract.job import Job, open_job, refuse_unknown_images, require_images
 

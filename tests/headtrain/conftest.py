@@ -8,7 +8,8 @@ import pytest
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset, SplitList
-from amnet_common.layout import VIEW_SHAPE, create_skeleton
+from amnet_common.layout import VIEW_SHAPE
+from amnet_common.skeleton import create_skeleton
 from amnet_common.writer import ImageFacts, RowWriter
 from headtrain.presets import AMNET, Config, override
 

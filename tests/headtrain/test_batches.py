@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtrain.batches import epoch_picks, ordered_picks, read_ahead
+from headtrain.batches import epoch_picks, ordered_picks
 
 ROWS = np.arange(100, 150)
 
@@ -38,7 +38,7 @@ def test_epochs_differ_and_can_be_repeated():
 def test_reading_ahead_gives_each_batch_its_own_features(make_learnable):
     collection = make_learnable()
     picks = epoch_picks(np.arange(40), 2, 0, 1, 7)
-    for batch, features in read_ahead(collection, picks):
+    for batch, features in collection.batches(picks):
         assert np.array_equal(features, collection.read(batch.rows, batch.views))
 
 

@@ -38,7 +38,7 @@ def test_images_without_features_keep_their_row_and_get_no_score(head, make_lear
 
 def test_damaged_features_are_not_scored(head, make_learnable):
     collection = make_learnable()
-    extent = collection._structure.features
+    extent = collection.parts[0].planes.features
     with open(collection.path, "r+b") as file:
         file.seek(extent.at(5) + 1000)
         file.write(b"\xff\xff\xff")

@@ -1,0 +1,96 @@
+"""Plain arrays for people who want them: features of finished rows as .npy or .npz, and the ids beside them."""
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.datasets.records import encode_id
+from amnet_common.errors import ConfigError, OutputError
+from amnet_common.layout import DONE
+from amnet_common.quantise import dequantise
+from amnet_common.skeleton import sync_path
+
+ROWS = 32  # at a time
+
+
+def exported_rows(collection: Collection) -> np.ndarray:
+    """(n,) int64: the rows that have features, in order."""
+    return np.flatnonzero(collection.status == DONE)
+
+
+def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
+    """Write features as float16 to `out`, whole or not at all; yields how many rows each step has added.
+
+    .npy: (n, 14, 14, 1024), or (n, V, 14, 14, 1024) with `all_views`; the ids in `out`.ids.txt, one a line.
+    .npz: `features` as above, `ids` (n,) bytes, `labels` (n,), `rows` (n,). uint8 codes are turned into features; every
+    view is compared with its checksum.
+
+    Raises ConfigError for another ending, OutputError if `out` exists or cannot be written, CollectionError for damaged
+    features.
+    """
+    if out.suffix not in (".npy", ".npz"):
+        raise ConfigError(f"--out: wanted a name that ends in .npy or .npz, found {out}")
+    ids_file = out.with_name(f"{out.name}.ids.txt")
+    for path in (out, ids_file) if out.suffix == ".npy" else (out,):
+        if os.path.lexists(path):
+            raise OutputError(f"--out {path}: wanted a new file, found one that exists")
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        if out.suffix == ".npy":
+            with open(temporary, "wb") as file:
+                yield from _write_features(file, collection, all_views)
+            _publish(temporary, out)
+            _write_ids(ids_file, collection)
+        else:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+                for name, values in _tables(collection).items():
+                    with archive.open(f"{name}.npy", "w") as file:
+                        np.lib.format.write_array(file, values)
+                with archive.open("features.npy", "w", force_zip64=True) as file:
+                    yield from _write_features(file, collection, all_views)
+            _publish(temporary, out)
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _tables(collection: Collection) -> dict[str, np.ndarray]:
+    rows = exported_rows(collection)
+    ids = np.array([encode_id(collection.ids[row]) for row in rows], "S")
+    return {"ids": ids, "labels": collection.labels[rows], "rows": rows}
+
+
+def _write_features(file: IO[bytes], collection: Collection, all_views: bool) -> Iterator[int]:
+    """The .npy header, then the rows, a few at a time."""
+    rows = exported_rows(collection)
+    views = np.arange(collection.views if all_views else 1)
+    shape = (len(rows), *((len(views),) if all_views else ()), *collection.view_shape)
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        stored = collection.read(np.repeat(part, len(views)), np.tile(views, len(part)), check=True)
+        floats = stored if collection.scales is None else dequantise(stored, collection.scales)
+        file.write(floats.astype("<f2").data.cast("B"))
+        yield len(part)
+
+
+def _write_ids(path: Path, collection: Collection) -> None:
+    """One id a line; line breaks within an id are written as \\n."""
+    ids = (encode_id(collection.ids[row]).replace(b"\n", b"\\n") for row in exported_rows(collection))
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(b"".join(id_ + b"\n" for id_ in ids))
+    _publish(temporary, path)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    sync_path(temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,27 @@
+"""Bytes of a collection in and out, at offsets: `preadv` into buffers, and nothing else between disk and array."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.errors import CollectionError
+from amnet_common.layout import Extent
+
+
+def read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None:
+    """Fill `buffer` from `offset` on. Raises CollectionError, which names `path`, where the file ends before."""
+    while len(buffer):
+        count = os.preadv(file, [buffer], offset)
+        if count == 0:
+            raise CollectionError(f"{path}: wanted {len(buffer)} more bytes at {offset}, found the end of the file")
+        buffer, offset = buffer[count:], offset + count
+
+
+def read_table(path: Path, extent: Extent) -> np.ndarray:
+    """A whole dataset, of the extent's shape and dtype."""
+    values = np.empty(extent.shape, extent.dtype)
+    if values.size:
+        with open(path, "rb", buffering=0) as file:
+            read_exactly(file.fileno(), values.reshape(-1).view(np.uint8).data, extent.offset, path)
+    return values
