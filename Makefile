@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check faults bench clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -15,6 +15,9 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults: .venv/installed
+	$(BIN)/pytest -m faults tests/faults
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/reading.py

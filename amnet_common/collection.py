@@ -4,6 +4,7 @@ The HDF5 library is used once, on opening, for the structure; features are read 
 caller's buffer, by a few threads. The virtual dataset /features is never opened.
 """
 
+import contextlib
 import os
 import sys
 import weakref
@@ -209,7 +210,7 @@ class Collection:
 
     def _open_handles(self) -> _Handles:
         if self._handles is None or self._handles.process != os.getpid():
-            files = tuple(part.open() for part in self.parts)
+            files = _open_files(self.parts)
             weakref.finalize(self, _close_files, files)
             pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
             self._handles = _Handles(os.getpid(), files, pool)
@@ -221,6 +222,17 @@ class Collection:
         if torch is None or not torch.cuda.is_available():
             return np.empty(shape, self.dtype)
         return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
+
+
+def _open_files(parts: Iterable[Part]) -> tuple[int, ...]:
+    """A descriptor of each part, or of none."""
+    with contextlib.ExitStack() as opened:
+        files = []
+        for part in parts:
+            files.append(part.open())
+            opened.callback(os.close, files[-1])
+        opened.pop_all()
+    return tuple(files)
 
 
 def _close_files(files: tuple[int, ...]) -> None:

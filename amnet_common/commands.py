@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\\n", 13: "\\r"}
 
 
 class Terminated(KeyboardInterrupt):
@@ -88,6 +89,5 @@ def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
 
 
 def printable(text: str) -> str:
-    """One line that any terminal takes: file names may hold line breaks and bytes that are not UTF-8."""
-    one_line = text.replace("\n", "\\n").replace("\r", "\\r")
-    return one_line.encode("utf-8", "backslashreplace").decode()
+    """One line that any terminal takes: file names may hold line breaks, escape codes and bytes that are not UTF-8."""
+    return text.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()

@@ -7,7 +7,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.layout import DONE, FAILED, PENDING
-from amnet_common.spec import canonical_json
+from amnet_common.marks import kernel_checksum
 
 
 def info_lines(collection: Collection) -> Iterator[str]:
@@ -34,10 +34,7 @@ def info_lines(collection: Collection) -> Iterator[str]:
     yield f"view plan    {', '.join(f'{key} {value}' for key, value in spec.view_plan.items())}"
     yield f"seed         {spec.seed}"
     yield f"fingerprint  {spec.fingerprint}"
-    for path in {
-        canonical_json(part.planes.kernel_path): part.planes.kernel_path for part in collection.parts
-    }.values():
-        yield f"kernel path  {', '.join(f'{key} {value}' for key, value in path.items())}"
+    yield from kernel_lines(collection)
 
 
 def counts(collection: Collection) -> str:
@@ -45,6 +42,16 @@ def counts(collection: Collection) -> str:
     number = {status: int((collection.status == status).sum()) for status in (DONE, FAILED, PENDING)}
     return (f"{len(collection)} images: {number[DONE]} done, {number[FAILED]} failed, "
             f"{number[PENDING]} pending")  # fmt: skip
+
+
+def kernel_lines(collection: Collection) -> Iterator[str]:
+    """The kernel paths of the parts, and how many rows were computed on none of them (--allow-other-kernels)."""
+    paths = {kernel_checksum(part.planes.kernel_path): part.planes.kernel_path for part in collection.parts}
+    for path in paths.values():
+        yield f"kernel path  {', '.join(f'{key} {value}' for key, value in path.items())}"
+    others = (collection.status == DONE) & ~np.isin(collection.images["kernels"], list(paths))
+    if others.any():
+        yield f"             {int(others.sum())} images were computed on another kernel path: last bits may differ"
 
 
 def clipping_line(collection: Collection) -> str:

@@ -49,5 +49,9 @@ class OutputError(AmnetError, OSError):
     """A file cannot be written where it was asked for."""
 
 
+class ExistsError(OutputError, FileExistsError):
+    """A file was to be made under a name that is taken."""
+
+
 class BusyError(AmnetError, BlockingIOError):
     """Another process is writing the same rows."""

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -37,29 +38,30 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
     if out.suffix not in (".npy", ".npz"):
         raise ConfigError(f"--out: wanted a name that ends in .npy or .npz, found {out}")
     ids_file = out.with_name(f"{out.name}.ids.txt")
-    for path in (out, ids_file) if out.suffix == ".npy" else (out,):
+    files = [ids_file, out] if out.suffix == ".npy" else [out]
+    for path in files:
         if os.path.lexists(path):
             raise OutputError(f"--out {path}: wanted a new file, found one that exists")
-    temporary = out.with_name(f".{out.name}.tmp")
+    temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp") for path in files}
     try:
         if out.suffix == ".npy":
-            with open(temporary, "wb") as file:
+            temporary[ids_file].write_bytes(_id_lines(collection))
+            with open(temporary[out], "wb") as file:
                 yield from _write_features(file, collection, all_views)
-            _publish(temporary, out)
-            _write_ids(ids_file, collection)
         else:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            with zipfile.ZipFile(temporary[out], "w", zipfile.ZIP_STORED) as archive:
                 for name, values in _tables(collection).items():
                     with archive.open(f"{name}.npy", "w") as file:
                         np.lib.format.write_array(file, values)
                 with archive.open("features.npy", "w", force_zip64=True) as file:
                     yield from _write_features(file, collection, all_views)
-            _publish(temporary, out)
+        _publish(temporary)
     except OSError as error:
         raise OutputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        for path in temporary.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _tables(collection: Collection) -> dict[str, np.ndarray]:
@@ -83,14 +85,19 @@ def _write_features(file: IO[bytes], collection: Collection, all_views: bool) ->
         yield len(part)
 
 
-def _write_ids(path: Path, collection: Collection) -> None:
+def _id_lines(collection: Collection) -> bytes:
     """One id a line; line breaks within an id are written as \\n."""
     ids = (encode_id(collection.ids[row]).replace(b"\n", b"\\n") for row in exported_rows(collection))
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(b"".join(id_ + b"\n" for id_ in ids))
-    _publish(temporary, path)
+    return b"".join(id_ + b"\n" for id_ in ids)
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    sync_path(temporary)
-    os.replace(temporary, path)
+def _publish(temporary: Mapping[Path, Path]) -> None:
+    """Give finished files their names, all of them or none; FileExistsError if one is taken."""
+    for written in temporary.values():
+        sync_path(written)
+    with contextlib.ExitStack() as undo:
+        for path, written in temporary.items():
+            os.link(written, path)
+            undo.callback(path.unlink)
+        sync_path(path.parent)
+        undo.pop_all()

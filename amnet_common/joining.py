@@ -14,8 +14,10 @@ from amnet_common.datasets import Dataset, SplitList
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
-from amnet_common.errors import DatasetError, SpecError
-from amnet_common.linking import choose_parts, places, refuse_outside
+from amnet_common.errors import CollectionError, DatasetError, SpecError
+from amnet_common.layout import PATH_BYTES
+from amnet_common.linking import choose_parts, places, refuse_other_views, refuse_outside
+from amnet_common.part import Part
 from amnet_common.skeleton import create_link
 from amnet_common.spec import differences, spec_differences
 
@@ -41,11 +43,13 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
         unlike = spec_differences(first.spec, other.spec)
         if unlike:
             raise SpecError(f"{other.path}: wanted the spec of {first.path}, found another: {'; '.join(unlike)}")
-    parts = {os.path.realpath(part.path): part for collection in collections for part in collection.parts}
-    sources = [(_relative(part.path, out), part.structure.uuid) for part in parts.values()]
+    parts = [part for collection in collections for part in collection.parts]
+    _refuse_twice(parts)
+    sources = [(_relative(part.path, out), part.structure.uuid) for part in parts]
     dataset = join_datasets(collections)
+    refuse_other_views(out, parts)
     ids = [encode_id(id_) for id_ in dataset.ids]
-    choose_parts(ids, [places(ids, part) for part in parts.values()], [*parts.values()])  # refuses overlaps
+    choose_parts(ids, [places(ids, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
     create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
@@ -74,6 +78,15 @@ def relabel(path: Path, labels: Path, out: Path) -> Collection:
     made = {"relabelled": str(labels), "amnet": amnet_common.__version__}
     create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
     return Collection(out)
+
+
+def _refuse_twice(parts: Sequence[Part]) -> None:
+    seen: dict[str, Part] = {}
+    for part in parts:
+        other = seen.setdefault(part.structure.uuid, part)
+        if other is not part:
+            raise CollectionError(f"{part.path}: wanted each part once, found it again as {other.path} (the same file "
+                                  "or a copy of it)")  # fmt: skip
 
 
 def join_datasets(collections: Sequence[Collection]) -> Dataset:
@@ -123,7 +136,11 @@ def _merge_list(entries: dict[str, float], split: SplitList, name: str, collecti
 def _relative(part: Path, out: Path) -> str:
     """The part's path from the folder of `out`. Raises CollectionError if a link there may not name it."""
     refuse_outside(out, part)
-    return os.path.relpath(os.path.realpath(part), os.path.realpath(out.parent))
+    name = os.path.relpath(os.path.realpath(part), os.path.realpath(out.parent))
+    if len(os.fsencode(name)) > PATH_BYTES:
+        raise CollectionError(f"{out}: wanted parts with paths of at most {PATH_BYTES} bytes, found one of "
+                              f"{len(os.fsencode(name))}")  # fmt: skip
+    return name
 
 
 def _image_root(collection: Collection) -> Path:

@@ -45,6 +45,7 @@ def image_dtype(id_bytes: int) -> np.dtype[np.void]:
             ("width", "<u4"),  # pixels, after EXIF orientation
             ("height", "<u4"),
             ("clipped", "<u4"),  # values of all its views that were above their channel's range; 0 for float16
+            ("kernels", "<u4"),  # CRC-32C of the kernel path that computed it: marks.kernel_checksum; 0 if it failed
             ("status", "u1"),  # the mark: PENDING, DONE or FAILED
             ("error", f"S{ERROR_BYTES}"),  # UTF-8, why it failed
             ("crc32c", "<u4"),  # over the fields above, the row of /checksums and the row of /views

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from amnet_common.datasets.records import decode_id
 from amnet_common.errors import CollectionError, SpecError
 from amnet_common.layout import DONE, FAILED, PENDING, Structure
 from amnet_common.part import Part
@@ -22,9 +23,17 @@ ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may li
 def open_parts(path: Path, structure: Structure) -> list[Part]:
     """The parts of the linked collection at `path`: there, the same files as when linked, and of the same spec.
 
-    Raises CollectionError that names a part that is missing, replaced or outside the folders that are allowed.
+    Raises CollectionError that names a part that is missing, replaced or outside the folders that are allowed,
+    SpecError for another spec.
     """
-    return [_open_part(path, structure, name, uuid) for name, uuid in structure.sources]
+    parts: dict[str, Part] = {}  # by the file they are
+    for name, uuid in structure.sources:
+        real = os.path.realpath(path.parent / name)
+        if real in parts:  # a small file could name a large one without end
+            raise CollectionError(f"{path}: wanted each part once, found {real} again")
+        parts[real] = _open_part(path, structure, name, uuid)
+    refuse_other_views(path, [*parts.values()])
+    return [*parts.values()]
 
 
 def _open_part(path: Path, link: Structure, name: str, uuid: str) -> Part:
@@ -55,6 +64,15 @@ def refuse_outside(link: Path, source: Path) -> None:
                               f"{ROOTS}=FOLDER if you trust the link")  # fmt: skip
 
 
+def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
+    """CollectionError if a part has another number of views than the first. Specs of our own making forbid it."""
+    views = parts[0].planes.features.shape[1]
+    for part in parts[1:]:
+        if part.planes.features.shape[1] != views:
+            raise CollectionError(f"{link}: wanted parts with {views} views an image as {parts[0].path}, found "
+                                  f"{part.path} with {part.planes.features.shape[1]}")  # fmt: skip
+
+
 def places(ids: Sequence[bytes], part: Part) -> np.ndarray:
     """(N,) int64: the row of `part` that holds each id, -1 where it has none."""
     row_of = {id_: row for row, id_ in enumerate(part.raw_ids())}
@@ -73,12 +91,12 @@ def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequen
         ranks[row < 0] = 0
         twice = np.flatnonzero((best == rank[DONE]) & (ranks == rank[DONE]))
         if len(twice):
-            id_, other = ids[twice[0]].decode(errors="backslashreplace"), parts[chosen[twice[0]]].path
+            id_, other = decode_id(ids[twice[0]]), parts[chosen[twice[0]]].path
             raise CollectionError(f"{part.path}: wanted ids that no other part has features of, found {id_!r} in "
                                   f"{other} too ({len(twice)} ids overlap)")  # fmt: skip
         better = ranks > best
         best[better], chosen[better] = ranks[better], number
     if (chosen < 0).any():
         raise CollectionError(f"{parts[0].path} and other parts: wanted every id of the link, found none that has "
-                              f"{ids[int(np.argmin(chosen))]!r}")  # fmt: skip
+                              f"{decode_id(ids[int(np.argmin(chosen))])!r}")  # fmt: skip
     return chosen

@@ -18,7 +18,7 @@ UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 def lock_rows(file: int, images: Extent, first: int, last: int) -> bool:
     """Lock rows `first` to `last` (exclusive) for this open file; False if another process has any of them."""
-    if not hasattr(fcntl, "F_OFD_SETLK"):
+    if first >= last or not hasattr(fcntl, "F_OFD_SETLK"):  # to lock no bytes would mean all up to the end of the file
         return True
     start = images.at(first)
     request = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, images.at(last) - start, 0)

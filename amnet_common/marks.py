@@ -1,9 +1,13 @@
 """The mark of a row: done, failed or pending, and the checksum that makes a torn or flipped row show."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import crc32c
 import numpy as np
 
 from amnet_common.layout import DONE, ERROR_BYTES, FAILED, PENDING
+from amnet_common.spec import canonical_json
 
 CRC_BYTES = 4  # the last field of a record, which the checksum leaves out
 CHUNK = 4096  # rows copied together at a time
@@ -40,6 +44,11 @@ def damaged_rows(images: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) -
 def view_checksum(features: np.ndarray) -> int:
     """CRC-32C over the stored bytes of one view."""
     return int(crc32c.crc32c(np.ascontiguousarray(features).data.cast("B")))
+
+
+def kernel_checksum(kernel_path: Mapping[str, Any]) -> int:
+    """CRC-32C over the canonical JSON of a kernel path: whether a row was computed on the path of its file."""
+    return int(crc32c.crc32c(canonical_json(kernel_path).encode()))
 
 
 def error_bytes(text: str) -> bytes:

@@ -4,9 +4,16 @@ Features are outputs of a ReLU and never negative, so the codes 0..255 span [0, 
 larger is clipped, and counted. DESIGN section 3; measured on real features in docs/performance.md.
 """
 
+import hashlib
+
 import numpy as np
 
 CODES = 255
+
+
+def scales_sha256(scales: np.ndarray) -> str:
+    """What the spec says of scales (D,): SHA-256 of their float32 bytes, as hex digits."""
+    return hashlib.sha256(np.asarray(scales, "<f4").tobytes()).hexdigest()
 
 
 def scales_from_maxima(maxima: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from amnet_common.datasets.records import Dataset, encode_id
-from amnet_common.errors import OutputError
+from amnet_common.errors import ExistsError, OutputError
 from amnet_common.layout import (
     FEATURES,
     FORMAT,
@@ -49,7 +49,7 @@ def create_skeleton(
 ) -> None:
     """Publish an empty collection at `path`, whole or not at all. `scales` (D,) float32 belong to dtype uint8.
 
-    Raises OutputError if the folder cannot be written, or `path` exists and `replace` is not given.
+    Raises OutputError if the folder cannot be written, ExistsError if `path` exists and `replace` is not given.
     """
     ids = [encode_id(id_) for id_ in dataset.ids]
     sizes = tables(len(ids), views, max(map(len, ids)), spec.dtype)
@@ -146,8 +146,10 @@ def _publish_file(path: Path, fill: Callable[[h5py.File], None], written: int, c
             fill(file)
         _write_seal(temporary)
         (_replace if replace else publish)(temporary, path)
+    except FileExistsError as error:
+        raise ExistsError(f"--out {path}: wanted to create a collection there, found: it exists already") from error
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError when it cannot flush
-        reason = "it exists already" if isinstance(error, FileExistsError) else getattr(error, "strerror", "") or error
+        reason = getattr(error, "strerror", "") or error
         raise OutputError(f"--out {path}: wanted to create a collection there, found: {reason}") from error
     finally:
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from amnet_common.datasets.records import SplitList
+from amnet_common.datasets.records import MAX_ID_BYTES, SplitList
 from amnet_common.errors import CollectionError
 from amnet_common.files import read_table
 from amnet_common.layout import (
@@ -41,6 +41,7 @@ from amnet_common.layout import (
     image_dtype,
     tables,
 )
+from amnet_common.quantise import scales_sha256
 from amnet_common.spec import Spec
 
 MAX_TEXT_BYTES = 2**20  # of an attribute; ours have at most some thousand
@@ -82,6 +83,7 @@ class _Reading:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path, self.size = file, path, os.path.getsize(path)
+        self.needed = 0  # bytes of memory for the tables so far
 
     def structure(self) -> Structure:
         """Everything, each part checked."""
@@ -118,17 +120,23 @@ class _Reading:
         dataset = self._dataset(IMAGES)
         if dataset.ndim != 1 or not dataset.dtype.names:
             raise ValueError(f"/{IMAGES} is no table")
-        extent = self._extent(IMAGES, dataset.shape, image_dtype(dataset.dtype["id"].itemsize))
+        id_bytes = dataset.dtype["id"].itemsize
+        if not dataset.shape[0] or id_bytes > MAX_ID_BYTES:
+            raise CollectionError(f"{self.path}: /{IMAGES}: wanted at least one row, and ids of at most {MAX_ID_BYTES} "
+                                  f"bytes, found {dataset.shape[0]} rows with {id_bytes}")  # fmt: skip
+        extent = self._extent(IMAGES, dataset.shape, image_dtype(id_bytes))
         self._refuse_huge(extent)
         return extent
 
     def _planes(self, images: Extent, spec: Spec) -> Planes:
         views = self._dataset(SEGMENT).shape[1]
+        if not views:
+            raise ValueError(f"/{SEGMENT} has no views")
         wanted = tables(images.shape[0], views, images.dtype["id"].itemsize, spec.dtype)
         features, boxes, checksums = (self._extent(name, *wanted[name]) for name in (SEGMENT, VIEWS, CHECKSUMS))
         self._refuse_huge(boxes, checksums)
         scales = self._static(SCALES, (CHANNELS,), "<f4") if spec.scales_sha256 else None
-        if scales is not None and hashlib.sha256(scales.tobytes()).hexdigest() != spec.scales_sha256:
+        if scales is not None and scales_sha256(scales) != spec.scales_sha256:
             raise CollectionError(f"{self.path}: /{SCALES}: wanted sha256 {spec.scales_sha256} of its spec, "
                                   "found other scales")  # fmt: skip
         return Planes(features, boxes, checksums, json_attribute(self._dataset(SEGMENT), "kernel_path"), scales)
@@ -136,7 +144,7 @@ class _Reading:
     def _split(self, name: str, count: int) -> SplitList:
         length = self._dataset(f"{SPLITS}/{name}").shape[0]
         rows = self._static(f"{SPLITS}/{name}", (length,), "<i8")
-        if f"{SPLIT_SCORES}/{name}" not in self.file or self._dataset(f"{SPLIT_SCORES}/{name}").shape != rows.shape:
+        if self._dataset(f"{SPLIT_SCORES}/{name}").shape != rows.shape:
             raise CollectionError(f"{self.path}: /{SPLITS}/{name}: wanted a score for each row, found others")
         if length and not 0 <= rows.min() <= rows.max() < count:
             raise CollectionError(f"{self.path}: /{SPLITS}/{name}: wanted rows of /images, found others")
@@ -146,10 +154,17 @@ class _Reading:
         table = self._static(SOURCES, self._dataset(SOURCES).shape, SOURCE)
         if table.ndim != 1 or not len(table):
             raise ValueError(f"/{SOURCES} names no part")
+        if any(b"\0" in path for path in table["path"].tolist()):
+            raise ValueError(f"/{SOURCES} names a path that no system takes")
         return tuple((os.fsdecode(bytes(path)), _hex(bytes(uuid).decode())) for path, uuid in table)
 
-    def _names(self, group: str) -> list[str]:
-        return sorted(self._hard(self.file, group)) if group in self.file else []
+    def _names(self, name: str) -> list[str]:
+        if name not in self.file:
+            return []
+        group = self._hard(self.file, name)
+        if not isinstance(group, h5py.Group):  # to iterate over a dataset would read it
+            raise ValueError(f"/{name} is no group")
+        return sorted(group)
 
     def _extent(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Extent:
         """The place of a dataset that must have this shape and dtype, be contiguous, and lie within the file."""
@@ -157,11 +172,9 @@ class _Reading:
         if dataset.shape != shape or dataset.dtype != dtype:
             raise CollectionError(f"{self.path}: /{name}: wanted {shape} of {dtype}, "
                                   f"found {dataset.shape} of {dataset.dtype}")  # fmt: skip
-        plist = dataset.id.get_create_plist()
         offset = dataset.id.get_offset()
-        empty = 0 in shape
-        if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count() or (offset is None and not empty):
-            raise ValueError(f"/{name} is not contiguous within the file")
+        if offset is None and 0 not in shape:
+            raise ValueError(f"/{name} has no place within the file")
         extent = Extent(offset or 0, shape, dtype)
         if extent.end > self.size:
             raise CollectionError(f"{self.path}: wanted at least {extent.end} bytes for /{name}, found {self.size}: "
@@ -180,11 +193,15 @@ class _Reading:
         return values
 
     def _dataset(self, name: str) -> h5py.Dataset:
+        """A dataset in one piece within this file; to ask even the shape of another may open further files."""
         item = self.file
         for part in name.split("/"):
             item = self._hard(item, part)
         if not isinstance(item, h5py.Dataset):
             raise ValueError(f"/{name} is no dataset")
+        plist = item.id.get_create_plist()
+        if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
+            raise ValueError(f"/{name} is not contiguous within the file")
         return item
 
     def _hard(self, group: h5py.Group, name: str) -> h5py.HLObject:
@@ -193,12 +210,12 @@ class _Reading:
         return group[name]
 
     def _refuse_huge(self, *extents: Extent) -> None:
-        """A sparse file can claim any size."""
-        needed = sum(extent.end - extent.offset for extent in extents)
+        """A sparse file can claim any size. Counts these tables and those before."""
+        self.needed += sum(extent.end - extent.offset for extent in extents)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if needed > MEMORY_SHARE * memory:
+        if self.needed > MEMORY_SHARE * memory:
             raise CollectionError(f"{self.path}: wanted tables that fit into {MEMORY_SHARE:.0%} of the memory "
-                                  f"({memory / 1e9:.1f} GB), found {needed / 1e9:.1f} GB of them")  # fmt: skip
+                                  f"({memory / 1e9:.1f} GB), found {self.needed / 1e9:.1f} GB of them")  # fmt: skip
 
     def _refuse_overlaps(self, structure: Structure) -> None:
         extents = sorted(structure.changing, key=lambda extent: extent.offset)

@@ -73,7 +73,7 @@ def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
         texts = (f"{name}: row {row} view {view}: the features do not match their checksum" for view in wrong)
         return Checked(tuple(Problem(part.path, row, text) for text in texts))
 
-    with ThreadPoolExecutor(THREADS, "verify") as pool, open(file, "rb"):
+    with open(file, "rb"), ThreadPoolExecutor(THREADS, "verify") as pool:  # closed last: threads read from it
         for start in range(0, len(ids), 64 * THREADS):  # bounded: map would queue every row at once
             yield from pool.map(look, range(start, min(start + 64 * THREADS, len(ids))))
 

@@ -7,16 +7,17 @@ a kill between leaves a row pending.
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amnet_common.errors import BusyError, OutputError
 from amnet_common.layout import DONE, FAILED, PENDING, Extent
 from amnet_common.locks import lock_rows
-from amnet_common.marks import error_bytes, row_checksum, view_checksum
+from amnet_common.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
 from amnet_common.part import Part
 
 SYNC_ROWS = 64  # marks wait for at most so many rows: 280 MB at eleven float16 views,
@@ -37,24 +38,30 @@ class ImageFacts:
 class RowWriter:
     """Writes rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
 
+    `kernel_path`: on which the features are computed; None: that of the file.
     Use as a context manager, which syncs on leaving. As long as it is open no other writer may have any of these rows.
     Raises BusyError if one has, OutputError when the disk does not take what is written.
     """
 
-    def __init__(self, path: Path, first: int = 0, last: int | None = None) -> None:
+    def __init__(
+        self, path: Path, first: int = 0, last: int | None = None, kernel_path: Mapping[str, Any] | None = None
+    ) -> None:
         part = Part(path)
         self.path, self._planes, self._marks = path, part.planes, part.structure.images
-        self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
+        self._kernels = kernel_checksum(part.planes.kernel_path if kernel_path is None else kernel_path)
         self._unmarked: list[int] = []
         self._synced = time.monotonic()
         self._broken = False  # after an error of the disk nothing is marked: the system reports such an error only once
         with self._disk_errors():
             self._file = part.open(os.O_RDWR)
-        last = len(self._images) if last is None else last
+        last = len(part.images) if last is None else last
         if not lock_rows(self._file, self._marks, first, last):
             os.close(self._file)
             raise BusyError(f"{path}: wanted rows {first} to {last - 1} for this process alone, found another "
                             "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
+        part.refresh()  # the marks as they are now that nobody else writes them
+        self._status = part.status
+        self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
 
     def __enter__(self) -> "RowWriter":
         return self
@@ -64,6 +71,10 @@ class RowWriter:
             self.sync()
         finally:
             os.close(self._file)
+
+    def is_done(self, row: int) -> bool:
+        """Whether `row` was done when this writer began."""
+        return bool(self._status[row] == DONE)
 
     def write_view(self, row: int, view: int, features: np.ndarray) -> None:
         """Store one view, (14, 14, 1024) in the stored dtype, and note its checksum."""
@@ -101,6 +112,7 @@ class RowWriter:
         image["size"], image["mtime_ns"] = facts.size, facts.mtime_ns
         image["width"], image["height"] = facts.width, facts.height
         image["clipped"], image["status"], image["error"] = clipped, status, error
+        image["kernels"] = self._kernels if status == DONE else 0
         image["crc32c"] = row_checksum(image[0], self._checksums[row], self._boxes[row])
         self._unmarked.append(row)
         if len(self._unmarked) >= SYNC_ROWS or time.monotonic() - self._synced >= SYNC_SECONDS:

@@ -2,8 +2,9 @@
 
     python benchmarks/reading.py [--images N] [--folder FOLDER]
 
-Page cache warm, batches of 256 random views, the ways taking turns; every way ends with a (256, 14, 14, 1024) float16
-batch in memory. Prints GB/s (median over the rounds) and ratios of the same run.
+First with the page cache warm, batches of 256 random views, the ways taking turns; every way ends with a
+(256, 14, 14, 1024) float16 batch in memory. Then with the file out of the page cache, all views in order, against bare
+reads of 401,408 bytes one after the other. Prints GB/s (median over the rounds) and ratios of the same run.
 """
 
 import os
@@ -61,6 +62,7 @@ def main(images: int, folder: Path | None) -> None:
         draw = np.random.default_rng(0)
         picks = np.stack([draw.integers(0, images, BATCH * BATCHES), draw.integers(0, VIEWS, BATCH * BATCHES)], 1)
         report(dict(ways(ours, chunked, picks)))
+        report_cold(ours, images)
     finally:
         shutil.rmtree(work)
 
@@ -164,6 +166,48 @@ def report(ways: dict[str, Callable[[], None]]) -> None:
         print(f"| Collection.read / bare preadv, {threads} threads | {ratio:.2f} |")
     for name in list(middle)[-3:]:
         print(f"| {best} / {name} | {middle[best] / middle[name]:.1f} |")
+
+
+def report_cold(ours: Path, images: int) -> None:
+    """Read every view in order from the disk, by this reader and barely."""
+    collection = Collection(ours)
+    picks = np.stack(np.divmod(np.arange(images * VIEWS), VIEWS), 1)
+    buffer = np.empty((BATCH, *VIEW_SHAPE), np.float16)
+    with h5py.File(ours, "r") as file:
+        start = file[SEGMENT].id.get_offset()
+
+    def by_collection() -> None:
+        for first in range(0, len(picks), BATCH):
+            part = picks[first : first + BATCH]
+            collection.read(part[:, 0], part[:, 1], buffer[: len(part)])
+
+    def barely() -> None:
+        plane, size = buffer[0].view(np.uint8).reshape(-1), buffer[0].nbytes
+        descriptor = os.open(ours, os.O_RDONLY)
+        for view in range(len(picks)):
+            os.preadv(descriptor, [plane], start + view * size)
+        os.close(descriptor)
+
+    rates: dict[str, list[float]] = {"Collection.read, in order, cold": [], "bare sequential reads, cold": []}
+    for _ in range(ROUNDS):
+        for name, run in zip(rates, (by_collection, barely), strict=True):
+            forget(ours)
+            started = time.perf_counter()
+            run()
+            rates[name].append(len(picks) * buffer[0].nbytes / (time.perf_counter() - started) / 1e9)
+    print("\n| way | GB/s | lowest to highest |\n|---|---|---|")
+    for name, values in rates.items():
+        print(f"| {name} | {median(values):.2f} | {min(values):.2f} to {max(values):.2f} |")
+    ours_rate, bare_rate = (median(values) for values in rates.values())
+    print(f"\nCollection.read / bare sequential reads, cold: {ours_rate / bare_rate:.2f}")
+
+
+def forget(path: Path) -> None:
+    """Put a file out of the page cache."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
 
 
 if __name__ == "__main__":

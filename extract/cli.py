@@ -1,127 +1,226 @@
 """`amnet-extract`: images to a collection."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import OneLineErrors, deferred_interrupt, printable
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress
 from amnet_common.datasets import NAMES, default_root, load_dataset
+from amnet_common.datasets.records import Dataset, subset
+from amnet_common.layout import DTYPES
+from extract.crops import ViewPlan
+from extract.job import Job, find_job
+from extract.known import find_new_images
+from extract.request import Request, Shard
+from extract.weight_source import chosen_source
 
 if TYPE_CHECKING:
-    from extract.job import Job
+    from extract.opening import Hardware, Tools
     from extract.pipeline import RowReport
 
 MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed names all
+PATH = click.Path(path_type=Path)
+DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request.dtype
 
 
 @click.command(cls=OneLineErrors, context_settings={"show_default": True})
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]"
-)
-@click.option("--labels", type=click.Path(path_type=Path), help="With --dataset csv: the table id,score[,split].")
-@click.option("--out", type=click.Path(path_type=Path), help="The collection.  [default: DATASET.h5]")
-@click.option("--augs", default=10, help="Augmented views of each image, beside the evaluation view.")
+@click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
+@click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
+@click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
+@click.option("--augs", type=int, help="Augmented views of each image, beside the evaluation view."
+              f"  [default: {DEFAULT_AUGS}]")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
               "  [default: $AMNET_WEIGHTS or imagenet1k-v1]")  # fmt: skip
-@click.option("--seed", default=0, help="Of the augmented views.")
+@click.option("--seed", type=int, help=f"Of the augmented views and the sample for scales.  [default: {DEFAULT_SEED}]")
+@click.option("--dtype", type=click.Choice([*DTYPES]), help="Of the stored features; uint8 takes half the disk."
+              f"  [default: {DEFAULT_DTYPE}]")  # fmt: skip
+@click.option("--like", type=PATH, help="Take --augs, --seed, --dtype, --precision and the scales of this collection,"
+              " so that both can be linked.")  # fmt: skip
+@click.option("--except", "old", type=PATH, multiple=True, help="Leave out images that this collection holds, by"
+              " content. May be given again.")  # fmt: skip
+@click.option("--shard", default="1/1", help="I/N: fill only part I of N parts of the rows.")
+@click.option("--limit", type=int, help="Fill only the first N rows; the same command without it does the rest.")
+@click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
+@click.option("--update", is_flag=True, help="Extract images anew whose files have changed.")
+@click.option("--rehash", is_flag=True, help="Look for changed files by content, not by size and time.")
+@click.option("--overwrite", is_flag=True, help="Throw away the collection that is there and begin anew.")
+@click.option("--dry-run", is_flag=True, help="Print images, views, bytes, free disk and time from a short probe.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
               help="Of the network's arithmetic; auto: half precision where the hardware has it.")  # fmt: skip
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
+@click.option("--threads", type=click.IntRange(min=1), help="Of the network on a CPU.  [default: one a core]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
-@click.option("--limit", type=int, help="Fill only the first N rows; the same command without it does the rest.")
-@click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
-    name: str,
-    root: Path | None,
-    labels: Path | None,
-    out: Path | None,
-    augs: int,
-    weights: str | None,
-    seed: int,
-    device: str,
-    precision: str,
-    batch_size: int | None,
-    workers: int | None,
-    limit: int | None,
-    retry_failed: bool,
-    allow_other_kernels: bool,
-) -> int:
+    name: str, root: Path | None, labels: Path | None, out: Path | None, augs: int | None, weights: str | None,
+    seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str, limit: int | None,
+    retry_failed: bool, update: bool, rehash: bool, overwrite: bool, dry_run: bool, device: str, precision: str,
+    batch_size: int | None, threads: int | None, workers: int | None, allow_other_kernels: bool,
+) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
-    2: wrong use or input; 130: interrupted.
+    2: wrong use or input; 130: interrupted; 143: terminated.
     """
     dataset = load_dataset(name, root or default_root(name), labels)
-    # torch takes seconds to import: --help and a bad split line need not wait for it
-    from extract.compute import FrozenTrunk, choose_compute, default_workers
-    from extract.crops import ViewPlan
-    from extract.job import make_spec, open_job, refuse_unknown_images, require_images
-    from extract.pipeline import Cutter, extract_rows
-    from extract.weights import load_weights
-
-    require_images(dataset)
-    refuse_unknown_images(dataset)
-    plan = ViewPlan(augs)
-    compute = choose_compute(device, precision, batch_size)
-    loaded = load_weights(weights, seed)
-    spec = make_spec(loaded, plan, seed, compute)
-    path, kernel_path = out or Path(f"{name}.h5"), compute.kernel_path()
-    job = open_job(path, dataset, spec, kernel_path, loaded.source, limit, allow_other_kernels, retry_failed)
-    settings = f"weights {loaded.source} ({loaded.variant.name}), {compute.precision} on {compute.device}"
-    click.echo(
-        f"{job.path}: {len(job.rows)} of {job.total} images to do, {plan.views} views each; {settings}", err=True
+    if old:
+        dataset = without_known(dataset, [Collection(path) for path in old])
+    model = Collection(like) if like else None
+    usual = Usual.of(model) if model else Usual()
+    request = Request(
+        out=out or Path(f"{name}.h5"),
+        dataset=dataset,
+        weights=chosen_source(weights),
+        plan=ViewPlan(usual.augs if augs is None else augs),
+        seed=usual.seed if seed is None else seed,
+        dtype=dtype or usual.dtype,
+        precision=model.spec.precision if model and precision == "auto" else precision,
+        shard=Shard.parse(shard),
+        limit=limit,
+        like=model,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        update=update,
+        rehash=rehash,
+        allow_other_kernels=allow_other_kernels,
     )
-    failed: list[RowReport] = []
+    job = find_job(request, planned=dry_run)
+    if job.nothing_to_do and not dry_run:
+        return finish(job, [], 0.0)
+    from extract.opening import Hardware, load_tools  # torch takes seconds to import
+
+    hardware = Hardware(device, batch_size, threads, workers)
+    tools = load_tools(job, hardware)
+    return print_plan(job, tools) if dry_run else run(job, tools, hardware)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """--augs, --seed and --dtype where the command does not say."""
+
+    augs: int = DEFAULT_AUGS
+    seed: int = DEFAULT_SEED
+    dtype: str = DEFAULT_DTYPE
+
+    @classmethod
+    def of(cls, like: Collection) -> "Usual":
+        """As in a collection."""
+        return cls(like.views - 1, like.spec.seed, like.spec.dtype)
+
+
+def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
+    """What --except leaves."""
+    new = find_new_images(dataset, old)
+    names = ", ".join(str(collection.path) for collection in old)
+    held = len(dataset.ids) - int(new.keep.sum())
+    click.echo(f"{held} of {len(dataset.ids)} images are in {names}", err=True)
+    if new.clashes:
+        click.echo(f"note: {len(new.clashes)} new images, such as {printable(new.clashes[0])}, have names that "
+                   f"{names} holds with other content; the two cannot be linked", err=True)  # fmt: skip
+    if not new.keep.any():
+        click.echo(f"nothing to do: every image is in {names}")
+        raise click.exceptions.Exit(0)
+    return subset(dataset, new.keep)
+
+
+def print_plan(job: Job, tools: "Tools") -> int:
+    """--dry-run."""
+    from extract.planning import make_plan, plan_lines, probe_rate
+
+    rate = probe_rate(tools.trunk, tools.compute.batch_size)
+    request = job.request
+    for line in plan_lines(make_plan(job), request.dtype, request.out, rate, tools.describe()):
+        click.echo(printable(line))
+    return 0
+
+
+def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
+    """Create or continue the collection, fill its rows, and say how it went."""
+    from extract.compute import default_workers
+    from extract.opening import open_job
+    from extract.pipeline import Cutter, extract_rows
+    from extract.planning import make_plan, refuse_full_disk
+
+    request = job.request
+    refuse_full_disk(make_plan(job), request.out)
+    job = open_job(job, tools)
+    images = len(job.rows) + len(job.redo)
+    views = request.plan.views
+    click.echo(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
+               f"{tools.describe()}", err=True)  # fmt: skip
+    if not images:
+        return finish(job, [], 0.0)
     started = time.monotonic()
-    if job.rows:
-        trunk = FrozenTrunk(loaded, compute)
-        workers = workers or default_workers(compute.device.split(":")[0])
-        reports = extract_rows(job.path, job.rows, Cutter(dataset, plan, seed), trunk, compute.batch_size, workers)
-        with contextlib.closing(reports):
-            failed = _watch(reports, len(job.rows), plan.views, job.path)
-    for report in failed[:MOST_NAMED]:
-        click.echo(f"failed: {printable(dataset.ids[report.row])}: {report.error}", err=True)
-    if len(failed) > MOST_NAMED:
-        click.echo(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {job.path}", err=True)
-    click.echo(summary(job, len(failed), plan.views, time.monotonic() - started))
-    return 1 if failed or job.failed else 0
+    workers = hardware.workers or default_workers(tools.compute.device.split(":")[0])
+    cutter = Cutter(request.dataset, request.plan, request.seed)
+    reports = extract_rows(
+        request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.reach, job.redo,
+        tools.compute.kernel_path(),
+    )  # fmt: skip
+    with contextlib.closing(reports):
+        seen = _watch(reports, images, views, request.out)
+    return finish(job, seen, time.monotonic() - started)
 
 
 def _watch(reports: Iterable["RowReport"], images: int, views: int, path: Path) -> list["RowReport"]:
-    """Show progress in views/s and time left; the rows that failed."""
-    from tqdm import tqdm
-
-    failed = []
-    interval = 0.5 if sys.stderr.isatty() else 30.0  # a log file wants few lines
+    """Show progress in views/s and time left; the reports."""
+    seen, failed = [], 0
     try:
-        with (
-            deferred_interrupt() as check_interrupt,
-            tqdm(total=images * views, unit="views", desc="extract", mininterval=interval, smoothing=0.05) as bar,
-        ):
+        with deferred_interrupt() as check_interrupt, progress("extract", images * views, "views") as bar:
             for report in reports:
                 check_interrupt()
                 bar.update(views)
+                seen.append(report)
                 if report.error:
-                    failed.append(report)
-                    bar.set_postfix(failed=len(failed), refresh=False)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{path} keeps what is finished; the same command again goes on from there") from None
-    return failed
+                    failed += 1
+                    bar.set_postfix(failed=failed, refresh=False)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"{path} keeps what is finished; the same command again goes on from there") from None
+    return seen
 
 
-def summary(job: "Job", failed: int, views: int, seconds: float) -> str:
+def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
+    """Name what failed, print the last line; the exit status."""
+    request, failed = job.request, [report for report in reports if report.error]
+    for report in failed[:MOST_NAMED]:
+        click.echo(f"failed: {printable(request.dataset.ids[report.row])}: {report.error}", err=True)
+    if len(failed) > MOST_NAMED:
+        click.echo(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
+    for line in notes(job):
+        click.echo(line, err=True)
+    click.echo(summary(job, len(reports) - len(failed), len(failed), seconds))
+    return 1 if failed or job.failed else 0
+
+
+def notes(job: Job) -> Iterable[str]:
+    """What a user may want to do next."""
+    if job.changes.gone:
+        yield f"note: {job.changes.gone} image files are gone since; their features stay good"
+    if job.failed and job.changes.failed:
+        yield f"note: {len(job.changes.failed)} of the failed images have other files now; --update tries these again"
+    elif job.failed:
+        yield f"note: {job.failed} images failed before; --retry-failed tries them again"
+
+
+def summary(job: Job, done_now: int, failed_now: int, seconds: float) -> str:
     """The last line: images done and failed, views/s, file size."""
-    done_now = len(job.rows) - failed
-    rate = done_now * views / seconds if job.rows else 0.0
-    size = job.path.stat().st_size
-    return (f"{job.path}: {job.done + done_now} images done ({done_now} now), {job.failed + failed} failed, "
-            f"{job.beyond} pending, {rate:.1f} views/s, {size / 1e9:.2f} GB")  # fmt: skip
+    request, path, views = job.request, job.request.out, job.request.plan.views
+    what = f"{done_now * views / seconds:.1f} views/s" if job.rows or job.redo else "nothing to do"
+    return (f"{path}: {job.done + done_now} images done ({done_now} now), {job.failed + failed_now} failed, "
+            f"{job.beyond} pending, {what}, {path.stat().st_size / 1e9:.2f} GB{clipping(request)}")  # fmt: skip
+
+
+def clipping(request: Request) -> str:
+    """How many values a uint8 collection has clipped; empty for others."""
+    if request.dtype != "uint8":
+        return ""
+    return f", {int(Collection(request.out).images['clipped'].sum(dtype='int64'))} values clipped"

@@ -4,14 +4,17 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
 import torch
 import torchvision
+from torch import Tensor
 
 from amnet_common.devices import choose_device
 from amnet_common.errors import ConfigError
+from amnet_common.quantise import CODES
 from extract.trunk import Trunk, build_trunk, fold_batchnorm
 from extract.weights import Weights
 
@@ -45,14 +48,27 @@ class Compute:
         return {**chosen, "mode": "eager", **versions}
 
 
-def choose_compute(device: str, precision: str, batch_size: int | None) -> Compute:
-    """`auto` resolved. Raises ConfigError for a device that is not there or a batch below 1."""
+def choose_compute(
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    threads: int | None = None,
+    begun: Mapping[str, Any] | None = None,
+) -> Compute:
+    """What is not asked for (`auto`, None) is as in `begun`, the kernel path of a file, if that is of the same kind of
+    device, or the best for the hardware. On a CPU, torch gets that number of threads.
+
+    Raises ConfigError for a device that is not there or a batch below 1.
+    """
     device = choose_device(device)
     kind = torch.device(device).type
-    batch = batch_size if batch_size is not None else (CPU_BATCH if kind == "cpu" else GPU_BATCH)
+    kept = begun if begun and begun.get("device") == kind else {}
+    batch = batch_size if batch_size is not None else kept.get("batch_size", CPU_BATCH if kind == "cpu" else GPU_BATCH)
     if batch < 1:
         raise ConfigError(f"--batch-size: wanted 1 or more, found {batch}")
-    precision = _fastest_precision(kind) if precision == "auto" else precision
+    precision = kept.get("precision", _fastest_precision(kind)) if precision == "auto" else precision
+    if kind == "cpu":
+        torch.set_num_threads(threads or kept.get("threads") or torch.get_num_threads())
     return Compute(device, precision, batch, torch.get_num_threads())
 
 
@@ -70,10 +86,19 @@ def default_workers(kind: str) -> int:
     return max(1, cores // 4) if kind == "cpu" else min(cores, 32)
 
 
+class Encoded(NamedTuple):
+    """Features of n views as they are stored."""
+
+    features: np.ndarray  # (n, 14, 14, 1024) float16, or uint8 codes
+    clipped: np.ndarray  # (n,) int64: how many values were above their channel's range
+    finite: np.ndarray  # (n,) bool: whether all values are numbers that can be stored
+
+
 class FrozenTrunk:
     """The trunk in evaluation and inference mode, BatchNorm folded, in the arithmetic of `compute`.
 
     Every call runs the same shape, the last batch padded, so that a view's bits do not depend on its neighbours.
+    Features become float16, or uint8 codes once `quantise_by` was called; both on the device.
     """
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
@@ -81,11 +106,30 @@ class FrozenTrunk:
         dtype = PRECISIONS[compute.precision]
         self.trunk = trunk.to(compute.device, dtype).to(memory_format=torch.channels_last)
         self.compute = compute
+        self.scales: Tensor | None = None
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (n, 224, 224, 3), n at most the batch size -> float16 (n, 14, 14, 1024)."""
+    def quantise_by(self, scales: np.ndarray) -> None:
+        """From now on store uint8 codes by these scales, (D,) float32."""
+        self.scales = torch.from_numpy(scales).to(self.compute.device)
+
+    def __call__(self, pixels: np.ndarray) -> Encoded:
+        """Of uint8 (n, 224, 224, 3), n at most the batch size."""
         short = self.compute.batch_size - len(pixels)
         padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)]) if short else pixels
         with torch.inference_mode():
-            features = self.trunk(torch.from_numpy(padded).to(self.compute.device))  # (B, 14, 14, 1024)
-            return features.half().contiguous().cpu().numpy()[: len(pixels)]
+            x = self.trunk(torch.from_numpy(padded).to(self.compute.device))  # (B, 14, 14, 1024)
+            parts = _as_float16(x) if self.scales is None else _as_codes(x, self.scales)
+        return Encoded(*(part.cpu().numpy()[: len(pixels)] for part in parts))
+
+
+def _as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    stored = x.half().contiguous()
+    top = stored.amax((1, 2, 3))  # features are never negative: infinity and NaN both show in the maximum, (B,)
+    return stored, torch.zeros_like(top, dtype=torch.int64), torch.isfinite(top)
+
+
+def _as_codes(x: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """amnet_common.quantise.quantise on the device."""
+    codes = torch.round(x.float() / scales)  # (B, 14, 14, D)
+    clipped, finite = (codes > CODES).sum((1, 2, 3)), torch.isfinite(codes.amax((1, 2, 3)))
+    return codes.clamp(0, CODES).to(torch.uint8).contiguous(), clipped, finite

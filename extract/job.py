@@ -1,60 +1,171 @@
-"""What an extraction is to do: spec, rows, whether the file is new or begun; decided before computing."""
+"""What a request leaves to do, found by looking at the disk, before torch is loaded."""
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
-from amnet_common.errors import ConfigError, DatasetError, SpecError
+from amnet_common.errors import CollectionError, DatasetError, SpecError
 from amnet_common.layout import DONE, FAILED, PENDING
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec, differences, roster_sha256, spec_differences
-from extract.compute import Compute
-from extract.crops import ViewPlan
-from extract.weights import Weights
+from amnet_common.spec import differences, roster_sha256
+from amnet_common.writer import RowWriter
+from extract.changes import Changes, find_changes
+from extract.request import AUTO, Request
+from extract.weight_source import is_remembered
 
 TRUNK = "resnet50-layer3"
 PIXELS = "rgb8, exif upright, first frame, transparency over white"
+MOST_NAMED = 5  # changed files named in the error
 
 
 @dataclass(frozen=True)
 class Job:
-    """One extraction, ready to run."""
+    """What is to do, and what of the file is known."""
 
-    path: Path
-    rows: tuple[int, ...]  # still to do, ascending
-    done: int  # rows of this command's range done before
-    failed: int  # rows of this command's range that failed before and are not tried again
-    total: int  # N
-    beyond: int  # rows still pending behind this command's range
+    request: Request
+    collection: Collection | None  # to go on with; None: to be created
+    rows: tuple[int, ...]  # without features, ascending
+    redo: tuple[int, ...] = ()  # with features of an image file that has changed since
+    done: int = 0  # rows of the request's reach that stay as they are
+    failed: int = 0  # rows of its reach that failed before and are not tried again
+    beyond: int = 0  # rows still pending outside its reach
+    changes: Changes = Changes()  # noqa: RUF009 (frozen)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the file is complete and certain to be of the request's weights: torch is not needed to say so."""
+        if self.collection is None or self.rows or self.redo:
+            return False
+        return is_remembered(self.request.weights, self.collection.provenance)
 
 
-def make_spec(weights: Weights, plan: ViewPlan, seed: int, compute: Compute) -> Spec:
-    """The spec of the collection that these choices give."""
-    return Spec(
-        trunk=TRUNK,
-        variant=weights.variant.name,
-        weights_sha256=weights.sha256,
-        pixels=PIXELS,
-        view_plan=plan.as_spec(),
-        seed=seed,
-        precision=compute.precision,
-        dtype="float16",
+def find_job(request: Request, planned: bool = False) -> Job:
+    """Look at the file of a request, if there is one, and at the image files; `planned`: these may still be missing.
+
+    Raises SpecError with each differing field if the file is of other settings, images or scores; DatasetError if image
+    files have changed and `update` is not asked for, or none is there; CollectionError if the file is no collection.
+    """
+    total = len(request.dataset.ids)
+    exists = os.path.exists(request.out)  # unlike Path.exists, False for names no system takes
+    if exists and request.overwrite:
+        _refuse_foreign(request)
+    if not exists or request.overwrite:
+        if not planned:
+            refuse_missing_images(request.dataset)
+        return Job(request, None, tuple(request.reach), beyond=total - len(request.reach))
+    collection = Collection(request.out)
+    _refuse_link(collection)
+    refuse_other(request, collection)
+    changes = find_changes(collection, request.dataset.image_root, request.reach, request.rehash)
+    if changes.done and not request.update:
+        _refuse_changes(request, collection, changes)
+    job = _rows_to_do(request, collection, changes)
+    if (job.rows or job.redo) and not planned:
+        refuse_missing_images(request.dataset)
+    return job
+
+
+def _rows_to_do(request: Request, collection: Collection, changes: Changes) -> Job:
+    reach = np.array(request.reach, np.int64)
+    status = collection.status
+    again = status[reach] == FAILED if request.retry_failed else np.isin(reach, changes.failed) & request.update
+    rows = reach[(status[reach] == PENDING) | again]
+    pending = int((status == PENDING).sum())
+    return Job(
+        request,
+        collection,
+        tuple(rows.tolist()),
+        changes.done,
+        done=int((status[reach] == DONE).sum()) - len(changes.done),
+        failed=int((status[reach] == FAILED).sum() - again.sum()),
+        beyond=pending - int((status[reach] == PENDING).sum()),
+        changes=changes,
     )
 
 
-def require_images(dataset: Dataset) -> None:
-    """DatasetError if none of the images is there: a wrong --root, not 58,741 failed rows."""
+def refuse_other(request: Request, collection: Collection) -> None:
+    """SpecError with each field that the request wants otherwise, as far as is known without torch."""
+    wanted = {
+        "trunk": TRUNK,
+        "pixels": PIXELS,
+        "view_plan": request.plan.as_spec(),
+        "seed": request.seed,
+        "dtype": request.dtype,
+    }
+    if request.precision != AUTO:
+        wanted["precision"] = request.precision
+    unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
+    unlike += label_differences(request.dataset, collection)
+    roster = roster_sha256([encode_id(id_) for id_ in request.dataset.ids])
+    if roster != collection.roster:
+        unlike.append(f"images: wanted {len(request.dataset.ids)} ids of roster {roster[:12]}, "
+                      f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
+    refuse_unlike(collection, unlike)
+
+
+def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
+    """SpecError if there is any difference."""
+    if unlike:
+        raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. Use the "
+                        "settings it was begun with, another --out, or --overwrite to throw it away")  # fmt: skip
+
+
+def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:
+    """SpecError if `kernel_path` is not the one that the collection was begun on."""
+    unlike = differences(collection.kernel_path, kernel_path)
+    if unlike:
+        raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is wanted, this "
+                        f"command's is found): {'; '.join(unlike)}. Features would differ in their last bits: go on "
+                        "where it was begun, or say --allow-other-kernels")  # fmt: skip
+
+
+def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
+    """One line for the scores, the names of the lists, and each list, where they are not the collection's."""
+    if len(dataset.ids) != len(collection):
+        return []  # the roster says so
+    lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
+    if set(dataset.splits) != set(collection.splits):
+        return [*lines, f"splits: wanted {sorted(dataset.splits)}, found {sorted(collection.splits)}"]
+    for name, split in dataset.splits.items():
+        stored = collection.splits[name]
+        if not (np.array_equal(split.rows, stored.rows) and np.array_equal(split.scores, stored.scores)):
+            lines.append(f"split {name}: changed since")
+    return lines
+
+
+def _refuse_foreign(request: Request) -> None:
+    """CollectionError unless the file is a whole collection; BusyError while another process fills it."""
+    try:
+        with RowWriter(request.out):
+            pass
+    except CollectionError as error:
+        raise CollectionError(f"--overwrite throws away collections only: {error}; remove the file yourself") from error
+
+
+def _refuse_link(collection: Collection) -> None:
+    if collection.linked:
+        names = ", ".join(str(part.path) for part in collection.parts)
+        raise CollectionError(f"--out {collection.path}: wanted a file with features of its own, found a linked "
+                              f"collection; fill its parts instead: {names}")  # fmt: skip
+
+
+def _refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:
+    names = ", ".join(collection.ids[row] for row in changes.done[:MOST_NAMED])
+    more = f" and {len(changes.done) - MOST_NAMED} more" if len(changes.done) > MOST_NAMED else ""
+    raise DatasetError(f"--out {request.out}: wanted the image files that it was extracted from, found "
+                       f"{len(changes.done)} changed since: {names}{more}; --update extracts these anew")  # fmt: skip
+
+
+def refuse_missing_images(dataset: Dataset) -> None:
+    """DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a list names one by a slip."""
     if not any(is_there(dataset, id_) for id_ in dataset.ids):
         raise DatasetError(f"--dataset {dataset.name}: wanted images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
+    refuse_unknown_images(dataset)
 
 
 def refuse_unknown_images(dataset: Dataset) -> None:
@@ -79,81 +190,3 @@ def refuse_unknown_images(dataset: Dataset) -> None:
 def is_there(dataset: Dataset, id_: str) -> bool:
     """Whether the image file exists; unlike Path.exists, False for names that no system takes."""
     return os.path.exists(dataset.image_root / id_)
-
-
-def open_job(
-    path: Path,
-    dataset: Dataset,
-    spec: Spec,
-    kernel_path: Mapping[str, object],
-    weights: str,
-    limit: int | None,
-    allow_other_kernels: bool = False,
-    retry_failed: bool = False,
-) -> Job:
-    """Create the collection, or go on with the one that is there.
-
-    Raises SpecError, with each differing field, if the one that is there is of other settings or images, or if rows
-    are left to do and would be computed by other kernels; OutputError if it cannot be created.
-    """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit: wanted 1 or more, found {limit}")
-    if os.path.exists(path):  # unlike Path.exists, False for names that no system takes
-        collection = Collection(path)
-        _refuse_other(collection, dataset, spec)
-        status = np.where(retry_failed & (collection.status == FAILED), PENDING, collection.status)
-        if PENDING in status[:limit] and not allow_other_kernels:
-            _refuse_other_kernels(collection, kernel_path)
-    else:
-        views = 1 + int(spec.view_plan["augs"])
-        create_skeleton(path, dataset, views, spec, kernel_path, _provenance(dataset, weights))
-        status = np.full(len(dataset.ids), PENDING)
-    reach = status[:limit]
-    rows = tuple(int(row) for row in np.flatnonzero(reach == PENDING))
-    beyond = int((status[len(reach) :] == PENDING).sum())
-    return Job(path, rows, int((reach == DONE).sum()), int((reach == FAILED).sum()), len(status), beyond)
-
-
-def _provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
-    """Where a collection came from: remembered for people, never compared."""
-    return {
-        "dataset": dataset.name,
-        "image_root": str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode(),
-        "weights": weights,
-        "amnet": amnet_common.__version__,
-        "python": sys.version.split()[0],
-    }
-
-
-def _refuse_other(collection: Collection, dataset: Dataset, spec: Spec) -> None:
-    unlike = spec_differences(spec, collection.spec)
-    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
-    unlike += label_differences(dataset, collection)
-    if roster != collection.roster:
-        unlike.append(f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, "
-                      f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
-    if unlike:
-        raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. "
-                        "Use the settings it was begun with, or another --out")  # fmt: skip
-
-
-def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
-    """One line for the scores, the names of the lists, and each list, where they are not the collection's."""
-    if len(dataset.ids) != len(collection):
-        return []  # the roster says so
-    lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
-    if set(dataset.splits) != set(collection.splits):
-        return [*lines, f"splits: wanted {sorted(dataset.splits)}, found {sorted(collection.splits)}"]
-    for name, split in dataset.splits.items():
-        stored = collection.splits[name]
-        if not (np.array_equal(split.rows, stored.rows) and np.array_equal(split.scores, stored.scores)):
-            lines.append(f"split {name}: changed since")
-    return lines
-
-
-def _refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:
-    unlike = differences(collection.kernel_path, kernel_path)
-    if unlike:
-        raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is wanted, this "
-                        f"command's is found): {'; '.join(unlike)}. Features would differ in their last bits: go on "
-                        "where it was begun, or say --allow-other-kernels")  # fmt: skip

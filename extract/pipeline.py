@@ -5,7 +5,7 @@ Everything carries its row with it, so nothing depends on the order in which thr
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ import numpy as np
 from amnet_common.datasets import Dataset
 from amnet_common.errors import ImageError
 from amnet_common.writer import ImageFacts, RowWriter
+from extract.compute import Encoded
 from extract.crops import ViewPlan, cut_views, plan_views
 from extract.images import decode_rgb, read_source
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
-NOT_FINITE = "features are not finite in float16; another --out with --precision bfloat16 or float32 may help"
+NOT_FINITE = "features are not finite; another --out with --precision bfloat16 or float32 may help"
 
-RunTrunk = Callable[[np.ndarray], np.ndarray]  # uint8 (n, 224, 224, 3) -> float16 (n, 14, 14, 1024)
+RunTrunk = Callable[[np.ndarray], Encoded]  # of uint8 (n, 224, 224, 3)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -55,6 +56,11 @@ class Cutter:
     plan: ViewPlan
     seed: int
 
+    @property
+    def total(self) -> int:
+        """N, rows of the collection."""
+        return len(self.dataset.ids)
+
     def __call__(self, row: int) -> Cut:
         """Read, decode and cut the image of `row`. A bad image is a result here, not an error."""
         id_ = self.dataset.ids[row]
@@ -71,21 +77,37 @@ class Cutter:
 
 
 def extract_rows(
-    path: Path, rows: Sequence[int], cutter: Cutter, trunk: RunTrunk, batch_size: int, workers: int
+    path: Path,
+    rows: Sequence[int],
+    cutter: Cutter,
+    trunk: RunTrunk,
+    batch_size: int,
+    workers: int,
+    reach: range | None = None,
+    redo: Sequence[int] = (),
+    kernel_path: Mapping[str, object] | None = None,
 ) -> Generator[RowReport, None, None]:
     """Fill `rows` of the collection at `path`, and yield a report for each row once it is finished.
 
-    Raises OutputError when the disk does not take it; what is finished by then is kept.
+    `reach` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
+    `redo`: finished rows to be filled again, which are marked pending first. `kernel_path`: the trunk's, remembered for
+    each row; None: that of the file.
+
+    Raises BusyError if another process writes within the reach; OutputError when the disk does not take what is
+    written: what is finished by then is kept.
     """
+    reach = reach or range(cutter.total)
     with (
         ignored_pillow_warnings(),
-        RowWriter(path) as writer,
+        RowWriter(path, reach.start, reach.stop, kernel_path) as writer,
         ThreadPoolExecutor(workers, "decode") as decoders,
         ThreadPoolExecutor(1, "write") as disk,
     ):
+        rows = sorted({row for row in rows if not writer.is_done(row)} | set(redo))
+        writer.undo(redo)
         store = Store(writer, cutter.plan.views)
         batches = in_batches(ahead(decoders, cutter, rows, workers + AHEAD), batch_size)
-        computed = ((owners, trunk(pixels) if len(pixels) else pixels) for owners, pixels in batches)
+        computed = ((owners, trunk(pixels) if len(pixels) else None) for owners, pixels in batches)
         for reports in ahead(disk, lambda batch: store(*batch), computed, AHEAD):
             yield from reports
 
@@ -134,32 +156,35 @@ class Store:
     def __init__(self, writer: RowWriter, views: int) -> None:
         self.writer, self.views = writer, views
         self._written: Counter[int] = Counter()
+        self._clipped: Counter[int] = Counter()
         self._not_finite: set[int] = set()
 
-    def __call__(self, owners: Owners, features: np.ndarray) -> list[RowReport]:
-        """Write a batch, (n, 14, 14, 1024) float16; the rows that are complete with it."""
-        reports, planes = [], iter(features)
+    def __call__(self, owners: Owners, encoded: Encoded | None) -> list[RowReport]:
+        """Write a batch; the rows that are complete with it."""
+        reports, planes = [], zip(*encoded, strict=True) if encoded else iter(())
         for cut, view in owners:
             if view >= 0:
-                self._write(cut.row, view, next(planes))
+                self._write(cut.row, view, *next(planes))
             if view < 0 or self._written[cut.row] == self.views:
                 reports.append(self._close(cut))
         return reports
 
-    def _write(self, row: int, view: int, features: np.ndarray) -> None:
-        if not np.isfinite(features.max()):  # features are never negative: infinity and NaN both show in the maximum
+    def _write(self, row: int, view: int, features: np.ndarray, clipped: int, finite: bool) -> None:
+        if not finite:
             self._not_finite.add(row)
         self.writer.write_view(row, view, features)
+        self._clipped[row] += int(clipped)
         self._written[row] += 1
 
     def _close(self, cut: Cut) -> RowReport:
         self._written.pop(cut.row, None)
+        clipped = self._clipped.pop(cut.row, 0)
         error = NOT_FINITE if cut.row in self._not_finite else cut.error
         if error:
             self.writer.fail(cut.row, cut.facts, error)
         else:
             assert cut.boxes is not None
-            self.writer.finish(cut.row, cut.facts, cut.boxes)
+            self.writer.finish(cut.row, cut.facts, cut.boxes, clipped)
         return RowReport(cut.row, error)
 
 

@@ -5,7 +5,6 @@ read with `weights_only=True`, so that it cannot run code).
 """
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +20,9 @@ from torchvision.models import ResNet50_Weights
 from amnet_common.errors import WeightsError
 from extract.trunk import Trunk
 from extract.variants import TORCHVISION, Variant, variant_of
+from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, chosen_source
 
-DEFAULT = "imagenet1k-v1"
-PUBLISHED = {"imagenet1k-v1": ResNet50_Weights.IMAGENET1K_V1, "imagenet1k-v2": ResNet50_Weights.IMAGENET1K_V2}
-UNTRAINED = "untrained"
+PUBLISHED = dict(zip(PUBLISHED_NAMES, (ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2), strict=True))
 PICKLES = (".pth", ".pt", ".pkl")
 WRAPPERS = ("model", "state_dict")  # dictionaries that training scripts put around a state dict
 PREFIXES = ("", "module.", "core_cnn.", "module.core_cnn.", "trunk.", "backbone.", "model.")
@@ -55,14 +53,12 @@ def load_weights(source: str | None, seed: int = 0) -> Weights:
 
     Raises WeightsError if they cannot be found, downloaded or read, or do not fit the trunk.
     """
-    source = source or os.environ.get("AMNET_WEIGHTS") or DEFAULT
+    source = chosen_source(source)
     if source == UNTRAINED:
         return Weights(source, replace(TORCHVISION, name="torchvision-untrained"), _untrained_state(seed))
     if source in PUBLISHED:
         return Weights(source, TORCHVISION, fitted(_download(source), source))
     path = Path(source)
-    if not os.path.isfile(path):
-        raise WeightsError(f"--weights: wanted {', '.join(PUBLISHED)} or a file, found {source!r}, which is neither")
     state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return Weights(path.name, variant_of(metadata, where=source), fitted(state, source))
 

@@ -20,8 +20,9 @@ def read_folder(root: Path) -> Dataset:
     ids = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        below = Path(folder).relative_to(root)
-        ids += [(below / name).as_posix() for name in names if is_image_name(name)]
+        below = Path(folder).relative_to(root).as_posix()
+        prefix = "" if below == "." else f"{below}/"  # a string and no Path: a library has a million files
+        ids += [prefix + name for name in names if is_image_name(name)]
     return Dataset("folder", root, tuple(checked_id(id_, str(root)) for id_ in sorted(ids)))
 
 

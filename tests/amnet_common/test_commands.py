@@ -79,6 +79,13 @@ def test_printable_text_is_one_line_of_utf8(text):
     shown = printable(text)
     assert shown.encode().decode() == shown
     assert not {"\n", "\r"} & set(shown)
+    assert len(shown.splitlines()) <= 1 or {"\u2028", "\u2029"} & set(shown)
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\x08b", "\x00", "\x7f", "\x85"])
+def test_printable_text_cannot_steer_a_terminal(text):
+    assert printable(text).isprintable()
+    assert printable(text).isascii()
 
 
 def test_printable_leaves_ordinary_names_alone():

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,10 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 PLANS = st.dictionaries(
     TEXT, LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(TEXT, LEAVES, max_size=3), max_size=4
 )
-SPECS = st.builds(Spec, TEXT, TEXT, TEXT, TEXT, PLANS, st.integers(), TEXT, TEXT)
+STORED = st.sampled_from([("float16", None), ("uint8", "5a" * 32)])
+SPECS = st.builds(
+    lambda stored, *fields: Spec(*fields, *stored), STORED, TEXT, TEXT, TEXT, TEXT, PLANS, st.integers(), TEXT
+)
 
 
 @given(SPECS)
@@ -39,13 +43,35 @@ def test_fingerprint_is_the_sha256_of_the_json_and_never_changes(spec):
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Spec)])
 def test_every_field_changes_the_fingerprint_and_is_named(spec, field):
-    if field in ("dtype", "scales_sha256"):
+    if field == "scales_sha256":
         spec = dataclasses.replace(spec, dtype="uint8", scales_sha256="34")
-    changes = {"view_plan": {"augs": 3}, "seed": 7, "scales_sha256": "12", "dtype": "uint8"}
-    other = dataclasses.replace(spec, **{field: changes.get(field, "other")})
+    changes = {"view_plan": {"augs": 3}, "seed": 7}
+    also = {"scales_sha256": "34"} if field == "dtype" else {}
+    other = dataclasses.replace(spec, **{field: "uint8" if field == "dtype" else changes.get(field, "other")}, **also)
     assert other.fingerprint != spec.fingerprint
-    assert all(line.startswith(field) for line in spec_differences(spec, other))
-    assert spec_differences(spec, other)
+    lines = spec_differences(spec, other)
+    assert [line for line in lines if line.startswith(field)]
+    assert all(line.startswith((field, *also)) for line in lines)
+
+
+@pytest.mark.parametrize(("dtype", "sha256"), [("uint8", None), ("float16", "34")])
+def test_scales_go_with_uint8_and_with_nothing_else(spec, dtype, sha256):
+    message = f"spec: wanted scales with dtype uint8 and with no other, found {sha256!r} with {dtype}"
+    with pytest.raises(SpecError, match=message):
+        dataclasses.replace(spec, dtype=dtype, scales_sha256=sha256)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"), [("trunk", 5, "str"), ("seed", "0", "int"), ("view_plan", [], "Mapping")]
+)
+def test_field_of_a_wrong_type_is_named(spec, field, value, kind):
+    with pytest.raises(SpecError, match=re.escape(f"spec: wanted {field} to be of type {kind}, found {value!r}")):
+        dataclasses.replace(spec, **{field: value})
+
+
+def test_spec_without_scales_has_no_such_field(spec):
+    assert "scales" not in spec.to_json()
+    assert Spec.from_json(spec.to_json()).scales_sha256 is None
 
 
 def test_nested_differences_are_named_by_their_path(spec):

@@ -1,0 +1,138 @@
+"""A job made ready: trunk and kernels chosen, the file compared with them, or made."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import amnet_common
+from amnet_common.datasets import Dataset
+from amnet_common.errors import ExistsError, SpecError
+from amnet_common.layout import DTYPES
+from amnet_common.quantise import scales_sha256
+from amnet_common.skeleton import create_skeleton
+from amnet_common.spec import Spec, spec_differences
+from extract.compute import Compute, FrozenTrunk, choose_compute
+from extract.job import PIXELS, TRUNK, Job, find_job, refuse_other_kernels, refuse_unlike
+from extract.pipeline import Cutter
+from extract.request import Request
+from extract.scales import sample_scales
+from extract.weight_source import remembered
+from extract.weights import Weights, load_weights
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a command asks of the machine; None and `auto` choose."""
+
+    device: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What turns pixels into features, loaded and chosen."""
+
+    weights: Weights
+    compute: Compute
+    trunk: FrozenTrunk
+
+    def describe(self) -> str:
+        """Weights and hardware in one line."""
+        return (f"weights {self.weights.source} ({self.weights.variant.name}), {self.compute.precision} on "
+                f"{self.compute.device}, batches of {self.compute.batch_size}")  # fmt: skip
+
+
+def load_tools(job: Job, hardware: Hardware) -> Tools:
+    """Weights and trunk; what the command leaves open is as in the file that the job goes on with, or in `like`.
+
+    Raises WeightsError, ConfigError.
+    """
+    request = job.request
+    model = job.collection or request.like
+    compute = choose_compute(hardware.device, request.precision, hardware.batch_size, hardware.threads,
+                             model.kernel_path if model else None)  # fmt: skip
+    weights = load_weights(request.weights, request.seed)
+    return Tools(weights, compute, FrozenTrunk(weights, compute))
+
+
+def make_spec(weights: Weights, request: Request, compute: Compute, scales: np.ndarray | None) -> Spec:
+    """The spec of the collection that these choices give."""
+    return Spec(
+        trunk=TRUNK,
+        variant=weights.variant.name,
+        weights_sha256=weights.sha256,
+        pixels=PIXELS,
+        view_plan=request.plan.as_spec(),
+        seed=request.seed,
+        precision=compute.precision,
+        dtype=request.dtype,
+        scales_sha256=None if scales is None else scales_sha256(scales),
+    )
+
+
+def open_job(job: Job, tools: Tools) -> Job:
+    """Create the job's collection, or make sure that the one there can be gone on with; the trunk gets its scales.
+
+    If another process creates it meanwhile, that one is gone on with: the job that is returned counts.
+
+    Raises SpecError, with each differing field, if it is of other weights, or rows are left to do that would be
+    computed by other kernels; OutputError if it cannot be created.
+    """
+    if job.collection is None:
+        try:
+            _create(job.request, tools)
+        except ExistsError:
+            if job.request.overwrite:
+                raise
+        job = find_job(replace(job.request, overwrite=False))
+    assert job.collection is not None
+    scales = job.collection.scales
+    spec = make_spec(tools.weights, job.request, tools.compute, scales)
+    refuse_unlike(job.collection, spec_differences(spec, job.collection.spec))
+    if (job.rows or job.redo) and not job.request.allow_other_kernels:
+        refuse_other_kernels(job.collection, tools.compute.kernel_path())
+    if scales is not None:
+        tools.trunk.quantise_by(scales)
+    return job
+
+
+def _create(request: Request, tools: Tools) -> None:
+    scales = _scales(request, tools)
+    spec = make_spec(tools.weights, request, tools.compute, scales)
+    if request.like:
+        unlike = spec_differences(request.like.spec, spec)
+        if unlike:
+            raise SpecError(f"--like {request.like.path}: wanted its spec, found another: {'; '.join(unlike)}")
+    create_skeleton(
+        request.out,
+        request.dataset,
+        request.plan.views,
+        spec,
+        tools.compute.kernel_path(),
+        provenance(request.dataset, request.weights),
+        scales,
+        replace=request.overwrite,
+    )
+
+
+def _scales(request: Request, tools: Tools) -> np.ndarray | None:
+    if DTYPES[request.dtype].kind == "f":
+        return None
+    if request.like:
+        return request.like.scales
+    return sample_scales(Cutter(request.dataset, request.plan, request.seed), tools.trunk, tools.compute.batch_size)
+
+
+def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
+    """Where a collection came from: remembered for people, never compared but to save time (weight_source.py)."""
+    return {
+        "dataset": dataset.name,
+        "image_root": str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode(),
+        **remembered(weights),
+        "amnet": amnet_common.__version__,
+        "python": sys.version.split()[0],
+    }

@@ -1,0 +1,98 @@
+"""What an extraction will cost in bytes and hours, said before anyone spends them."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.datasets.records import encode_id
+from amnet_common.errors import OutputError
+from amnet_common.layout import SEGMENT, tables
+from extract.job import Job
+from extract.pipeline import RunTrunk
+
+PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a job."""
+
+    images: int  # to do
+    views: int  # of each image
+    feature_bytes: int  # of the images to do
+    table_bytes: int  # of a new file's other tables
+    free_bytes: int
+
+    @property
+    def needed_bytes(self) -> int:
+        """What the disk must still hold."""
+        return self.feature_bytes + self.table_bytes
+
+    def seconds(self, rate: float) -> float:
+        """At `rate` views/s."""
+        return self.images * self.views / rate
+
+
+def make_plan(job: Job) -> Plan:
+    """From the job and the disk of its file."""
+    request, to_do = job.request, len(job.rows)
+    views, total = request.plan.views, len(request.dataset.ids)
+    id_bytes = max(len(encode_id(id_)) for id_ in request.dataset.ids)
+    sizes = tables(1, views, id_bytes, request.dtype)
+    row_bytes = {name: int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in sizes.items()}
+    features = row_bytes[SEGMENT]
+    others = 0 if job.collection else total * (sum(row_bytes.values()) - features)
+    return Plan(to_do, views, to_do * features, others, free_bytes(request.out, request.overwrite))
+
+
+def free_bytes(out: Path, overwrite: bool) -> int:
+    """Of the disk that `out` is or would be on; with what the file itself takes if that is thrown away."""
+    try:
+        taken = out.stat().st_blocks * 512 if overwrite and out.exists() else 0
+        return shutil.disk_usage(out.parent).free + taken
+    except OSError as error:
+        raise OutputError(f"--out {out}: wanted an existing folder, found none: {error.strerror}") from error
+
+
+def refuse_full_disk(plan: Plan, out: Path) -> None:
+    """OutputError if the disk cannot hold what is to do."""
+    if plan.needed_bytes > plan.free_bytes:
+        raise OutputError(f"--out {out}: wanted {plan.needed_bytes / 1e9:.2f} GB for {plan.images} images of "
+                          f"{plan.views} views, found {plan.free_bytes / 1e9:.2f} GB free; --dtype uint8 takes half of "
+                          "float16, --shard I/N with an --out on another disk a part")  # fmt: skip
+
+
+def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
+    """views/s of the trunk on noise, which costs the same as pictures; reading and cutting hide behind it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 224, 224, 3), np.uint8)
+    trunk(pixels)  # the first batch also makes buffers and chooses kernels
+    views, started = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - started) < PROBE_SECONDS:
+        trunk(pixels)
+        views += batch_size
+    return views / seconds
+
+
+def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) -> Iterator[str]:
+    """What --dry-run prints."""
+    enough = "enough" if plan.needed_bytes <= plan.free_bytes else "NOT ENOUGH"
+    yield f"images     {plan.images}"
+    yield f"views      {plan.images * plan.views}, {plan.views} an image"
+    yield f"bytes      {plan.needed_bytes} ({plan.needed_bytes / 1e9:.2f} GB) of {dtype} and tables for {out}"
+    yield f"free disk  {plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}"
+    yield f"speed      {rate:.1f} views/s, probed: {hardware}"
+    yield f"time       about {duration(plan.seconds(rate))}"
+
+
+def duration(seconds: float) -> str:
+    """`3 h 20 min`, to the two largest units."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"

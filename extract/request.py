@@ -1,0 +1,70 @@
+"""What one command asks of an extraction, before torch is loaded or anything is looked at."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from amnet_common.collection import Collection
+from amnet_common.datasets import Dataset
+from amnet_common.errors import ConfigError
+from extract.crops import ViewPlan
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `count` parts of the rows, each a run of neighbours."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ConfigError(f"--shard: wanted I/N with I from 1 to N, found {self.number}/{self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """`2/4` as a shard. Raises ConfigError."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not match:
+            raise ConfigError(f"--shard: wanted I/N, such as 2/4, found {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def rows(self, total: int) -> range:
+        """The rows of this part of `total` rows."""
+        return range((self.number - 1) * total // self.count, self.number * total // self.count)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which file, of which images, with which settings, and which of its rows."""
+
+    out: Path
+    dataset: Dataset
+    weights: str  # a source of weight_source.chosen_source
+    plan: ViewPlan = ViewPlan()  # noqa: RUF009 (frozen)
+    seed: int = 0
+    dtype: str = "float16"
+    precision: str = AUTO  # what the file was begun with, or the fastest for the hardware
+    shard: Shard = Shard()
+    limit: int | None = None
+    like: Collection | None = None  # whose spec and scales a new file takes
+    overwrite: bool = False
+    retry_failed: bool = False
+    update: bool = False
+    rehash: bool = False
+    allow_other_kernels: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"--limit: wanted 1 or more, found {self.limit}")
+        if self.overwrite and self.shard.count > 1:
+            raise ConfigError("--overwrite with --shard: each process would throw away the file of the others; "
+                              "remove it once, then start them")  # fmt: skip
+
+    @property
+    def reach(self) -> range:
+        """The rows that this command may fill."""
+        rows = self.shard.rows(len(self.dataset.ids))
+        return rows if self.limit is None else range(rows.start, max(rows.start, min(rows.stop, self.limit)))
