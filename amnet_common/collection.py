@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from amnet_common.datasets.records import SplitList, decode_id
-from amnet_common.errors import CollectionError, MissingRowsError
+from amnet_common.datasets.records import SplitList, checked_id, decode_id
+from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
 from amnet_common.files import read_exactly, read_table
 from amnet_common.layout import DONE, FAILED, Structure, image_dtype
 from amnet_common.linking import choose_parts, open_parts, places
@@ -48,7 +48,8 @@ class Collection:
     `parts`, `len(collection)` = N, `views` = V. Pickles as its path; each process opens files and threads of its own,
     so it may be used after a fork.
 
-    Raises CollectionError if there is no such file, or it is not a whole collection of this format.
+    Raises CollectionError if there is no such file, or it is not a whole collection of this format, or a part of a link
+    is missing or replaced; SpecError if a part is of another spec.
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
@@ -57,7 +58,7 @@ class Collection:
         self.linked = structure.planes is None
         self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
         raw_ids = self._raw_ids(structure)
-        self.ids: tuple[str, ...] = tuple(map(decode_id, raw_ids))
+        self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
         self._places = [places(raw_ids, part) for part in self.parts] if self.linked else []
         first = self.parts[0].planes
         self.uuid, self.roster = structure.uuid, structure.roster
@@ -222,6 +223,17 @@ class Collection:
         if torch is None or not torch.cuda.is_available():
             return np.empty(shape, self.dtype)
         return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
+
+
+def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
+    """The ids as texts. CollectionError if one names a file outside the image root, or stands there twice."""
+    try:
+        ids = tuple(checked_id(decode_id(id_), f"{path}: /images") for id_ in raw_ids)
+    except DatasetError as error:
+        raise CollectionError(str(error)) from error
+    if len(set(ids)) < len(ids):
+        raise CollectionError(f"{path}: /images: wanted each id once, found one twice")
+    return ids
 
 
 def _open_files(parts: Iterable[Part]) -> tuple[int, ...]:

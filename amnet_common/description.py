@@ -19,7 +19,7 @@ def info_lines(collection: Collection) -> Iterator[str]:
     for part in collection.parts if collection.linked else ():
         yield f"part         {part.path}: {int((part.status == DONE).sum())} of {len(part.images)} images done"
     yield f"size         {size / 1e9:.2f} GB, {used / 1e9:.2f} GB on disk"
-    yield f"images       {counts(collection)}"
+    yield f"rows         {counts(collection)}"
     if len(collection.damaged):
         yield f"damaged      {len(collection.damaged)} rows whose mark does not hold; they count as pending"
     yield f"views        {collection.views} an image, each {collection.view_shape} {collection.dtype}"

@@ -18,6 +18,11 @@ def read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None
         buffer, offset = buffer[count:], offset + count
 
 
+def file_identity(found: os.stat_result) -> tuple[int, int]:
+    """Device and inode: another file of the same name has another."""
+    return found.st_dev, found.st_ino
+
+
 def read_table(path: Path, extent: Extent) -> np.ndarray:
     """A whole dataset, of the extent's shape and dtype."""
     values = np.empty(extent.shape, extent.dtype)

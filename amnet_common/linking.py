@@ -26,6 +26,7 @@ def open_parts(path: Path, structure: Structure) -> list[Part]:
     Raises CollectionError that names a part that is missing, replaced or outside the folders that are allowed,
     SpecError for another spec.
     """
+    path = Path(os.path.realpath(path))  # parts lie beside the link itself, whatever symbolic link led to it
     parts: dict[str, Part] = {}  # by the file they are
     for name, uuid in structure.sources:
         real = os.path.realpath(path.parent / name)

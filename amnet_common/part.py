@@ -1,10 +1,12 @@
 """One physical file with features: its structure and the tables that change while it is filled."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from amnet_common.errors import CollectionError
-from amnet_common.files import read_table
+from amnet_common.files import file_identity, read_table
 from amnet_common.layout import PENDING, Planes, Structure
 from amnet_common.marks import damaged_rows
 from amnet_common.spec import roster_sha256
@@ -16,7 +18,6 @@ class Part:
 
     def __init__(self, path: Path, structure: Structure | None = None) -> None:
         self.path, self.structure = path, structure or read_structure(path)
-        self._identity = _identity(os.stat(path))
         if self.structure.planes is None:
             raise CollectionError(f"{path}: wanted a collection with features of its own, found a linked one; "
                                   "name the parts that it links")  # fmt: skip
@@ -28,7 +29,8 @@ class Part:
 
     def refresh(self) -> None:
         """Read the marks again: another process may have filled rows since."""
-        self._refuse_other_file(os.stat(self.path))
+        with self._present():
+            self._refuse_other_file(os.stat(self.path))
         self.images = read_table(self.path, self.structure.images)  # (N,) of layout.image_dtype
         self.boxes = read_table(self.path, self.planes.views)  # (N, V, 5) float32: top, left, height, width, flip
         self.checksums = read_table(self.path, self.planes.checksums)  # (N, V) uint32
@@ -38,7 +40,8 @@ class Part:
 
     def open(self, flags: int = os.O_RDONLY) -> int:
         """A file descriptor of the very file whose structure is known here."""
-        descriptor = os.open(self.path, flags)
+        with self._present():
+            descriptor = os.open(self.path, flags)
         try:
             self._refuse_other_file(os.fstat(descriptor))
         except CollectionError:
@@ -46,15 +49,18 @@ class Part:
             raise
         return descriptor
 
+    @contextlib.contextmanager
+    def _present(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise CollectionError(f"{self.path}: wanted the file that was opened, found it gone") from error
+
     def _refuse_other_file(self, found: os.stat_result) -> None:
-        if _identity(found) != self._identity:
+        if file_identity(found) != self.structure.identity:
             raise CollectionError(f"{self.path}: wanted the file that was opened, found another of its name: it was "
                                   "replaced meanwhile; open it again")  # fmt: skip
 
     def raw_ids(self) -> list[bytes]:
         """The ids as they are stored."""
         return self.images["id"].tolist()
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino

@@ -19,7 +19,7 @@ import numpy as np
 
 from amnet_common.datasets.records import MAX_ID_BYTES, SplitList
 from amnet_common.errors import CollectionError
-from amnet_common.files import read_table
+from amnet_common.files import file_identity, read_table
 from amnet_common.layout import (
     CHANNELS,
     CHECKSUMS,
@@ -59,7 +59,10 @@ def read_structure(path: Path) -> Structure:
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_format(file, str(path))
-            return _Reading(file, path).structure()
+            structure = _Reading(file, path).structure()
+        if file_identity(os.stat(path)) != structure.identity:
+            raise CollectionError(f"{path}: wanted one file, found it replaced while it was read; open it again")
+        return structure
     except CollectionError:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
@@ -82,7 +85,9 @@ class _Reading:
     """One pass over an open file."""
 
     def __init__(self, file: h5py.File, path: Path) -> None:
-        self.file, self.path, self.size = file, path, os.path.getsize(path)
+        self.file, self.path = file, path
+        found = os.stat(path)
+        self.size, self.identity = found.st_size, file_identity(found)
         self.needed = 0  # bytes of memory for the tables so far
 
     def structure(self) -> Structure:
@@ -114,6 +119,7 @@ class _Reading:
             planes=None if SOURCES in file else self._planes(images, spec),
             sources=self._sources() if SOURCES in file else (),
             seal=self._extent(SEAL, (32,), np.dtype("u1")),
+            identity=self.identity,
         )
 
     def _images(self) -> Extent:

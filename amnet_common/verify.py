@@ -95,6 +95,6 @@ def repair(problems: list[Problem]) -> int:
         if problem.row is not None:
             rows_of.setdefault(problem.path, set()).add(problem.row)
     for path, rows in rows_of.items():
-        with RowWriter(path) as writer:
+        with RowWriter(path, min(rows), max(rows) + 1) as writer:
             writer.undo(sorted(rows))
     return sum(map(len, rows_of.values()))

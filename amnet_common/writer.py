@@ -54,12 +54,11 @@ class RowWriter:
         self._broken = False  # after an error of the disk nothing is marked: the system reports such an error only once
         with self._disk_errors():
             self._file = part.open(os.O_RDWR)
-        last = len(part.images) if last is None else last
-        if not lock_rows(self._file, self._marks, first, last):
-            os.close(self._file)
-            raise BusyError(f"{path}: wanted rows {first} to {last - 1} for this process alone, found another "
-                            "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
-        part.refresh()  # the marks as they are now that nobody else writes them
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._file)
+            self._lock(first, len(part.images) if last is None else last)
+            part.refresh()  # the marks as they are now that nobody else writes them
+            undo.pop_all()
         self._status = part.status
         self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
 
@@ -71,6 +70,11 @@ class RowWriter:
             self.sync()
         finally:
             os.close(self._file)
+
+    def _lock(self, first: int, last: int) -> None:
+        if not lock_rows(self._file, self._marks, first, last):
+            raise BusyError(f"{self.path}: wanted rows {first} to {last - 1} for this process alone, found another "
+                            "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
 
     def is_done(self, row: int) -> bool:
         """Whether `row` was done when this writer began."""

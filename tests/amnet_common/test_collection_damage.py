@@ -156,3 +156,22 @@ def test_split_of_rows_that_do_not_exist_is_refused(make_collection, monkeypatch
     splits = {"train_1": SplitList(np.array([0, 9]), np.zeros(2))}
     with pytest.raises(CollectionError, match="/splits/train_1: wanted rows of /images, found others"):
         make_collection(splits=splits, scores=np.zeros(4))
+
+
+@pytest.mark.parametrize("ids", [["a.jpg", "../b.jpg"], ["/etc/passwd", "b.jpg"]])
+def test_ids_outside_the_image_root_are_refused(make_collection, ids):
+    with pytest.raises(CollectionError, match=r"/images: wanted an image path below the image root, found '(../b|/etc)"):
+        make_collection(ids=ids)
+
+
+def test_ids_that_stand_there_twice_are_refused(make_collection):
+    with pytest.raises(CollectionError, match="/images: wanted each id once, found one twice"):
+        make_collection(ids=["a.jpg", "a.jpg"])
+
+
+def test_file_that_goes_while_open_is_named(path):
+    collection = Collection(path)
+    path.unlink()
+    for use in (collection.refresh, lambda: collection.read(1)):
+        with pytest.raises(CollectionError, match=re.escape(f"{path}: wanted the file that was opened, found it gone")):
+            use()

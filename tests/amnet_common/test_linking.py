@@ -291,3 +291,10 @@ def test_folder_whose_name_only_begins_alike_is_outside(linked_from_elsewhere, t
     message = f"wanted parts below {path.parent}, found {tmp_path}/folder_2/one.h5"
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(path)
+
+
+def test_link_opened_through_a_symbolic_link_elsewhere_finds_its_parts(make_collection, tmp_path):
+    link([make_collection(done=[0, 1])], tmp_path / "all.h5")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.h5").symlink_to(tmp_path / "all.h5")
+    assert Collection(tmp_path / "elsewhere" / "mine.h5").read([0, 1], check=True).shape[0] == 2

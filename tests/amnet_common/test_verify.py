@@ -200,7 +200,7 @@ def test_repair_is_refused_while_a_writer_holds_the_rows(path):
     problems = row_problems(path)
     with RowWriter(path):
         before = path.read_bytes()
-        message = f"{path}: wanted rows 0 to 4 for this process alone, found another writing there"
+        message = f"{path}: wanted rows 0 to 0 for this process alone, found another writing there"
         with pytest.raises(BusyError, match=re.escape(message)):
             repair(problems)
         assert path.read_bytes() == before

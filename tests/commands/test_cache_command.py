@@ -52,14 +52,14 @@ def test_info_names_parts_and_counts_of_a_link(make_collection, invoke, tmp_path
     result = invoke("info", tmp_path / "all.h5")
     assert result.exit_code == 0
     assert f"part         {one}: 1 of 2 images done\npart         {two}: 1 of 1 images done\n" in result.output
-    assert "images       3 images: 2 done, 0 failed, 1 pending\n" in result.output
+    assert "rows         3 images: 2 done, 0 failed, 1 pending\n" in result.output
 
 
 def test_info_tells_of_damaged_marks(path, invoke):
     flip_bit(path, "checksums")
     output = invoke("info", path).output
     assert "damaged      1 rows whose mark does not hold; they count as pending\n" in output
-    assert "images       4 images: 1 done, 1 failed, 2 pending\n" in output
+    assert "rows         4 images: 1 done, 1 failed, 2 pending\n" in output
 
 
 def test_info_cannot_steer_the_terminal(make_collection, invoke):
@@ -125,7 +125,7 @@ def test_repair_while_another_writes_is_refused_in_one_line(path, invoke):
     with RowWriter(path):
         result = invoke("verify", path, "--repair")
     assert result.exit_code == 2
-    message = f"main verify: {path}: wanted rows 0 to 3 for this process alone, found another writing there"
+    message = f"main verify: {path}: wanted rows 0 to 0 for this process alone, found another writing there"
     assert message in result.stderr
     assert "Traceback" not in result.output
 

@@ -78,7 +78,7 @@ def test_info_says_what_a_collection_holds(make_collection, invoke):
     path = make_collection(done=(0, 1), failed={2: "empty file"})
     result = invoke(cache, "info", path)
     assert result.exit_code == 0
-    assert "images       4: 2 done, 1 failed, 1 pending" in result.output
+    assert "rows         4 images: 2 done, 1 failed, 1 pending" in result.output
     assert "variant torchvision, precision float32" in result.output
 
 
