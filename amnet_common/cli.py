@@ -1,6 +1,6 @@
 """`amnet-cache`: look into collections, check and repair them, join and relabel them, export plain arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -11,10 +11,10 @@ from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printa
 from amnet_common.description import counts, failed_lines, info_lines
 from amnet_common.export import export, exported_rows
 from amnet_common.joining import link, relabel
+from amnet_common.part import Part
 from amnet_common.verify import Problem, repair, verify_rows, verify_structure
 
 PATH = click.Path(path_type=Path)
-MOST_NAMED = 1000  # problems printed; all are counted
 
 
 @click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
@@ -40,23 +40,30 @@ def info(file: Path, failed: bool) -> None:
 def verify(file: Path, quick: bool, mend: bool) -> int:
     """Recompute all checksums and name every bad row. Exit status 0: all is well; 1: something is not."""
     problems = verify_structure(file)
-    parts = Collection(file).parts
-    checked = (row for part in parts for row in verify_rows(part, quick))
+    try:
+        _check_rows(Collection(file).parts, quick, problems)
+    except KeyboardInterrupt:
+        _name(problems)  # what is known by now was not found in vain
+        raise
+    repaired = repair(problems) if mend else 0
+    _name(problems)
+    bad = len({(problem.path, problem.row) for problem in problems if problem.row is not None})
+    if repaired:
+        click.echo(f"{file}: {repaired} bad rows marked pending; the same amnet-extract fills them again")
+    elif bad:
+        click.echo(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
+    elif not problems:
+        click.echo(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
+    return 1 if problems else 0
+
+
+def _check_rows(parts: Sequence[Part], quick: bool, problems: list[Problem]) -> None:
+    """Add to `problems` what is wrong with the rows of all parts, showing progress."""
     with deferred_interrupt() as check_interrupt, progress("verify", sum(len(p.images) for p in parts), "rows") as bar:
-        for row in checked:
+        for row in (row for part in parts for row in verify_rows(part, quick)):
             check_interrupt()
             problems += row.problems
             bar.update()
-    _name(problems)
-    bad = len({(problem.path, problem.row) for problem in problems if problem.row is not None})
-    if not problems:
-        click.echo(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
-        return 0
-    if mend and bad:
-        click.echo(f"{file}: {repair(problems)} bad rows marked pending; the same amnet-extract fills them again")
-    elif bad:
-        click.echo(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
-    return 1
 
 
 @main.command("link")
@@ -94,12 +101,10 @@ def export_command(file: Path, out: Path, views: str) -> None:
         for rows in export(collection, out, views == "all"):
             check_interrupt()
             bar.update(rows)
-    click.echo(f"{out}: {number} images, {out.stat().st_size / 1e9:.2f} GB")
+    missing = f"; {len(collection) - number} without features are left out" if number < len(collection) else ""
+    click.echo(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
 
 
 def _name(problems: Iterable[Problem]) -> None:
-    for number, problem in enumerate(problems):
-        if number == MOST_NAMED:
-            click.echo("... and more")
-            return
+    for problem in problems:
         click.echo(printable(f"{problem.path}: {problem.text}"))

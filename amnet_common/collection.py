@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,8 +90,8 @@ class Collection:
         return (f"Collection({str(self.path)!r}: {done} of {len(self)} images done{parts}, {self.views} views, "
                 f"{self.dtype})")  # fmt: skip
 
-    def __reduce__(self) -> tuple[type["Collection"], tuple[Path, int]]:
-        return Collection, (self.path, self.threads)
+    def __reduce__(self) -> tuple[Callable[[Path, int, str], "Collection"], tuple[Path, int, str]]:
+        return _reopen, (self.path.absolute(), self.threads, self.uuid)
 
     def error(self, row: int) -> str:
         """Why a failed row failed; empty for others."""
@@ -223,6 +223,14 @@ class Collection:
         if torch is None or not torch.cuda.is_available():
             return np.empty(shape, self.dtype)
         return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
+
+
+def _reopen(path: Path, threads: int, uuid: str) -> Collection:
+    """What unpickling does. CollectionError if another collection has taken the name."""
+    collection = Collection(path, threads)
+    if collection.uuid != uuid:
+        raise CollectionError(f"{path}: wanted the collection {uuid} that was pickled, found {collection.uuid}")
+    return collection
 
 
 def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:

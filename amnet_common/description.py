@@ -17,7 +17,8 @@ def info_lines(collection: Collection) -> Iterator[str]:
     size, used = sum(d.st_size for d in disk), sum(d.st_blocks * 512 for d in disk)
     yield f"file         {collection.path}"
     for part in collection.parts if collection.linked else ():
-        yield f"part         {part.path}: {int((part.status == DONE).sum())} of {len(part.images)} images done"
+        done, root = int((part.status == DONE).sum()), part.structure.provenance.get("image_root")
+        yield f"part         {part.path}: {done} of {len(part.images)} images done, images in {root}"
     yield f"size         {size / 1e9:.2f} GB, {used / 1e9:.2f} GB on disk"
     yield f"rows         {counts(collection)}"
     if len(collection.damaged):

@@ -25,8 +25,13 @@ def file_identity(found: os.stat_result) -> tuple[int, int]:
 
 def read_table(path: Path, extent: Extent) -> np.ndarray:
     """A whole dataset, of the extent's shape and dtype."""
+    with open(path, "rb", buffering=0) as file:
+        return read_table_from(file.fileno(), extent, path)
+
+
+def read_table_from(file: int, extent: Extent, path: Path) -> np.ndarray:
+    """`read_table` of an open file; `path` is for errors."""
     values = np.empty(extent.shape, extent.dtype)
     if values.size:
-        with open(path, "rb", buffering=0) as file:
-            read_exactly(file.fileno(), values.reshape(-1).view(np.uint8).data, extent.offset, path)
+        read_exactly(file, values.reshape(-1).view(np.uint8).data, extent.offset, path)
     return values

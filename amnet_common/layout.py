@@ -101,7 +101,7 @@ class Structure:
     planes: Planes | None  # None: a linked collection, whose features lie in its sources
     sources: tuple[tuple[str, str], ...]  # (path relative to the file's folder, uuid) of each
     seal: Extent  # (32,) uint8
-    identity: tuple[int, int]  # device and inode of the file that was read
+    stored_seal: bytes  # what /seal says: no two files have the same, for it covers the uuid
 
     @property
     def changing(self) -> tuple[Extent, ...]:

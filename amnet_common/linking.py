@@ -17,6 +17,8 @@ from amnet_common.layout import DONE, FAILED, PENDING, Structure
 from amnet_common.part import Part
 from amnet_common.spec import spec_differences
 
+NOWHERE = 255  # no status: the part does not have the id
+RANK = {NOWHERE: 0, PENDING: 1, FAILED: 2, DONE: 3}  # the part of the highest counts
 ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may lie in, separated as in PATH
 
 
@@ -85,12 +87,11 @@ def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequen
 
     `rows[p]` (N,): `places` in part p. Raises CollectionError if two parts have one id done, or none has it.
     """
-    rank = {PENDING: 1, FAILED: 2, DONE: 3}
     best, chosen = np.zeros(len(ids), np.int64), np.full(len(ids), -1)
     for number, (part, row) in enumerate(zip(parts, rows, strict=True)):
-        ranks = np.array([rank[status] for status in (PENDING, DONE, FAILED)])[part.status[row]]
-        ranks[row < 0] = 0
-        twice = np.flatnonzero((best == rank[DONE]) & (ranks == rank[DONE]))
+        status = np.where(row < 0, NOWHERE, part.status[row])
+        ranks = np.select([status == known for known in RANK], list(RANK.values()))  # (N,)
+        twice = np.flatnonzero((best == RANK[DONE]) & (ranks == RANK[DONE]))
         if len(twice):
             id_, other = decode_id(ids[twice[0]]), parts[chosen[twice[0]]].path
             raise CollectionError(f"{part.path}: wanted ids that no other part has features of, found {id_!r} in "

@@ -24,13 +24,6 @@ def seal_sha256(path: Path, structure: Structure) -> bytes:
     return digest.digest()
 
 
-def stored_seal(path: Path, structure: Structure) -> bytes:
-    """The 32 bytes that the file says of itself."""
-    with open(path, "rb") as file:
-        file.seek(structure.seal.offset)
-        return file.read(structure.seal.row_bytes * structure.seal.shape[0])
-
-
 def fixed_ranges(changing: Sequence[Extent], size: int) -> Iterator[tuple[int, int]]:
     """The byte ranges (start, end) of a file of `size` bytes that lie in none of the extents."""
     start = 0

@@ -59,8 +59,9 @@ def read_structure(path: Path) -> Structure:
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_format(file, str(path))
-            structure = _Reading(file, path).structure()
-        if file_identity(os.stat(path)) != structure.identity:
+            reading = _Reading(file, path)
+            structure = reading.structure()
+        if file_identity(os.stat(path)) != reading.identity:
             raise CollectionError(f"{path}: wanted one file, found it replaced while it was read; open it again")
         return structure
     except CollectionError:
@@ -78,7 +79,8 @@ def check_format(file: h5py.File, where: str) -> None:
     if name != FORMAT:
         raise CollectionError(f"{where}: wanted format {FORMAT}, found {name!r}")
     if version != VERSION:
-        raise CollectionError(f"{where}: wanted format version {VERSION}, found {version}; a newer amnet reads it")
+        raise CollectionError(f"{where}: wanted format version {VERSION}, found {version}"
+                              f"{'; a newer amnet reads it' if version > VERSION else ''}")  # fmt: skip
 
 
 class _Reading:
@@ -106,7 +108,7 @@ class _Reading:
 
     def _parts(self) -> Structure:
         file, spec = self.file, Spec.from_json(text_attribute(self.file, "spec"))
-        images = self._images()
+        images, seal = self._images(), self._extent(SEAL, (32,), np.dtype("u1"))
         rows = images.shape[0]
         return Structure(
             spec=spec,
@@ -118,8 +120,8 @@ class _Reading:
             splits={name: self._split(name, rows) for name in self._names(SPLITS)},
             planes=None if SOURCES in file else self._planes(images, spec),
             sources=self._sources() if SOURCES in file else (),
-            seal=self._extent(SEAL, (32,), np.dtype("u1")),
-            identity=self.identity,
+            seal=seal,
+            stored_seal=read_table(self.path, seal).tobytes(),
         )
 
     def _images(self) -> Extent:
@@ -240,10 +242,14 @@ def text_attribute(item: h5py.HLObject, name: str) -> str:
 
 def json_attribute(item: h5py.HLObject, name: str) -> Mapping[str, Any]:
     """A fixed-length string attribute as the JSON object it holds."""
-    value = json.loads(text_attribute(item, name))
+    value = json.loads(text_attribute(item, name), parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError(f"attribute {name!r} is no JSON object")
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _integer_attribute(item: h5py.HLObject, name: str) -> int:

@@ -13,7 +13,7 @@ from amnet_common.files import read_exactly
 from amnet_common.layout import DONE, Structure
 from amnet_common.marks import view_checksum
 from amnet_common.part import Part
-from amnet_common.seal import seal_sha256, stored_seal
+from amnet_common.seal import seal_sha256
 from amnet_common.structure import read_structure
 from amnet_common.writer import RowWriter
 
@@ -52,7 +52,7 @@ BROKEN_SEAL = ("bytes changed that are never written again (structure, ids, scor
 
 def seal_holds(path: Path, structure: Structure) -> bool:
     """Whether the fixed bytes are those that were published."""
-    return stored_seal(path, structure) == seal_sha256(path, structure)
+    return structure.stored_seal == seal_sha256(path, structure)
 
 
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from amnet_common.errors import BusyError, OutputError
+from amnet_common.files import file_identity
 from amnet_common.layout import DONE, FAILED, PENDING, Extent
 from amnet_common.locks import lock_rows
 from amnet_common.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
@@ -126,6 +127,7 @@ class RowWriter:
         """Bring everything finished so far to the disk, then mark it."""
         if self._broken or not self._unmarked:
             return
+        self._refuse_replaced()
         for row in self._unmarked:
             self._write_entry(self._planes.checksums, row, self._checksums)
             self._write_entry(self._planes.views, row, self._boxes)
@@ -135,6 +137,15 @@ class RowWriter:
         self._fsync()
         self._unmarked.clear()
         self._synced = time.monotonic()
+
+    def _refuse_replaced(self) -> None:
+        """OutputError if the name stands for another file by now, or for none: nobody would ever find the rows."""
+        with contextlib.suppress(OSError):
+            if file_identity(os.stat(self.path)) == file_identity(os.fstat(self._file)):
+                return
+        self._broken = True
+        raise OutputError(f"--out {self.path}: wanted the file that is being filled, found it replaced or removed "
+                          "meanwhile; run the command again")  # fmt: skip
 
     def _write_entry(self, extent: Extent, row: int, table: np.ndarray) -> None:
         self._write(table[row : row + 1], extent.at(row))

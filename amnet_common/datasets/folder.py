@@ -17,13 +17,21 @@ def read_folder(root: Path) -> Dataset:
     """The dataset of all files below `root` with an image's suffix, hidden files left out."""
     if not os.path.isdir(root):
         raise DatasetError(f"--dataset folder: wanted a folder {root}, found none; say where with --root")
-    ids = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    ids, seen = [], set()
+    for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if os.path.realpath(folder) in seen:  # a symbolic link back up, or a second way to the same folder
+            subfolders.clear()
+            continue
+        seen.add(os.path.realpath(folder))
         below = Path(folder).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"  # a string and no Path: a library has a million files
         ids += [prefix + name for name in names if is_image_name(name)]
     return Dataset("folder", root, tuple(checked_id(id_, str(root)) for id_ in sorted(ids)))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise DatasetError(f"--dataset folder: wanted to read every folder, found {error.filename}: {error.strerror}")
 
 
 def is_image_name(name: str) -> bool:

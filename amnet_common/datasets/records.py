@@ -70,7 +70,7 @@ def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:
 
 def checked_id(text: str, where: str) -> str:
     """`text` if it names a file below the image root; else DatasetError, starting with `where`."""
-    if not text or text.startswith("/") or ".." in text.split("/") or "\0" in text:
+    if "\0" in text or not {"", ".", ".."}.isdisjoint(text.split("/")):  # the empty part: absolute, or a second name
         raise DatasetError(f"{where}: wanted an image path below the image root, found {text!r}")
     if len(encode_id(text)) > MAX_ID_BYTES:
         raise DatasetError(f"{where}: wanted an image path of at most {MAX_ID_BYTES} bytes, found {text[:40]!r}...")

@@ -160,7 +160,9 @@ def test_split_of_rows_that_do_not_exist_is_refused(make_collection, monkeypatch
 
 @pytest.mark.parametrize("ids", [["a.jpg", "../b.jpg"], ["/etc/passwd", "b.jpg"]])
 def test_ids_outside_the_image_root_are_refused(make_collection, ids):
-    with pytest.raises(CollectionError, match=r"/images: wanted an image path below the image root, found '(../b|/etc)"):
+    with pytest.raises(
+        CollectionError, match=r"/images: wanted an image path below the image root, found '(../b|/etc)"
+    ):
         make_collection(ids=ids)
 
 

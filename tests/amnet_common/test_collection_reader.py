@@ -1,6 +1,7 @@
 """Reading views: the same arrays as h5py gives, into any buffer, from any process or thread."""
 
 import multiprocessing
+import os
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -151,3 +152,11 @@ def test_several_threads_may_read_at_once(path):
 
 def test_repr_says_how_much_is_done(path):
     assert repr(Collection(path)) == f"Collection({str(path)!r}: 3 of 5 images done, 2 views, float16)"
+
+
+def test_unpickling_refuses_another_collection_of_the_same_name(make_collection):
+    path = make_collection(done=[0])
+    pickled = pickle.dumps(Collection(path))
+    os.replace(make_collection(name="other.h5"), path)
+    with pytest.raises(CollectionError, match=rf"{path}: wanted the collection \w+ that was pickled, found \w+"):
+        pickle.loads(pickled)

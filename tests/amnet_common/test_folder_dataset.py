@@ -80,3 +80,27 @@ def test_default_root_follows_amnet_data(monkeypatch, value, root):
 def test_labels_go_with_csv_alone(tmp_path, name, labels):
     with pytest.raises(DatasetError, match=f"--labels FILE goes with --dataset csv, and only with it; .* {name}"):
         load_dataset(name, tmp_path, labels)
+
+
+def test_folders_behind_symbolic_links_are_read_once(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.jpg").touch()
+    root = tmp_path / "root"
+    root.mkdir()
+    for name, target in (("first", "outside"), ("second", "outside"), ("loop", "root")):
+        (root / name).symlink_to(tmp_path / target)
+    assert load_dataset("folder", root).ids == ("first/a.jpg",)
+
+
+def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    real = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DatasetError, match=f"wanted to read every folder, found {tmp_path / 'locked'}: Permission"):
+        load_dataset("folder", tmp_path)

@@ -509,3 +509,11 @@ def test_skeleton_is_not_made_with_other_scales(tmp_path, make_uint8, scales):
         with pytest.raises(CollectionError, match="wanted"):
             create_skeleton(tmp_path / "new.h5", Dataset("test", tmp_path, IDS), 2, spec, {}, {}, wrong)
     assert os.listdir(tmp_path) == ["codes.h5"]
+
+
+def test_json_that_is_none_is_refused(make_collection):
+    path = make_collection()
+    with h5py.File(path, "r+") as file:
+        file["segments/0000"].attrs["kernel_path"] = np.bytes_(b'{"mode": NaN}')
+    with pytest.raises(CollectionError, match="NaN is no JSON"):
+        Collection(path)

@@ -137,3 +137,15 @@ def test_after_an_error_of_the_disk_nothing_is_marked(make_collection, monkeypat
     with pytest.raises(OutputError, match="Input/output error"), writer:
         writer.sync()
     assert Collection(path).status[0] == PENDING
+
+
+def test_file_that_is_replaced_while_it_is_filled_is_noticed(make_collection):
+    path = make_collection()
+    other = make_collection(name="other.h5")
+    writer = RowWriter(path)
+    write_row(writer, 1, make_collection)
+    os.replace(other, path)
+    message = f"--out {path}: wanted the file that is being filled, found it replaced or removed"
+    with pytest.raises(OutputError, match=re.escape(message)), writer:
+        pass
+    assert Collection(path).status.tolist() == [0, 0, 0, 0]

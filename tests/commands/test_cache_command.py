@@ -51,7 +51,8 @@ def test_info_names_parts_and_counts_of_a_link(make_collection, invoke, tmp_path
     invoke("link", one, two, "--out", tmp_path / "all.h5")
     result = invoke("info", tmp_path / "all.h5")
     assert result.exit_code == 0
-    assert f"part         {one}: 1 of 2 images done\npart         {two}: 1 of 1 images done\n" in result.output
+    for part, done in ((one, "1 of 2"), (two, "1 of 1")):
+        assert f"part         {part}: {done} images done, images in None\n" in result.output
     assert "rows         3 images: 2 done, 0 failed, 1 pending\n" in result.output
 
 
@@ -139,15 +140,14 @@ def test_verify_of_a_link_checks_its_parts(make_collection, invoke, tmp_path):
     assert (result.exit_code, f"{two}: b: row 0 view 0: the features" in result.stdout) == (1, True)
 
 
-def test_no_more_than_a_bounded_number_of_problems_is_printed(make_collection, invoke, monkeypatch):
-    monkeypatch.setattr("amnet_common.cli.MOST_NAMED", 2)
+def test_every_problem_is_named_after_the_repair(make_collection, invoke):
     path = make_collection(done=[0, 1, 2, 3])
     for row in range(4):
         flip_bit(path, "segments/0000", row * 2 * 401_408)
-    lines = invoke("verify", path).stdout.splitlines()
-    assert len(lines) == 4
-    assert lines[2:] == ["... and more", f"{path}: 4 bad rows; --repair marks them pending, so that amnet-extract "
-                         "fills them again"]  # fmt: skip
+    lines = invoke("verify", path, "--repair").stdout.splitlines()
+    assert [line.split(": the")[0] for line in lines[:4]] == [f"{path}: {row}: row {i} view 0" for i, row in
+                                                               enumerate(Collection(path).ids)]  # fmt: skip
+    assert lines[4:] == [f"{path}: 4 bad rows marked pending; the same amnet-extract fills them again"]
 
 
 def test_link_joins_and_notes_other_kernels(make_collection, invoke, tmp_path, spec):
@@ -212,7 +212,10 @@ def test_relabel_with_an_unknown_image_is_one_line(path, invoke, tmp_path):
 @pytest.mark.parametrize(("views", "shape"), [("0", (2, 14, 14, 1024)), ("all", (2, 2, 14, 14, 1024))])
 def test_export_writes_the_finished_images(path, invoke, tmp_path, views, shape):
     result = invoke("export", path, "--out", tmp_path / "x.npy", "--views", views)
-    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'x.npy'}: 2 images, 0.00 GB\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{tmp_path / 'x.npy'}: 2 of 4 images, 0.00 GB; 2 without features are left out\n",
+    )
     assert np.load(tmp_path / "x.npy").shape == shape
     assert (tmp_path / "x.npy.ids.txt").read_text() == "a.jpg\nb.jpg\n"
 
