@@ -21,6 +21,7 @@ faults: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/opening.py
 	$(BIN)/python benchmarks/extraction.py
 
 .venv/installed: pyproject.toml

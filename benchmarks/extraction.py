@@ -20,11 +20,13 @@ import torch
 from PIL import Image
 
 from amnet_common.datasets import load_dataset
-from extract.compute import FrozenTrunk, choose_compute, default_workers
+from extract.compute import default_workers
 from extract.crops import ViewPlan
-from extract.job import make_spec, open_job
+from extract.job import find_job
+from extract.opening import Hardware, load_tools, open_job
 from extract.pipeline import Cutter, RowReport, extract_rows
-from extract.weights import UNTRAINED, load_weights
+from extract.request import Request
+from extract.weight_source import UNTRAINED
 
 
 @click.command()
@@ -37,20 +39,20 @@ def main(photographs: Path | None, images: int, augs: int, rounds: int, device: 
     """Measure and print."""
     with tempfile.TemporaryDirectory() as work:
         dataset = load_dataset("folder", pictures(Path(work), photographs, images))
-        plan, compute, weights = ViewPlan(augs), choose_compute(device, "auto", None), load_weights(UNTRAINED)
-        trunk, cutter = FrozenTrunk(weights, compute), Cutter(dataset, plan, seed=0)
-        spec, workers = make_spec(weights, plan, 0, compute), default_workers(torch.device(compute.device).type)
+        request = Request(Path(work) / "t.h5", dataset, UNTRAINED, ViewPlan(augs))
+        tools = load_tools(find_job(request), Hardware(device))
+        compute, trunk, cutter = tools.compute, tools.trunk, Cutter(dataset, request.plan, request.seed)
+        workers = default_workers(torch.device(compute.device).type)
         batches = same_batches(cutter, images, compute.batch_size)
         trunk(batches[0])
         bare, whole = [], []
-        for turn in range(rounds):
+        for _ in range(rounds):
             bare.append(seconds(lambda: [trunk(batch) for batch in batches]))
-            path = Path(work) / f"{turn}.h5"
-            job = open_job(path, dataset, spec, compute.kernel_path(), UNTRAINED, None)
-            run = extract_rows(path, job.rows, cutter, trunk, compute.batch_size, workers)
+            rows = open_job(find_job(request), tools).rows
+            run = extract_rows(request.out, rows, cutter, trunk, compute.batch_size, workers)
             whole.append(seconds(lambda run=run: finish(run)))
-            path.unlink()
-    views = images * plan.views
+            request.out.unlink()
+    views = images * request.plan.views
     print(f"{platform.machine()}, {os.cpu_count()} cores, {compute.precision} on {compute.device}, batches of "
           f"{compute.batch_size}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")  # fmt: skip
     print("| | views/s |\n|---|---|")

@@ -1,13 +1,14 @@
 """Whether image files are still those that a collection was made from: size and time first, then their hash."""
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from amnet_common.collection import Collection
+from amnet_common.errors import ImageError
 from amnet_common.layout import DONE, PENDING
+from extract.images import read_source
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Changes:
 
     done: tuple[int, ...] = ()  # with features, which are of the file as it was
     failed: tuple[int, ...] = ()  # which might succeed now
-    gone: int = 0  # rows with features whose file is not there; the features stay good
+    gone: int = 0  # rows with features whose file cannot be read any more; the features stay good
 
 
 def find_changes(collection: Collection, image_root: Path, rows: Iterable[int], rehash: bool = False) -> Changes:
@@ -25,32 +26,39 @@ def find_changes(collection: Collection, image_root: Path, rows: Iterable[int], 
     failed: list[int] = []
     gone = 0
     status, images = collection.status.tolist(), collection.images
-    sizes, times = images["size"].tolist(), images["mtime_ns"].tolist()
-    was_read = [any(hash_) for hash_ in images["sha256"].tolist()]  # a file that could not be is remembered as empty
+    hashes = images["sha256"]
+    facts = list(zip(images["size"].tolist(), images["mtime_ns"].tolist(), strict=True))
     for row in rows:
         if status[row] == PENDING:
             continue
-        path = f"{image_root}/{collection.ids[row]}"
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError):
+        changed = is_changed(f"{image_root}/{collection.ids[row]}", facts[row], hashes[row].tobytes(), rehash)
+        if changed is None:
             gone += status[row] == DONE
-            continue
-        if not was_read[row]:
-            differs = found.st_size > 0
-        elif not rehash and (sizes[row], times[row]) == (found.st_size, found.st_mtime_ns):
-            differs = False
-        else:
-            differs = sizes[row] != found.st_size or file_sha256(path) != images["sha256"][row].tobytes()
-        if differs:
+        elif changed:
             (done if status[row] == DONE else failed).append(row)
     return Changes(tuple(done), tuple(failed), gone)
 
 
-def file_sha256(path: str | os.PathLike[str]) -> bytes:
-    """32 bytes; empty if the file cannot be read, which is no file's hash."""
+def is_changed(path: str, facts: tuple[int, int], sha256: bytes, rehash: bool) -> bool | None:
+    """Whether the file is another than the one of these facts (size and time) and hash; None: none can be read there.
+
+    Of a file that could not be read all of these are zero.
+    """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    if not rehash and facts == (found.st_size, found.st_mtime_ns):
+        return False
+    if facts[0] != found.st_size:
+        return True if os.path.isfile(path) and os.access(path, os.R_OK) else None
+    content = file_sha256(path)
+    return content != sha256 if content else None
+
+
+def file_sha256(path: str | os.PathLike[str]) -> bytes:
+    """32 bytes; empty if the file cannot be read or is no regular one, which is no file's hash."""
+    try:
+        return read_source(Path(path)).sha256
+    except ImageError:
         return b""

@@ -1,22 +1,24 @@
 """`amnet-extract`: images to a collection."""
 
 import contextlib
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
-from amnet_common.layout import DTYPES
+from amnet_common.layout import DONE, DTYPES, FAILED, PENDING
 from extract.crops import ViewPlan
 from extract.job import Job, find_job
-from extract.known import find_new_images
+from extract.known import NewImages, find_new_images
 from extract.request import Request, Shard
 from extract.weight_source import chosen_source
 
@@ -77,7 +79,7 @@ def main(
     model = Collection(like) if like else None
     usual = Usual.of(model) if model else Usual()
     request = Request(
-        out=out or Path(f"{name}.h5"),
+        out=followed(out or Path(f"{name}.h5")),
         dataset=dataset,
         weights=chosen_source(weights),
         plan=ViewPlan(usual.augs if augs is None else augs),
@@ -103,6 +105,11 @@ def main(
     return print_plan(job, tools) if dry_run else run(job, tools, hardware)
 
 
+def followed(out: Path) -> Path:
+    """`out`, or where it points to as a symbolic link, also if nothing is there yet."""
+    return Path(os.path.realpath(out)) if os.path.islink(out) else out
+
+
 @dataclass(frozen=True)
 class Usual:
     """--augs, --seed and --dtype where the command does not say."""
@@ -120,16 +127,29 @@ class Usual:
 def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
     """What --except leaves."""
     new = find_new_images(dataset, old)
-    names = ", ".join(str(collection.path) for collection in old)
+    names = printable(", ".join(str(collection.path) for collection in old))
     held = len(dataset.ids) - int(new.keep.sum())
     click.echo(f"{held} of {len(dataset.ids)} images are in {names}", err=True)
-    if new.clashes:
-        click.echo(f"note: {len(new.clashes)} new images, such as {printable(new.clashes[0])}, have names that "
-                   f"{names} holds with other content; the two cannot be linked", err=True)  # fmt: skip
+    for line in except_notes(dataset, old, new, names):
+        click.echo(f"note: {line}", err=True)
     if not new.keep.any():
         click.echo(f"nothing to do: every image is in {names}")
         raise click.exceptions.Exit(0)
     return subset(dataset, new.keep)
+
+
+def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names: str) -> Iterator[str]:
+    """What of --except may surprise a user later."""
+    if new.clashes:
+        example = printable(new.clashes[0])
+        yield (f"{len(new.clashes)} images, such as {example}, have names that {names} holds with other content: there "
+               "these names keep the features of the old files, and no collection that has them anew can be linked "
+               "with it")  # fmt: skip
+    if any(PENDING in collection.status for collection in old):
+        yield f"{names} is not finished: an image that is extracted now and there too makes a link of both impossible"
+    scored = int((~np.isnan(dataset.labels[~new.keep])).sum())
+    if scored:
+        yield f"{scored} of these have scores, which are left out here; amnet-cache relabel gives {names} new scores"
 
 
 def print_plan(job: Job, tools: "Tools") -> int:
@@ -151,40 +171,41 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     from extract.planning import make_plan, refuse_full_disk
 
     request = job.request
+    again = "the same command without --overwrite" if request.overwrite else "the same command again"
     refuse_full_disk(make_plan(job), request.out)
     job = open_job(job, tools)
     images = len(job.rows) + len(job.redo)
     views = request.plan.views
-    click.echo(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
-               f"{tools.describe()}", err=True)  # fmt: skip
+    click.echo(printable(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
+                         f"{tools.describe()}"), err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.device.split(":")[0])
     cutter = Cutter(request.dataset, request.plan, request.seed)
-    reports = extract_rows(
-        request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.reach, job.redo,
-        tools.compute.kernel_path(),
-    )  # fmt: skip
-    with contextlib.closing(reports):
-        seen = _watch(reports, images, views, request.out)
+    with deferred_interrupt() as check_interrupt:
+        reports = extract_rows(
+            request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.reach, job.redo,
+            tools.compute.kernel_path(), job.collection.uuid if job.collection else None, check_interrupt,
+        )  # fmt: skip
+        with contextlib.closing(reports):
+            seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
     return finish(job, seen, time.monotonic() - started)
 
 
-def _watch(reports: Iterable["RowReport"], images: int, views: int, path: Path) -> list["RowReport"]:
+def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:
     """Show progress in views/s and time left; the reports."""
     seen, failed = [], 0
     try:
-        with deferred_interrupt() as check_interrupt, progress("extract", images * views, "views") as bar:
+        with progress("extract", images * views, "views") as bar:
             for report in reports:
-                check_interrupt()
                 bar.update(views)
                 seen.append(report)
                 if report.error:
                     failed += 1
                     bar.set_postfix(failed=failed, refresh=False)
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"{path} keeps what is finished; the same command again goes on from there") from None
+        raise type(stop)(if_stopped) from None
     return seen
 
 
@@ -192,35 +213,46 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     """Name what failed, print the last line; the exit status."""
     request, failed = job.request, [report for report in reports if report.error]
     for report in failed[:MOST_NAMED]:
-        click.echo(f"failed: {printable(request.dataset.ids[report.row])}: {report.error}", err=True)
+        click.echo(f"failed: {printable(request.dataset.ids[report.row])}: {printable(report.error)}", err=True)
     if len(failed) > MOST_NAMED:
         click.echo(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
     for line in notes(job):
         click.echo(line, err=True)
-    click.echo(summary(job, len(reports) - len(failed), len(failed), seconds))
-    return 1 if failed or job.failed else 0
+    assert job.collection is not None
+    if job.rows or job.redo:
+        job.collection.refresh()  # with what other processes have filled meanwhile
+    click.echo(printable(summary(job, job.collection, len(reports) - len(failed), seconds)))
+    return 1 if (reached(job, job.collection) == FAILED).any() else 0
+
+
+def reached(job: Job, collection: Collection) -> np.ndarray:
+    """(n,) uint8: the status of the rows that the command may fill."""
+    reach = job.request.reach
+    return collection.status[reach.start : reach.stop]
 
 
 def notes(job: Job) -> Iterable[str]:
     """What a user may want to do next."""
     if job.changes.gone:
-        yield f"note: {job.changes.gone} image files are gone since; their features stay good"
-    if job.failed and job.changes.failed:
+        yield f"note: {job.changes.gone} image files cannot be read any more; their features stay good"
+    if job.failed and job.changes.failed and not job.request.update:
         yield f"note: {len(job.changes.failed)} of the failed images have other files now; --update tries these again"
     elif job.failed:
         yield f"note: {job.failed} images failed before; --retry-failed tries them again"
 
 
-def summary(job: Job, done_now: int, failed_now: int, seconds: float) -> str:
-    """The last line: images done and failed, views/s, file size."""
-    request, path, views = job.request, job.request.out, job.request.plan.views
-    what = f"{done_now * views / seconds:.1f} views/s" if job.rows or job.redo else "nothing to do"
-    return (f"{path}: {job.done + done_now} images done ({done_now} now), {job.failed + failed_now} failed, "
-            f"{job.beyond} pending, {what}, {path.stat().st_size / 1e9:.2f} GB{clipping(request)}")  # fmt: skip
+def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> str:
+    """The last line: images done and failed of the rows asked for, those pending in the file, views/s, file size."""
+    request, path = job.request, job.request.out
+    done, failed = (int((reached(job, collection) == mark).sum()) for mark in (DONE, FAILED))
+    pending = int((collection.status == PENDING).sum())
+    what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.rows or job.redo else "nothing to do"
+    return (f"{path}: {done} images done ({done_now} now), {failed} failed, {pending} pending, {what}, "
+            f"{path.stat().st_size / 1e9:.2f} GB{clipping(collection)}")  # fmt: skip
 
 
-def clipping(request: Request) -> str:
+def clipping(collection: Collection) -> str:
     """How many values a uint8 collection has clipped; empty for others."""
-    if request.dtype != "uint8":
+    if collection.spec.dtype != "uint8":
         return ""
-    return f", {int(Collection(request.out).images['clipped'].sum(dtype='int64'))} values clipped"
+    return f", {int(collection.images['clipped'].sum(dtype='int64'))} values clipped"

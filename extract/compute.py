@@ -55,10 +55,10 @@ def choose_compute(
     threads: int | None = None,
     begun: Mapping[str, Any] | None = None,
 ) -> Compute:
-    """What is not asked for (`auto`, None) is as in `begun`, the kernel path of a file, if that is of the same kind of
-    device, or the best for the hardware. On a CPU, torch gets that number of threads.
+    """What is not asked for (`auto`, None) is as in `begun`, the kernel path of a file, or the best for the hardware;
+    batch and threads of another kind of device do not count. On a CPU, torch gets that number of threads.
 
-    Raises ConfigError for a device that is not there or a batch below 1.
+    Raises ConfigError for a device that is not there, an unknown precision (of a newer file), or a batch below 1.
     """
     device = choose_device(device)
     kind = torch.device(device).type
@@ -66,7 +66,10 @@ def choose_compute(
     batch = batch_size if batch_size is not None else kept.get("batch_size", CPU_BATCH if kind == "cpu" else GPU_BATCH)
     if batch < 1:
         raise ConfigError(f"--batch-size: wanted 1 or more, found {batch}")
-    precision = kept.get("precision", _fastest_precision(kind)) if precision == "auto" else precision
+    if precision == "auto":
+        precision = (begun or {}).get("precision") or _fastest_precision(kind)
+    if precision not in PRECISIONS:
+        raise ConfigError(f"--precision: wanted {', '.join(PRECISIONS)}, found {precision!r}")
     if kind == "cpu":
         torch.set_num_threads(threads or kept.get("threads") or torch.get_num_threads())
     return Compute(device, precision, batch, torch.get_num_threads())
@@ -105,6 +108,8 @@ class FrozenTrunk:
         trunk: Trunk = fold_batchnorm(build_trunk(weights.variant, weights.state))
         dtype = PRECISIONS[compute.precision]
         self.trunk = trunk.to(compute.device, dtype).to(memory_format=torch.channels_last)
+        if compute.precision == "float32":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.compute = compute
         self.scales: Tensor | None = None
 

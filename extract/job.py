@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError, DatasetError, SpecError
-from amnet_common.layout import DONE, FAILED, PENDING
+from amnet_common.layout import FAILED, PENDING
 from amnet_common.spec import differences, roster_sha256
 from amnet_common.writer import RowWriter
 from extract.changes import Changes, find_changes
@@ -30,9 +31,7 @@ class Job:
     collection: Collection | None  # to go on with; None: to be created
     rows: tuple[int, ...]  # without features, ascending
     redo: tuple[int, ...] = ()  # with features of an image file that has changed since
-    done: int = 0  # rows of the request's reach that stay as they are
     failed: int = 0  # rows of its reach that failed before and are not tried again
-    beyond: int = 0  # rows still pending outside its reach
     changes: Changes = Changes()  # noqa: RUF009 (frozen)
 
     @property
@@ -49,14 +48,15 @@ def find_job(request: Request, planned: bool = False) -> Job:
     Raises SpecError with each differing field if the file is of other settings, images or scores; DatasetError if image
     files have changed and `update` is not asked for, or none is there; CollectionError if the file is no collection.
     """
-    total = len(request.dataset.ids)
+    refuse_unlike_model(request, known_settings(request))
     exists = os.path.exists(request.out)  # unlike Path.exists, False for names no system takes
     if exists and request.overwrite:
-        _refuse_foreign(request)
+        with taken_alone(request.out):
+            pass
     if not exists or request.overwrite:
         if not planned:
             refuse_missing_images(request.dataset)
-        return Job(request, None, tuple(request.reach), beyond=total - len(request.reach))
+        return Job(request, None, tuple(request.reach))
     collection = Collection(request.out)
     _refuse_link(collection)
     refuse_other(request, collection)
@@ -74,22 +74,32 @@ def _rows_to_do(request: Request, collection: Collection, changes: Changes) -> J
     status = collection.status
     again = status[reach] == FAILED if request.retry_failed else np.isin(reach, changes.failed) & request.update
     rows = reach[(status[reach] == PENDING) | again]
-    pending = int((status == PENDING).sum())
     return Job(
         request,
         collection,
         tuple(rows.tolist()),
         changes.done,
-        done=int((status[reach] == DONE).sum()) - len(changes.done),
         failed=int((status[reach] == FAILED).sum() - again.sum()),
-        beyond=pending - int((status[reach] == PENDING).sum()),
         changes=changes,
     )
 
 
 def refuse_other(request: Request, collection: Collection) -> None:
     """SpecError with each field that the request wants otherwise, as far as is known without torch."""
-    wanted = {
+    wanted = known_settings(request)
+    unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
+    unlike += label_differences(request.dataset, collection)
+    roster = roster_sha256([encode_id(id_) for id_ in request.dataset.ids])
+    if roster != collection.roster:
+        unlike.append(f"images: wanted {len(request.dataset.ids)} ids of roster {roster[:12]}, "
+                      f"found {len(collection)} of roster {collection.roster[:12]} (--except {collection.path} --like "
+                      f"{collection.path} with another --out extracts the new ones only)")  # fmt: skip
+    refuse_unlike(collection, unlike)
+
+
+def known_settings(request: Request) -> Mapping[str, object]:
+    """The fields of the wanted spec that are known without torch."""
+    wanted: dict[str, object] = {
         "trunk": TRUNK,
         "pixels": PIXELS,
         "view_plan": request.plan.as_spec(),
@@ -98,13 +108,17 @@ def refuse_other(request: Request, collection: Collection) -> None:
     }
     if request.precision != AUTO:
         wanted["precision"] = request.precision
-    unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
-    unlike += label_differences(request.dataset, collection)
-    roster = roster_sha256([encode_id(id_) for id_ in request.dataset.ids])
-    if roster != collection.roster:
-        unlike.append(f"images: wanted {len(request.dataset.ids)} ids of roster {roster[:12]}, "
-                      f"found {len(collection)} of roster {collection.roster[:12]}")  # fmt: skip
-    refuse_unlike(collection, unlike)
+    if request.like:
+        wanted["scales_sha256"] = request.like.spec.scales_sha256
+    return wanted
+
+
+def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
+    """SpecError with each field in which `wanted` is not as in the collection of --like."""
+    if request.like:
+        unlike = differences({key: getattr(request.like.spec, key) for key in wanted}, wanted)
+        if unlike:
+            raise SpecError(f"--like {request.like.path}: wanted its spec, found another: {'; '.join(unlike)}")
 
 
 def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
@@ -137,11 +151,13 @@ def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
     return lines
 
 
-def _refuse_foreign(request: Request) -> None:
-    """CollectionError unless the file is a whole collection; BusyError while another process fills it."""
+def taken_alone(path: Path) -> RowWriter:
+    """A collection that is to be thrown away, closed to other writers.
+
+    Raises CollectionError unless the file is a whole collection; BusyError while another process fills it.
+    """
     try:
-        with RowWriter(request.out):
-            pass
+        return RowWriter(path)
     except CollectionError as error:
         raise CollectionError(f"--overwrite throws away collections only: {error}; remove the file yourself") from error
 

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -11,43 +12,67 @@ from amnet_common.datasets import Dataset
 from amnet_common.layout import DONE
 from extract.changes import file_sha256
 
-Facts = tuple[int, int]  # size in bytes, mtime in ns
-
 
 @dataclass(frozen=True)
 class NewImages:
     """What is left of a dataset."""
 
     keep: np.ndarray  # (N,) bool: images that are in none of the old collections
-    clashes: tuple[str, ...]  # ids among them that an old collection has with other content
+    clashes: tuple[str, ...]  # ids that an old collection has with other content
+
+
+@dataclass
+class Known:
+    """The finished images of old collections."""
+
+    by_id: dict[str, set[bytes]] = field(default_factory=dict)  # SHA-256 of the files of that id
+    hashes: set[bytes] = field(default_factory=set)
+    sizes: set[int] = field(default_factory=set)  # bytes
+    facts: dict[str, tuple[int, int]] = field(default_factory=dict)  # size and mtime of files below the same image root
+
+    def add(self, collection: Collection, root: str) -> None:
+        """Every finished image of a collection."""
+        same_root = all(part.structure.provenance.get("image_root") == root for part in collection.parts)
+        for row in np.flatnonzero(collection.status == DONE).tolist():
+            image, id_ = collection.images[row], collection.ids[row]
+            size, content = int(image["size"]), image["sha256"].tobytes()
+            self.by_id.setdefault(id_, set()).add(content)
+            self.hashes.add(content)
+            self.sizes.add(size)
+            if same_root:
+                self.facts[id_] = size, int(image["mtime_ns"])
+
+    def look(self, id_: str, path: Path) -> tuple[bool, bool]:
+        """Whether an image is new, and whether it clashes."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return id_ not in self.by_id, False
+        if self.facts.get(id_) == (found.st_size, found.st_mtime_ns):
+            return False, False
+        if found.st_size not in self.sizes:
+            return True, id_ in self.by_id
+        content = file_sha256(path)
+        if not content:
+            return id_ not in self.by_id, False
+        return content not in self.hashes, content not in self.by_id.get(id_, {content})
 
 
 def find_new_images(dataset: Dataset, old: Sequence[Collection]) -> NewImages:
     """Compare image files with the finished rows of `old`.
 
-    A file of the same id, size and time is taken for the same; else its hash decides, and it is only computed if some
-    old file has the same size. Files that cannot be read count as new, so that they become failed rows.
+    A file of the same image root, id, size and time is taken for the same; else its hash decides, and it is only
+    computed if some old file has the same size. A file that cannot be read is known if its id is; else it counts as
+    new, so that it becomes a failed row.
     """
-    facts: dict[str, Facts] = {}
-    hashes: set[bytes] = set()
-    sizes: set[int] = set()
+    known, root = Known(), resolved_root(dataset)
     for collection in old:
-        for row in np.flatnonzero(collection.status == DONE).tolist():
-            image = collection.images[row]
-            facts[collection.ids[row]] = int(image["size"]), int(image["mtime_ns"])
-            hashes.add(image["sha256"].tobytes())
-            sizes.add(int(image["size"]))
+        known.add(collection, root)
+    found = [known.look(id_, dataset.image_root / id_) for id_ in dataset.ids]
+    clashes = (id_ for id_, (_, clash) in zip(dataset.ids, found, strict=True) if clash)
+    return NewImages(np.array([new for new, _ in found], bool), tuple(clashes))
 
-    def is_new(id_: str) -> bool:
-        path = dataset.image_root / id_
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError):
-            return True
-        if facts.get(id_) == (found.st_size, found.st_mtime_ns):
-            return False
-        return found.st_size not in sizes or file_sha256(path) not in hashes
 
-    keep = np.array([is_new(id_) for id_ in dataset.ids], bool)
-    clashes = tuple(id_ for id_, new in zip(dataset.ids, keep, strict=True) if new and id_ in facts)
-    return NewImages(keep, clashes)
+def resolved_root(dataset: Dataset) -> str:
+    """The image root as a collection remembers it: absolute, symbolic links followed, as UTF-8 can say it."""
+    return str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode()

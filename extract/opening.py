@@ -1,5 +1,8 @@
 """A job made ready: trunk and kernels chosen, the file compared with them, or made."""
 
+import contextlib
+import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +11,23 @@ import numpy as np
 
 import amnet_common
 from amnet_common.datasets import Dataset
-from amnet_common.errors import ExistsError, SpecError
+from amnet_common.errors import ExistsError
 from amnet_common.layout import DTYPES
 from amnet_common.quantise import scales_sha256
 from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec, spec_differences
 from extract.compute import Compute, FrozenTrunk, choose_compute
-from extract.job import PIXELS, TRUNK, Job, find_job, refuse_other_kernels, refuse_unlike
+from extract.job import (
+    PIXELS,
+    TRUNK,
+    Job,
+    find_job,
+    refuse_other_kernels,
+    refuse_unlike,
+    refuse_unlike_model,
+    taken_alone,
+)
+from extract.known import resolved_root
 from extract.pipeline import Cutter
 from extract.request import Request
 from extract.scales import sample_scales
@@ -86,7 +99,7 @@ def open_job(job: Job, tools: Tools) -> Job:
         try:
             _create(job.request, tools)
         except ExistsError:
-            if job.request.overwrite:
+            if job.request.overwrite or not os.path.exists(job.request.out):  # a symbolic link to itself, say
                 raise
         job = find_job(replace(job.request, overwrite=False))
     assert job.collection is not None
@@ -103,20 +116,20 @@ def open_job(job: Job, tools: Tools) -> Job:
 def _create(request: Request, tools: Tools) -> None:
     scales = _scales(request, tools)
     spec = make_spec(tools.weights, request, tools.compute, scales)
-    if request.like:
-        unlike = spec_differences(request.like.spec, spec)
-        if unlike:
-            raise SpecError(f"--like {request.like.path}: wanted its spec, found another: {'; '.join(unlike)}")
-    create_skeleton(
-        request.out,
-        request.dataset,
-        request.plan.views,
-        spec,
-        tools.compute.kernel_path(),
-        provenance(request.dataset, request.weights),
-        scales,
-        replace=request.overwrite,
-    )
+    refuse_unlike_model(request, json.loads(spec.to_json()))
+    with contextlib.ExitStack() as held:
+        if request.overwrite and os.path.exists(request.out):
+            held.enter_context(taken_alone(request.out))
+        create_skeleton(
+            request.out,
+            request.dataset,
+            request.plan.views,
+            spec,
+            tools.compute.kernel_path(),
+            provenance(request.dataset, request.weights),
+            scales,
+            replace=request.overwrite,
+        )
 
 
 def _scales(request: Request, tools: Tools) -> np.ndarray | None:
@@ -131,7 +144,7 @@ def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
     """Where a collection came from: remembered for people, never compared but to save time (weight_source.py)."""
     return {
         "dataset": dataset.name,
-        "image_root": str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode(),
+        "image_root": resolved_root(dataset),
         **remembered(weights),
         "amnet": amnet_common.__version__,
         "python": sys.version.split()[0],

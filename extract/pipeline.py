@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 
 from amnet_common.datasets import Dataset
-from amnet_common.errors import ImageError
+from amnet_common.errors import CollectionError, ImageError
+from amnet_common.structure import read_structure
 from amnet_common.writer import ImageFacts, RowWriter
 from extract.compute import Encoded
 from extract.crops import ViewPlan, cut_views, plan_views
@@ -86,30 +87,44 @@ def extract_rows(
     reach: range | None = None,
     redo: Sequence[int] = (),
     kernel_path: Mapping[str, object] | None = None,
+    uuid: str | None = None,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Generator[RowReport, None, None]:
     """Fill `rows` of the collection at `path`, and yield a report for each row once it is finished.
 
     `reach` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
     `redo`: finished rows to be filled again, which are marked pending first. `kernel_path`: the trunk's, remembered for
-    each row; None: that of the file.
+    each row; None: that of the file. `uuid`: of the collection that is meant; None: whichever is there.
+    `after_batch` is called after each batch of views, and may raise to stop.
 
-    Raises BusyError if another process writes within the reach; OutputError when the disk does not take what is
-    written: what is finished by then is kept.
+    Raises BusyError if another process writes within the reach, CollectionError if it has put another collection
+    there; OutputError when the disk does not take what is written: what is finished by then is kept.
     """
-    reach = reach or range(cutter.total)
+    reach = range(cutter.total) if reach is None else reach
     with (
         ignored_pillow_warnings(),
         RowWriter(path, reach.start, reach.stop, kernel_path) as writer,
         ThreadPoolExecutor(workers, "decode") as decoders,
         ThreadPoolExecutor(1, "write") as disk,
     ):
+        if uuid:
+            _refuse_replaced(path, uuid)
         rows = sorted({row for row in rows if not writer.is_done(row)} | set(redo))
         writer.undo(redo)
         store = Store(writer, cutter.plan.views)
         batches = in_batches(ahead(decoders, cutter, rows, workers + AHEAD), batch_size)
         computed = ((owners, trunk(pixels) if len(pixels) else None) for owners, pixels in batches)
         for reports in ahead(disk, lambda batch: store(*batch), computed, AHEAD):
+            after_batch()
             yield from reports
+
+
+def _refuse_replaced(path: Path, uuid: str) -> None:
+    """CollectionError unless the collection at `path`, which no other can replace now, is the one that is meant."""
+    found = read_structure(path).uuid
+    if found != uuid:
+        raise CollectionError(f"--out {path}: wanted the collection {uuid} that this command has looked at, found "
+                              f"{found}: another process has begun it anew; run the command again")  # fmt: skip
 
 
 def ahead(

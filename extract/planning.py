@@ -23,14 +23,19 @@ class Plan:
 
     images: int  # to do
     views: int  # of each image
-    feature_bytes: int  # of the images to do
+    feature_bytes: int  # of the images to do, as far as the file does not have them yet
     table_bytes: int  # of a new file's other tables
-    free_bytes: int
+    free_bytes: int | None  # None: the file system does not say
 
     @property
     def needed_bytes(self) -> int:
         """What the disk must still hold."""
         return self.feature_bytes + self.table_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether it does, as far as is known."""
+        return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
     def seconds(self, rate: float) -> float:
         """At `rate` views/s."""
@@ -39,28 +44,37 @@ class Plan:
 
 def make_plan(job: Job) -> Plan:
     """From the job and the disk of its file."""
-    request, to_do = job.request, len(job.rows)
+    request = job.request
     views, total = request.plan.views, len(request.dataset.ids)
     id_bytes = max(len(encode_id(id_)) for id_ in request.dataset.ids)
     sizes = tables(1, views, id_bytes, request.dtype)
     row_bytes = {name: int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in sizes.items()}
-    features = row_bytes[SEGMENT]
-    others = 0 if job.collection else total * (sum(row_bytes.values()) - features)
-    return Plan(to_do, views, to_do * features, others, free_bytes(request.out, request.overwrite))
+    features = len(job.rows) * row_bytes[SEGMENT]
+    others = total * (sum(row_bytes.values()) - row_bytes[SEGMENT])
+    if job.collection:  # rows that are done again have their place on the disk
+        features, others = min(features, unwritten_bytes(request.out)), 0
+    return Plan(len(job.rows) + len(job.redo), views, features, others, free_bytes(request.out, request.overwrite))
 
 
-def free_bytes(out: Path, overwrite: bool) -> int:
+def unwritten_bytes(path: Path) -> int:
+    """How much a sparse file can still grow on the disk."""
+    found = path.stat()
+    return max(0, found.st_size - found.st_blocks * 512)
+
+
+def free_bytes(out: Path, overwrite: bool) -> int | None:
     """Of the disk that `out` is or would be on; with what the file itself takes if that is thrown away."""
     try:
         taken = out.stat().st_blocks * 512 if overwrite and out.exists() else 0
-        return shutil.disk_usage(out.parent).free + taken
+        usage = shutil.disk_usage(out.parent)
     except OSError as error:
         raise OutputError(f"--out {out}: wanted an existing folder, found none: {error.strerror}") from error
+    return usage.free + taken if usage.total else None  # some network file systems answer with zeros
 
 
 def refuse_full_disk(plan: Plan, out: Path) -> None:
     """OutputError if the disk cannot hold what is to do."""
-    if plan.needed_bytes > plan.free_bytes:
+    if plan.free_bytes is not None and not plan.fits:
         raise OutputError(f"--out {out}: wanted {plan.needed_bytes / 1e9:.2f} GB for {plan.images} images of "
                           f"{plan.views} views, found {plan.free_bytes / 1e9:.2f} GB free; --dtype uint8 takes half of "
                           "float16, --shard I/N with an --out on another disk a part")  # fmt: skip
@@ -79,11 +93,12 @@ def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
 
 def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) -> Iterator[str]:
     """What --dry-run prints."""
-    enough = "enough" if plan.needed_bytes <= plan.free_bytes else "NOT ENOUGH"
+    enough = "enough" if plan.fits else "NOT ENOUGH"
+    free = f"{plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}" if plan.free_bytes is not None else "unknown"
     yield f"images     {plan.images}"
     yield f"views      {plan.images * plan.views}, {plan.views} an image"
     yield f"bytes      {plan.needed_bytes} ({plan.needed_bytes / 1e9:.2f} GB) of {dtype} and tables for {out}"
-    yield f"free disk  {plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}"
+    yield f"free disk  {free}"
     yield f"speed      {rate:.1f} views/s, probed: {hardware}"
     yield f"time       about {duration(plan.seconds(rate))}"
 

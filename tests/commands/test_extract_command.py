@@ -61,12 +61,33 @@ def test_limit_and_then_the_rest_give_the_bytes_of_one_run(root, out):
     np.testing.assert_array_equal(Collection(out).read(range(4)), Collection(whole).read(range(4)))
 
 
+def test_codes_are_at_most_half_a_scale_from_the_features(root, out):
+    (root / "images" / "2.png").write_bytes(b"no picture")
+    floats = out.with_name("floats.h5")
+    coded, _ = extract(root, out, "--dtype", "uint8"), extract(root, floats)
+    assert (coded.exit_code, coded.stdout.endswith(", 0.00 GB, 0 values clipped\n")) == (1, True)
+    codes, rows = Collection(out), [0, 1, 3]
+    wanted = Collection(floats).read_dequantised(rows)
+    wrong = np.abs(codes.read_dequantised(rows, check=True) - wanted)
+    assert (wrong <= 0.501 * codes.scales + 1e-3 * wanted).all()  # the features of the one are rounded to float16
+    assert np.linalg.norm(wrong) < 0.02 * np.linalg.norm(wanted)
+
+
+def test_dry_run_with_the_network_itself_says_its_speed_and_makes_nothing(root, out, monkeypatch):
+    monkeypatch.setattr("extract.planning.PROBE_SECONDS", 0.01)
+    result = extract(root, out, "--dry-run")
+    assert (result.exit_code, result.stderr, os.listdir(out.parent)) == (0, "", [])
+    speed = r"\nspeed      [\d.]+ views/s, probed: weights untrained \(torchvision-untrained\), float32 on "
+    assert re.search(speed, result.stdout)
+
+
 def test_other_number_of_views_is_refused_by_name(root, out):
     extract(root, out)
     before = out.read_bytes()
     result = extract(root, out, "--augs", 2)
     assert result.exit_code == 2
-    assert "view_plan.augs: wanted 2, found 0. Use the settings it was begun with, or another --out\n" in result.stderr
+    way_out = "Use the settings it was begun with, another --out, or --overwrite to throw it away"
+    assert f"view_plan.augs: wanted 2, found 0. {way_out}\n" in result.stderr
     assert out.read_bytes() == before
 
 
@@ -77,13 +98,18 @@ def test_other_number_of_views_is_refused_by_name(root, out):
         (("--weights", __file__), f"{__file__}: wanted a file ending in .safetensors, .pth, .pt, .pkl"),
         (("--root", "nowhere"), "wanted nowhere/splits/train_1.txt and its like, found none; say where with --root"),
         (("--labels", "labels.csv"), "--labels FILE goes with --dataset csv, and only with it; found --dataset lamem"),
-        (("--out", "no/such/folder/t.h5"), "--out no/such/folder/t.h5: wanted to create a collection there, found: "),
+        (("--out", "no/such/folder/t.h5"), "--out no/such/folder/t.h5: wanted an existing folder, found none: No such"),
         (("--out", "/proc/t.h5"), "--out /proc/t.h5: wanted to create a collection there, found: "),
         (("--out", "n" * 300), "wanted to create a collection there, found: "),
         (("--out", "."), ".: wanted a collection, found no such file"),
         (("--out", __file__), f"{__file__}: wanted a collection, found a file that HDF5 cannot read"),
         (("--augs", "-1"), "--augs: wanted 0 or more augmented views, found -1"),
         (("--limit", "0"), "--limit: wanted 1 or more, found 0"),
+        (("--shard", "2"), "--shard: wanted I/N, such as 2/4, found '2'"),
+        (("--shard", "3/2"), "--shard: wanted I/N with I from 1 to N, found 3/2"),
+        (("--shard", "1/2", "--overwrite"), "--overwrite with --shard: each process would throw away the file of the "),
+        (("--like", "no.h5"), "no.h5: wanted a collection, found no such file"),
+        (("--except", __file__), f"{__file__}: wanted a collection, found a file that HDF5 cannot read"),
         (("--batch-size", "0"), "--batch-size: wanted 1 or more, found 0"),
         (("--device", "tpu"), "--device: wanted a device that torch can use, found 'tpu'"),
     ],

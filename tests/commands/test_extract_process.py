@@ -1,4 +1,4 @@
-"""`amnet-extract` as a real process: its console script, and Ctrl-C."""
+"""`amnet-extract` as a real process: its console script, Ctrl-C, and SIGTERM."""
 
 import signal
 import subprocess
@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from click.testing import CliRunner
 
 from amnet_common.collection import Collection
+from extract.cli import main
 
 COMMAND = Path(sys.executable).with_name("amnet-extract")
 CHEAP = ("--weights", "untrained", "--precision", "float32", "--batch-size", "2")
@@ -21,18 +24,19 @@ def test_console_script_is_not_misled_by_files_of_the_working_folder(root, tmp_p
     assert result.stdout.startswith("lamem.h5: 1 images done (1 now), 0 failed, 3 pending")
 
 
-def test_interrupted_command_ends_with_130_and_the_same_command_completes_it(root, out):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_command_says_how_to_go_on_and_the_same_command_completes_it(root, out, number, status):
     args = [COMMAND, "--dataset", "folder", "--root", root / "images", "--out", out, *CHEAP, "--augs", "2"]
-    assert _run_and_interrupt(args) == 130
+    assert _run_and_stop(args, number) == status
     assert (Collection(out).status == 0).any()
-    result = subprocess.run(args, capture_output=True, text=True, timeout=300, check=False)
-    assert (result.returncode, "4 images done" in result.stdout) == (0, True)
+    result = CliRunner().invoke(main, [str(word) for word in args[1:]], catch_exceptions=False)
+    assert (result.exit_code, "4 images done" in result.stdout) == (0, True)
     collection = Collection(out)
     assert collection.read([0, 1, 2, 3] * 3, np.repeat(range(3), 4), check=True).shape[0] == 12
 
 
-def _run_and_interrupt(args) -> int:
-    """Start the command, send SIGINT when its progress bar appears; its exit status."""
+def _run_and_stop(args, number: signal.Signals) -> int:
+    """Start the command, send it the signal when its progress bar appears; its exit status."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
     try:
         process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -42,7 +46,7 @@ def _run_and_interrupt(args) -> int:
         shown = ""
         while "extract:" not in shown and process.poll() is None:
             shown += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.communicate(timeout=300)[1]
     assert rest.endswith(f"amnet-extract: interrupted. {args[6]} keeps what is finished; "
                          "the same command again goes on from there\n")  # fmt: skip

@@ -1,112 +1,221 @@
-"""What an extraction is to do, decided before computing."""
+"""What a request leaves to do, decided by looking at the disk, before torch is loaded."""
 
 import dataclasses
+import hashlib
+import os
 import re
 
 import numpy as np
 import pytest
 
+from amnet_common.collection import Collection
 from amnet_common.datasets import load_dataset
 from amnet_common.datasets.records import Dataset, SplitList
-from amnet_common.errors import ConfigError, DatasetError, SpecError
+from amnet_common.errors import BusyError, CollectionError, ConfigError, DatasetError, SpecError
+from amnet_common.joining import link
 from amnet_common.skeleton import create_skeleton
+from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
-from extract.job import Job, open_job, refuse_unknown_images, require_images
+from extract.changes import Changes
+from extract.crops import ViewPlan
+from extract.job import PIXELS, TRUNK, Job, find_job, refuse_missing_images, refuse_other_kernels, refuse_unknown_images
+from extract.request import Request
 
+PLAN = ViewPlan(augs=1)
+SPEC = Spec(TRUNK, "torchvision", "00" * 32, PIXELS, PLAN.as_spec(), 0, "float32", "float16")
 KERNELS = {"device": "cpu", "batch_size": 8}
 
 
 @pytest.fixture
-def begun(tmp_path, spec):
-    """A collection of six rows: 0 failed, 1 done, the rest pending."""
-    path, dataset = tmp_path / "t.h5", Dataset("test", tmp_path, tuple("abcdef"))
-    create_skeleton(path, dataset, 2, spec, KERNELS, {})
-    with RowWriter(path) as writer:
+def begun(tmp_path):
+    """A request for a collection of six rows: 0 failed, 1 done, the rest pending. Its images are there, but 0."""
+    dataset = Dataset("test", tmp_path, tuple("abcdef"))
+    for id_ in dataset.ids[1:]:
+        (tmp_path / id_).write_bytes(b"x")
+    request = Request(tmp_path / "t.h5", dataset, "untrained", PLAN)
+    create_skeleton(request.out, dataset, 2, SPEC, KERNELS, {"weights": "untrained"})
+    facts = ImageFacts(hashlib.sha256(b"x").digest(), 1, (tmp_path / "b").stat().st_mtime_ns)
+    with RowWriter(request.out) as writer:
         writer.fail(0, ImageFacts(), "missing file")
-        writer.finish(1, ImageFacts(), [[0] * 5] * 2)
-    return path, dataset
+        writer.finish(1, facts, [[0] * 5] * 2)
+    return request
 
 
-@pytest.mark.parametrize(
-    ("limit", "rows", "done", "failed", "beyond"),
-    [
-        (None, (2, 3, 4, 5), 1, 1, 0),
-        (1, (), 0, 1, 4),
-        (2, (), 1, 1, 4),
-        (3, (2,), 1, 1, 3),
-        (99, (2, 3, 4, 5), 1, 1, 0),
-    ],
-)
-def test_begun_collection_is_continued_with_its_pending_rows(begun, spec, limit, rows, done, failed, beyond):
-    path, dataset = begun
-    assert open_job(path, dataset, spec, KERNELS, "w", limit) == Job(path, rows, done, failed, 6, beyond)
+def found(request, **changes) -> Job:
+    """The job without what is compared elsewhere."""
+    job = find_job(dataclasses.replace(request, **changes))
+    return dataclasses.replace(job, request=None, collection=None)
 
 
-def test_new_collection_is_created_with_all_rows_to_do(tmp_path, spec):
-    path = tmp_path / "new.h5"
-    job = open_job(path, Dataset("test", tmp_path, ("a", "b")), spec, KERNELS, "w", None)
-    assert job == Job(path, (0, 1), 0, 0, 2, 0)
-    assert path.is_file()
+@pytest.mark.parametrize(("limit", "rows"), [(None, (2, 3, 4, 5)), (1, ()), (2, ()), (3, (2,)), (99, (2, 3, 4, 5))])
+def test_begun_collection_is_continued_with_its_pending_rows(begun, limit, rows):
+    assert found(begun, limit=limit) == Job(None, None, rows, failed=1)
+
+
+def test_row_whose_mark_is_damaged_counts_as_pending(begun):
+    images = Collection(begun.out).parts[0].structure.images
+    with open(begun.out, "r+b") as file:
+        file.seek(images.at(1) + images.dtype.fields["width"][1])
+        file.write(b"\x01")
+    assert found(begun) == Job(None, None, (1, 2, 3, 4, 5), failed=1)
+
+
+def test_new_collection_has_all_rows_to_do_and_is_not_made_yet(begun):
+    begun.out.unlink()
+    job = find_job(begun)
+    assert (job.collection, job.rows) == (None, tuple(range(6)))
+    assert not begun.out.exists()
 
 
 @pytest.mark.parametrize("limit", [0, -3])
-def test_limit_below_1_is_refused_before_anything_is_made(tmp_path, spec, limit):
+def test_limit_below_1_is_refused(begun, limit):
     with pytest.raises(ConfigError, match=f"--limit: wanted 1 or more, found {limit}"):
-        open_job(tmp_path / "t.h5", Dataset("test", tmp_path, ("a",)), spec, KERNELS, "w", limit)
-    assert not (tmp_path / "t.h5").exists()
+        dataclasses.replace(begun, limit=limit)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("seed", 1, "seed: wanted 1, found 0"),
-        ("view_plan", {"name": "t", "augs": 10}, "view_plan.augs: wanted 10, found 1"),
-        ("weights_sha256", "ff", f"weights_sha256: wanted ff, found {'00' * 32}"),
+        ("plan", ViewPlan(10), "view_plan.augs: wanted 10, found 1"),
+        ("dtype", "uint8", "dtype: wanted uint8, found float16"),
         ("precision", "bfloat16", "precision: wanted bfloat16, found float32"),
     ],
 )
-def test_other_settings_are_refused_by_name(begun, spec, field, value, message):
-    path, dataset = begun
-    with pytest.raises(SpecError, match=re.escape(f"--out {path} exists and holds another extraction: {message}. Use")):
-        open_job(path, dataset, dataclasses.replace(spec, **{field: value}), KERNELS, "w", None)
+def test_other_settings_are_refused_by_name(begun, field, value, message):
+    message = f"--out {begun.out} exists and holds another extraction: {message}. Use"
+    with pytest.raises(SpecError, match=re.escape(message)):
+        find_job(dataclasses.replace(begun, **{field: value}))
 
 
-def test_other_images_are_refused_with_their_rosters(begun, spec):
-    path, dataset = begun
-    message = r"images: wanted 2 ids of roster \w+, found 6 of roster \w+. Use the settings it was begun with"
-    with pytest.raises(SpecError, match=message):
-        open_job(path, dataclasses.replace(dataset, ids=("a", "z")), spec, KERNELS, "w", None)
+def test_automatic_precision_is_that_of_the_file(begun):
+    assert begun.precision == "auto"
+    assert found(begun) == found(begun, precision="float32")
 
 
-OTHER_KERNELS = KERNELS | {"batch_size": 4}
+def test_every_difference_is_named_at_once(begun):
+    other = dataclasses.replace(begun, seed=1, dtype="uint8", plan=ViewPlan(2))
+    with pytest.raises(
+        SpecError, match=r"dtype: .* found float16; seed: .* found 0; view_plan\.augs: .* found 1\. Use"
+    ):
+        find_job(other)
 
 
-def test_other_kernels_are_refused_by_name_while_rows_are_left(begun, spec):
-    path, dataset = begun
+def test_other_images_are_refused_with_their_rosters_and_the_way_to_extract_new_ones_only(begun):
+    other = dataclasses.replace(begun.dataset, ids=("a", "z"))
     message = (
-        f"--out {path} was begun on another kernel path .*: batch_size: wanted 8, found 4. .*--allow-other-kernels"
+        rf"images: wanted 2 ids of roster \w+, found 6 of roster \w+ \(--except {begun.out} --like {begun.out} with"
     )
     with pytest.raises(SpecError, match=message):
-        open_job(path, dataset, spec, OTHER_KERNELS, "w", None)
+        find_job(dataclasses.replace(begun, dataset=other))
 
 
-@pytest.mark.parametrize(("limit", "allowed", "rows"), [(None, True, (2, 3, 4, 5)), (2, False, ())])
-def test_other_kernels_are_taken_when_allowed_or_nothing_is_left(begun, spec, limit, allowed, rows):
-    path, dataset = begun
-    assert open_job(path, dataset, spec, OTHER_KERNELS, "w", limit, allowed).rows == rows
+def test_same_images_in_another_order_are_refused(begun):
+    other = dataclasses.replace(begun.dataset, ids=begun.dataset.ids[::-1])
+    with pytest.raises(SpecError, match="images: wanted 6 ids of roster"):
+        find_job(dataclasses.replace(begun, dataset=other))
 
 
-@pytest.mark.parametrize("names", [("a.jpg",), ("n" * 300 + ".jpg", "b.jpg")])
-def test_root_without_any_of_the_images_is_refused(tmp_path, names):
-    message = f"--dataset test: wanted images such as {tmp_path / names[0]}, found none of {len(names)}; say where with"
-    with pytest.raises(DatasetError, match=re.escape(message)):
-        require_images(Dataset("test", tmp_path, names))
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"scores": np.full(6, 0.5)}, "scores: changed since"),
+        ({"splits": {"test_1": SplitList(np.arange(2), np.ones(2))}}, r"splits: wanted \['test_1'\], found \[\]"),
+    ],
+)
+def test_other_scores_and_splits_than_those_in_the_file_are_refused(begun, field, message):
+    other = dataclasses.replace(begun.dataset, **field)
+    with pytest.raises(SpecError, match=message):
+        find_job(dataclasses.replace(begun, dataset=other))
+
+
+@pytest.mark.parametrize(
+    "split", [SplitList(np.arange(2)[::-1], np.ones(2)), SplitList(np.arange(2), np.array([1, 0.5]))]
+)
+def test_split_list_of_other_rows_or_scores_is_refused_by_name(begun, split):
+    scores = np.zeros(6)
+    first = dataclasses.replace(begun.dataset, splits={"test_1": SplitList(np.arange(2), np.ones(2))}, scores=scores)
+    create_skeleton(begun.out.with_name("s.h5"), first, 2, SPEC, KERNELS, {})
+    request = dataclasses.replace(begun, out=begun.out.with_name("s.h5"), dataset=first)
+    assert len(find_job(request).rows) == 6
+    with pytest.raises(SpecError, match=r"another extraction: split test_1: changed since\. Use"):
+        find_job(dataclasses.replace(request, dataset=dataclasses.replace(first, splits={"test_1": split})))
+
+
+@pytest.mark.parametrize(("limit", "weights", "nothing"), [(2, "untrained", True), (2, "imagenet1k-v1", False),
+                                                           (3, "untrained", False)])  # fmt: skip
+def test_nothing_is_to_do_only_without_rows_and_with_the_very_weights(begun, limit, weights, nothing):
+    assert find_job(dataclasses.replace(begun, limit=limit, weights=weights)).nothing_to_do is nothing
+
+
+def test_failed_rows_are_tried_again_when_asked(begun):
+    assert found(begun, retry_failed=True) == Job(None, None, (0, 2, 3, 4, 5))
+
+
+def test_failed_row_whose_file_is_there_now_is_tried_again_with_update_alone(begun, tmp_path):
+    (tmp_path / "a").write_bytes(b"mended")
+    changes = Changes(failed=(0,))
+    assert found(begun) == Job(None, None, (2, 3, 4, 5), failed=1, changes=changes)
+    assert found(begun, update=True) == Job(None, None, (0, 2, 3, 4, 5), changes=changes)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: open(path, "w").close()])
+def test_failed_row_whose_file_is_none_that_could_be_read_stays_failed(begun, tmp_path, make):
+    make(tmp_path / "a")
+    assert found(begun, update=True).changes == found(begun, rehash=True).changes == Changes()
+
+
+def test_other_kernels_are_refused_by_name(begun):
+    message = (f"--out {begun.out} was begun on another kernel path .*: batch_size: wanted 8, found 4. .*"
+               "--allow-other-kernels")  # fmt: skip
+    with pytest.raises(SpecError, match=message):
+        refuse_other_kernels(Collection(begun.out), KERNELS | {"batch_size": 4})
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_root_without_any_of_the_images_is_refused_unless_only_planned(tmp_path, planned):
+    for names in (("a.jpg",), ("n" * 300 + ".jpg", "b.jpg")):
+        request = Request(tmp_path / "t.h5", Dataset("test", tmp_path, names), "untrained")
+        if planned:
+            assert len(find_job(request, planned=True).rows) == len(names)
+            continue
+        message = f"--dataset test: wanted images such as {tmp_path / names[0]}, found none of {len(names)}; say where"
+        with pytest.raises(DatasetError, match=re.escape(message)):
+            find_job(request)
 
 
 def test_one_image_that_is_there_is_enough(pictures):
     dataset = pictures(1)
-    assert require_images(dataclasses.replace(dataset, ids=("gone.png", *dataset.ids))) is None
+    assert refuse_missing_images(dataclasses.replace(dataset, ids=("gone.png", *dataset.ids))) is None
     assert load_dataset("folder", dataset.image_root).ids == dataset.ids
+
+
+def test_linked_collection_is_not_filled_and_its_parts_are_named(begun):
+    out = begun.out.with_name("linked.h5")
+    link([begun.out], out)
+    message = (
+        f"--out {out}: wanted a file with features of its own, found a linked collection; fill its parts instead: "
+    )
+    with pytest.raises(CollectionError, match=re.escape(message + str(begun.out))):
+        find_job(dataclasses.replace(begun, out=out))
+    with pytest.raises(CollectionError, match=r"found a linked one; .*; remove the file yourself"):
+        find_job(dataclasses.replace(begun, out=out, overwrite=True))
+
+
+def test_overwriting_is_refused_while_another_process_writes(begun):
+    overwrite = dataclasses.replace(begun, overwrite=True)
+    with RowWriter(begun.out, 5), pytest.raises(BusyError, match=f"{begun.out}: wanted rows 0 to 5 for this process"):
+        find_job(overwrite)
+    assert (find_job(overwrite).collection, find_job(overwrite).rows) == (None, tuple(range(6)))
+
+
+@pytest.mark.parametrize("content", [b"", b"my thesis", b"\x89HDF\r\n\x1a\n" + bytes(500)])
+def test_overwriting_is_refused_where_the_file_is_no_collection(begun, content):
+    begun.out.write_bytes(content)
+    message = f"--overwrite throws away collections only: {begun.out}: wanted a collection, found .*; remove the file"
+    with pytest.raises(CollectionError, match=message):
+        find_job(dataclasses.replace(begun, overwrite=True))
+    assert begun.out.read_bytes() == content
 
 
 def dataset_of_two_splits(tmp_path, **lists):
@@ -126,22 +235,3 @@ def test_an_image_that_one_split_alone_names_and_no_file_answers_is_refused(tmp_
 def test_a_missing_file_that_every_split_names_is_not_refused(tmp_path):
     dataset = dataset_of_two_splits(tmp_path, train_1=[0], test_1=[1, 2, 3], train_2=[1], test_2=[0, 2, 3])
     assert refuse_unknown_images(dataset) is None
-
-
-def test_failed_rows_are_tried_again_when_asked(begun, spec):
-    path, dataset = begun
-    job = open_job(path, dataset, spec, KERNELS, "w", None, retry_failed=True)
-    assert (job.rows, job.failed) == ((0, 2, 3, 4, 5), 0)
-
-
-@pytest.mark.parametrize(
-    ("field", "message"),
-    [
-        ({"scores": np.full(6, 0.5)}, "scores: changed since"),
-        ({"splits": {"test_1": SplitList(np.arange(2), np.ones(2))}}, r"splits: wanted \['test_1'\], found \[\]"),
-    ],
-)
-def test_other_scores_and_splits_than_those_in_the_file_are_refused(begun, spec, field, message):
-    path, dataset = begun
-    with pytest.raises(SpecError, match=message):
-        open_job(path, dataclasses.replace(dataset, **field), spec, KERNELS, "w", None)

@@ -29,6 +29,7 @@ SETTINGS = ("--weights", "untrained", "--precision", "float32", "--augs", "2", "
 BROKEN = 5  # every so many-th picture cannot be decoded
 PATIENCE = 600  # seconds that one process may take on a busy machine before it counts as hanging
 REPORT = "AMNET_FAULTS_REPORT"  # a file for the figures
+STARTED: list[subprocess.Popen[bytes]] = []  # extractions of the test that runs
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Extraction:
         data = ["--dataset", "csv", "--root", self.root, "--labels", self.root / "labels.csv", "--out", self.out]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with open(self.log, "wb") as log:
-            return subprocess.Popen([*launch, *data, *SETTINGS, *self.options], stdout=log, stderr=log, env=environment)
+            command = [*launch, *data, *SETTINGS, *self.options]
+            STARTED.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        return STARTED[-1]
 
     def finish(self, statuses: tuple[int, ...] = (0, 1)) -> str:
         """Run to the end; what it printed. Status 1: some images failed."""
@@ -185,7 +188,7 @@ def unlike_rows(path: Path, reference: Path, rows: Iterable[int]) -> int:
 
 
 @pytest.fixture
-def watch(undisturbed, tmp_path) -> Callable[..., Watched]:
+def watch(undisturbed, tmp_path) -> Iterator[Callable[..., Watched]]:
     """watch(20, name="t.h5", options=(), changes=()) -> a new file to be filled like the undisturbed one."""
 
     def start(images: int, name: str = "t.h5", options=(), changes=(), folder: Path = tmp_path) -> Watched:
@@ -193,7 +196,10 @@ def watch(undisturbed, tmp_path) -> Callable[..., Watched]:
         extraction = replace(reference.extraction, out=folder / name, options=options, changes=changes)
         return Watched(extraction, reference)
 
-    return start
+    yield start
+    while STARTED:  # after a failure some may still run
+        STARTED[-1].kill()
+        STARTED.pop().wait()
 
 
 class Worker:

@@ -39,6 +39,7 @@ def test_killed_writer_does_not_disturb_the_other(watch, wait_until, figures, se
         running[number] = writers[number].extraction.start()
     for writer, process in zip(writers, running, strict=True):
         writer.extraction.ended(process)
+    for writer in writers:
         writer.complete()
     compared, unlike, lost = (
         sum(getattr(writer, name) for writer in writers) for name in ("compared", "unlike", "lost")

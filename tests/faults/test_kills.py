@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+KILLS_A_FILE = 6
+CREATION = 4  # syncs and links, before the first row is written
 AFTER = "after the end (no kill)"
 WHERE = ("before the file was there", "file there, no row done", "some rows done", "all rows done, still running")
 
@@ -23,7 +25,7 @@ def wait_for_instant(process, watched, wait_until, rng) -> None:
         time.sleep(rng.uniform(0, measured.spoke))
     else:
         wait_until(lambda: extraction.log.stat().st_size, process)
-        time.sleep(rng.uniform(0, 1.15 * (measured.total - measured.spoke) * watched.share_left))
+        time.sleep(rng.uniform(0, (measured.total - measured.spoke) * (0.25 + watched.share_left)))
 
 
 def where(watched) -> str:
@@ -72,7 +74,7 @@ def test_killed_extraction_resumes_to_the_same_bytes(images, kills, changes, wat
     fell, files = Counter(), []
     while (more := kills - sum(fell[place] for place in WHERE)) > 0:
         files.append(watch(images, f"{len(files)}.h5", changes=changes))
-        fell += fill_under_kills(files[-1], more, wait_until, rng)
+        fell += fill_under_kills(files[-1], min(more, KILLS_A_FILE), wait_until, rng)
     left = len(list(tmp_path.glob(".*.tmp")))
     report(figures, "SIGKILL of the console script" if not changes else "SIGKILL, marks every 2 rows", files,
            {kind: fell[kind] for kind in (*WHERE, AFTER)}, left)  # fmt: skip
@@ -83,8 +85,9 @@ def test_killed_extraction_resumes_to_the_same_bytes(images, kills, changes, wat
 def test_killed_within_a_write_resumes_to_the_same_bytes(watch, figures, tmp_path):
     rng = random.Random("within a write")
     files, fell = [], Counter()
-    for number in range(12):
-        at = ("--die-at", str(rng.randrange(0, 110)), str(rng.random()))
+    for number in range(10):
+        call = number if number < CREATION else rng.randrange(CREATION, 110)
+        at = ("--die-at", str(call), str(rng.random()))
         files.append(watch(20, f"{number}.h5", changes=("--sync-rows", "2", *at)))
         process = files[-1].extraction.start()
         assert process.wait() == -signal.SIGKILL

@@ -1,0 +1,204 @@
+"""What an extraction costs is said, and a disk that cannot hold it refused, before anything is made."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import pytest
+
+from amnet_common.datasets import load_dataset
+from extract.crops import ViewPlan
+from extract.job import find_job
+from extract.planning import Plan, duration, make_plan
+from extract.request import Request
+
+FLOAT_VIEW, CODE_VIEW = 401_408, 200_704  # bytes
+
+
+class Usage(NamedTuple):
+    """What shutil.disk_usage gives."""
+
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """disk(free=10**6): the disk has so many bytes left."""
+
+    def have(free: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))
+
+    return have
+
+
+def plan_of(dataset, **settings) -> Plan:
+    return make_plan(find_job(Request(Path("t.h5"), dataset, "untrained", **settings)))
+
+
+@pytest.mark.parametrize(("dtype", "view_bytes"), [("float16", FLOAT_VIEW), ("uint8", CODE_VIEW)])
+@pytest.mark.parametrize("augs", [0, 3])
+def test_planned_bytes_are_those_of_the_finished_file(pictures, extract, tmp_path, dtype, view_bytes, augs):
+    dataset = pictures(5)
+    plan = plan_of(dataset, dtype=dtype, plan=ViewPlan(augs))
+    assert (plan.images, plan.views, plan.feature_bytes) == (5, 1 + augs, 5 * (1 + augs) * view_bytes)
+    extract(dataset, "--dtype", dtype, "--augs", augs)
+    found = (tmp_path / "t.h5").stat()
+    assert 0 <= found.st_size - plan.needed_bytes < 40_000  # HDF5's structure and the space between pages
+    assert abs(found.st_blocks * 512 - plan.needed_bytes) < 60_000
+    with h5py.File(tmp_path / "t.h5") as file:
+        tables = sum(file[name].dtype.itemsize * file[name].size for name in ("images", "views", "checksums"))
+    assert plan.table_bytes == tables
+
+
+def test_plan_of_a_begun_file_is_of_what_is_left(pictures, extract):
+    dataset = pictures(5)
+    extract(dataset, "--limit", 2)
+    plan = plan_of(dataset, plan=ViewPlan(1))
+    assert (plan.images, plan.feature_bytes, plan.table_bytes) == (3, 6 * FLOAT_VIEW, 0)
+    shard = plan_of(dataset, plan=ViewPlan(1), limit=4)
+    assert (shard.images, shard.feature_bytes) == (2, 4 * FLOAT_VIEW)
+
+
+def test_rows_that_are_done_again_need_time_but_no_room(pictures, extract, draw, flip, tmp_path):
+    dataset = pictures(4)
+    extract(dataset)
+    draw(dataset.image_root / "001.png", size=(90, 60))
+    changed = plan_of(dataset, plan=ViewPlan(1), update=True)
+    assert (changed.images, changed.needed_bytes, changed.seconds(0.5)) == (1, 0, 4)
+    extract(dataset, "--update")
+    with h5py.File(tmp_path / "t.h5") as file:
+        for row in range(4):
+            flip(tmp_path / "t.h5", file["checksums"].id.get_offset() + 8 * row)
+    damaged = plan_of(dataset, plan=ViewPlan(1))
+    assert (damaged.images, damaged.needed_bytes < 10_000) == (4, True)
+
+
+def test_overwriting_frees_what_the_file_takes(pictures, extract, disk):
+    dataset = pictures(3)
+    extract(dataset)
+    disk(1000)
+    assert plan_of(dataset, plan=ViewPlan(1)).free_bytes == 1000
+    free = plan_of(dataset, plan=ViewPlan(1), overwrite=True).free_bytes
+    assert 6 * FLOAT_VIEW < free - 1000 < 6 * FLOAT_VIEW + 60_000
+
+
+@pytest.mark.parametrize(("dtype", "gigabytes"), [("float16", "2.41"), ("uint8", "1.20")])
+def test_disk_that_is_too_small_is_refused_with_numbers_and_nothing_is_made(
+    pictures, extract, disk, tmp_path, dtype, gigabytes
+):
+    disk(1_000_000_000)
+    refused = extract(pictures(3), "--augs", 1999, "--dtype", dtype)
+    assert (refused.status, refused.stdout, refused.views) == (2, "", 0)
+    wanted = (
+        f"wanted {gigabytes} GB for 3 images of 2000 views, found 1.00 GB free; --dtype uint8 takes half of float16, "
+    )
+    assert refused.stderr == f"main: --out t.h5: {wanted}--shard I/N with an --out on another disk a part\n"
+    assert os.listdir(tmp_path) == ["pictures"]
+
+
+def test_disk_that_just_holds_it_is_enough(pictures, extract, disk):
+    dataset = pictures(2)
+    needed = plan_of(dataset, plan=ViewPlan(1)).needed_bytes
+    disk(needed - 1)
+    assert extract(dataset).status == 2
+    disk(needed)
+    assert extract(dataset).status == 0
+
+
+def test_begun_file_is_gone_on_with_if_its_rest_has_room(pictures, extract, disk):
+    dataset = pictures(4)
+    extract(dataset, "--limit", 3)
+    disk(2 * FLOAT_VIEW)
+    assert extract(dataset).status == 0
+    disk(0)
+    assert extract(dataset).status == 0  # nothing to do needs no room
+
+
+def test_file_system_that_does_not_say_its_size_is_taken_as_it_is(pictures, extract, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))
+    dataset = pictures(1)
+    assert fields(extract(dataset, "--dry-run").stdout)["free disk"] == "unknown"
+    assert extract(dataset).status == 0
+
+
+def fields(stdout: str) -> dict[str, str]:
+    """The lines of --dry-run by their first words."""
+    return dict(re.fullmatch(r"(\S+(?: disk)?) +(.*)", line).groups() for line in stdout.splitlines())
+
+
+def test_dry_run_prints_the_plan_and_makes_nothing(pictures, extract, disk, tmp_path):
+    dataset = pictures(3)
+    disk(2_000_000_000)
+    planned = extract(dataset, "--dry-run", "--augs", 2, "--dtype", "uint8")
+    plan = plan_of(dataset, plan=ViewPlan(2), dtype="uint8")
+    found = fields(planned.stdout)
+    rate = found.pop("speed")
+    assert (planned.status, planned.stderr, os.listdir(tmp_path)) == (0, "", ["pictures"])
+    assert re.fullmatch(r"[\d.]+ views/s, probed: weights untrained \(torchvision\), \w+ on \w+, batches of \d+", rate)
+    assert found == {
+        "images": "3",
+        "views": "9, 3 an image",
+        "bytes": f"{plan.needed_bytes} (0.00 GB) of uint8 and tables for t.h5",
+        "free disk": "2000000000 (2.00 GB): enough",
+        "time": "about 0 s",
+    }
+
+
+def test_dry_run_says_when_the_disk_is_too_small(pictures, extract, disk):
+    disk(1_000_000)
+    planned = extract(pictures(3), "--dry-run")
+    assert (planned.status, fields(planned.stdout)["free disk"]) == (0, "1000000 (0.00 GB): NOT ENOUGH")
+
+
+def test_dry_run_needs_split_lists_but_no_images(extract, tmp_path):
+    (tmp_path / "set" / "splits").mkdir(parents=True)
+    (tmp_path / "set" / "splits" / "train_1.txt").write_text("a.jpg 0.5\nb.jpg 0.25\n")
+    for part in ("val", "test"):
+        (tmp_path / "set" / "splits" / f"{part}_1.txt").write_text(f"{part}.jpg 0.5\n")
+    dataset = load_dataset("lamem", tmp_path / "set")
+    at = type(dataset)("lamem", tmp_path / "set", dataset.ids)
+    planned = extract(at, "--dry-run", "--augs", 10, layout="lamem")
+    assert (planned.status, fields(planned.stdout)["views"], os.listdir(tmp_path)) == (0, "44, 11 an image", ["set"])
+    assert "found none of 4; say where with --root" in extract(at, layout="lamem").stderr
+
+
+def test_dry_run_of_a_half_done_collection_leaves_it_as_it_is(pictures, extract, tmp_path):
+    dataset = pictures(4)
+    extract(dataset, "--limit", 3)
+    before = (tmp_path / "t.h5").read_bytes()
+    planned = extract(dataset, "--dry-run")
+    found = fields(planned.stdout)
+    assert (found["images"], found["bytes"].split()[0]) == ("1", str(2 * FLOAT_VIEW))
+    assert (tmp_path / "t.h5").read_bytes() == before
+    extract(dataset)
+    done = fields(extract(dataset, "--dry-run").stdout)
+    assert (done["images"], done["bytes"].split()[0], done["time"]) == ("0", "0", "about 0 s")
+
+
+def test_dry_run_keeps_a_collection_that_is_to_be_overwritten(pictures, extract, tmp_path):
+    dataset = pictures(2)
+    extract(dataset)
+    before = (tmp_path / "t.h5").read_bytes()
+    planned = extract(dataset, "--dry-run", "--overwrite")
+    assert (fields(planned.stdout)["images"], (tmp_path / "t.h5").read_bytes()) == ("2", before)
+
+
+def test_dry_run_refuses_what_the_command_itself_would(pictures, extract):
+    dataset = pictures(2)
+    extract(dataset, "--limit", 1)
+    refused = extract(dataset, "--dry-run", "--seed", 4)
+    assert (refused.status, refused.stdout, "seed: wanted 4, found 0" in refused.stderr) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (89, "1 min"), (3540, "59 min"), (3600, "1 h 0 min"),
+     (12_000, "3 h 20 min"), (47.4 * 3600, "47 h 24 min"), (48 * 3600, "2 days 0 h"), (90 * 3600, "3 days 18 h")],
+)  # fmt: skip
+def test_durations_are_said_in_their_two_largest_units(seconds, text):
+    assert duration(seconds) == text
