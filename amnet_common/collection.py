@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from amnet_common.datasets.records import SplitList, checked_id, decode_id
+from amnet_common.datasets.records import SplitList, check_ids, decode_id
 from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
 from amnet_common.files import read_exactly, read_table
 from amnet_common.layout import DONE, FAILED, Structure, image_dtype
@@ -236,7 +236,8 @@ def _reopen(path: Path, threads: int, uuid: str) -> Collection:
 def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
     """The ids as texts. CollectionError if one names a file outside the image root, or stands there twice."""
     try:
-        ids = tuple(checked_id(decode_id(id_), f"{path}: /images") for id_ in raw_ids)
+        ids = tuple(map(decode_id, raw_ids))
+        check_ids(ids, f"{path}: /images")
     except DatasetError as error:
         raise CollectionError(str(error)) from error
     if len(set(ids)) < len(ids):

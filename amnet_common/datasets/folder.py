@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from amnet_common.datasets.records import Dataset, checked_id
+from amnet_common.datasets.records import Dataset, check_ids
 from amnet_common.errors import DatasetError
 
 # HEIC stands here although plain Pillow cannot open it: a row marked failed is seen, a file passed over is not
@@ -27,7 +27,8 @@ def read_folder(root: Path) -> Dataset:
         below = Path(folder).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"  # a string and no Path: a library has a million files
         ids += [prefix + name for name in names if is_image_name(name)]
-    return Dataset("folder", root, tuple(checked_id(id_, str(root)) for id_ in sorted(ids)))
+    check_ids(ids, str(root))
+    return Dataset("folder", root, tuple(sorted(ids)))
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -36,4 +37,5 @@ def _refuse_unreadable(error: OSError) -> None:
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    stem, _, suffix = name.rpartition(".")
+    return bool(stem) and not name.startswith(".") and f".{suffix.lower()}" in SUFFIXES

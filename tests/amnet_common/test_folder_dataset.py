@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amnet_common.datasets import default_root, load_dataset
+from amnet_common.datasets.records import check_ids, checked_id
 from amnet_common.errors import DatasetError
 
 
@@ -104,3 +107,18 @@ def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(DatasetError, match=f"wanted to read every folder, found {tmp_path / 'locked'}: Permission"):
         load_dataset("folder", tmp_path)
+
+
+@given(st.lists(st.text("ab./\0é", max_size=6), max_size=6))
+def test_ids_are_good_together_when_each_is_good(ids):
+    def refused(check) -> bool:
+        try:
+            check()
+        except DatasetError:
+            return True
+        return False
+
+    alone = any(refused(lambda id_=id_: checked_id(id_, "t")) for id_ in ids)
+    assert refused(lambda: check_ids(ids, "t")) == alone
+    named = [not id_ or "\0" in id_ or {"", ".", ".."} & set(id_.split("/")) for id_ in ids]
+    assert alone == any(named)

@@ -1,5 +1,6 @@
 """`--except` and `--like`: only new images, by content, with the settings of the old collection."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from amnet_common.datasets import load_dataset
 from amnet_common.errors import CollectionError
 from amnet_common.joining import link
 from extract import opening
+from extract.cli import except_notes
 from extract.known import find_new_images
 
 
@@ -239,3 +241,18 @@ def test_file_with_scales_of_its_own_is_no_continuation_of_one_like_another(mode
 def test_contradictions_are_refused_before_the_network_is_loaded(model, extract, monkeypatch):
     monkeypatch.setattr(opening, "load_weights", None)
     assert extract(model, "--like", "model.h5", "--seed", 4).status == 2
+
+
+def test_unfinished_old_collection_is_noted(pictures, extract):
+    dataset = pictures(4)
+    extract(dataset, "--out", "old.h5", "--limit", 3)
+    result = extract(dataset, "--except", "old.h5")
+    assert (result.status, Collection("t.h5").ids) == (0, (dataset.ids[3],))
+    assert "note: old.h5 is not finished: an image that is extracted now and there too makes a link" in result.stderr
+
+
+def test_scores_of_images_that_are_left_out_are_counted(library):
+    _, grow = library
+    scored, old = dataclasses.replace(grow(), scores=np.array([0.5, np.nan, 0.25, 0.75])), [Collection("old.h5")]
+    (note,) = except_notes(scored, old, find_new_images(scored, old), "old.h5")
+    assert note == ("3 of these have scores, which are left out here; amnet-cache relabel gives old.h5 new scores")
