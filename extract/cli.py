@@ -52,6 +52,7 @@ DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
 @click.option("--update", is_flag=True, help="Extract images anew whose files have changed.")
 @click.option("--rehash", is_flag=True, help="Look for changed files by content, not by size and time.")
+@click.option("--only-begun", is_flag=True, help="Leave out images that the collection was not begun with.")
 @click.option("--overwrite", is_flag=True, help="Throw away the collection that is there and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print images, views, bytes, free disk and time from a short probe.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
@@ -65,8 +66,8 @@ DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request
 def main(
     name: str, root: Path | None, labels: Path | None, out: Path | None, augs: int | None, weights: str | None,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str, limit: int | None,
-    retry_failed: bool, update: bool, rehash: bool, overwrite: bool, dry_run: bool, device: str, precision: str,
-    batch_size: int | None, threads: int | None, workers: int | None, allow_other_kernels: bool,
+    retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool, dry_run: bool, device: str,
+    precision: str, batch_size: int | None, threads: int | None, workers: int | None, allow_other_kernels: bool,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
@@ -76,10 +77,14 @@ def main(
     dataset = load_dataset(name, root or default_root(name), labels)
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
+    out = followed(out or Path(f"{name}.h5"))
+    if only_begun:
+        begun_with = set(Collection(out).ids)
+        dataset = subset(dataset, np.array([id_ in begun_with for id_ in dataset.ids]))
     model = Collection(like) if like else None
     usual = Usual.of(model) if model else Usual()
     request = Request(
-        out=followed(out or Path(f"{name}.h5")),
+        out=out,
         dataset=dataset,
         weights=chosen_source(weights),
         plan=ViewPlan(usual.augs if augs is None else augs),

@@ -89,11 +89,7 @@ def refuse_other(request: Request, collection: Collection) -> None:
     wanted = known_settings(request)
     unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
     unlike += label_differences(request.dataset, collection)
-    roster = roster_sha256([encode_id(id_) for id_ in request.dataset.ids])
-    if roster != collection.roster:
-        unlike.append(f"images: wanted {len(request.dataset.ids)} ids of roster {roster[:12]}, "
-                      f"found {len(collection)} of roster {collection.roster[:12]} (--except {collection.path} --like "
-                      f"{collection.path} with another --out extracts the new ones only)")  # fmt: skip
+    unlike += roster_differences(request.dataset, collection)
     refuse_unlike(collection, unlike)
 
 
@@ -135,6 +131,22 @@ def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, objec
         raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is wanted, this "
                         f"command's is found): {'; '.join(unlike)}. Features would differ in their last bits: go on "
                         "where it was begun, or say --allow-other-kernels")  # fmt: skip
+
+
+def roster_differences(dataset: Dataset, collection: Collection) -> list[str]:
+    """A line if the ids are not the collection's, with an example and what to do about it."""
+    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
+    if roster == collection.roster:
+        return []
+    line = (f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, found {len(collection)} of roster "
+            f"{collection.roster[:12]}")  # fmt: skip
+    wanted, found = set(dataset.ids), set(collection.ids)
+    if wanted == found:
+        return [f"{line}, the same in another order"]
+    if wanted > found:
+        return [f"{line}, without {min(wanted - found)} and others (--only-begun leaves newer images out, --except "
+                f"{collection.path} --like {collection.path} with another --out extracts only them)"]  # fmt: skip
+    return [f"{line}, which has {min(found - wanted)}"]
 
 
 def label_differences(dataset: Dataset, collection: Collection) -> list[str]:

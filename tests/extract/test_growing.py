@@ -256,3 +256,13 @@ def test_scores_of_images_that_are_left_out_are_counted(library):
     scored, old = dataclasses.replace(grow(), scores=np.array([0.5, np.nan, 0.25, 0.75])), [Collection("old.h5")]
     (note,) = except_notes(scored, old, find_new_images(scored, old), "old.h5")
     assert note == ("3 of these have scores, which are left out here; amnet-cache relabel gives old.h5 new scores")
+
+
+def test_collection_of_a_grown_folder_is_mended_without_the_newer_pictures(library, extract, draw):
+    root, grow = library
+    draw(root / "new.bmp")
+    draw(root / "001.bmp")
+    refused = extract(grow(), "--out", "old.h5", "--update")
+    assert (refused.status, "without new.bmp and others (--only-begun leaves newer" in refused.stderr) == (2, True)
+    mended = extract(grow(), "--out", "old.h5", "--update", "--only-begun")
+    assert (mended.status, "4 images done (1 now)" in mended.stdout) == (0, True)
