@@ -108,7 +108,7 @@ def test_every_difference_is_named_at_once(begun):
         ("fedcba", "found 6 of roster \\w+, the same in another order. Use"),
         (
             "abcdefgh",
-            r"found 6 of roster \w+, without g and others \(--only-begun leaves newer images out, --except {out} --like",
+            r"found 6 of roster \w+, without g and others \(--only-begun leaves newer images out, --except {out}",
         ),
     ],
 )
