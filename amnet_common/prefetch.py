@@ -42,6 +42,7 @@ def read_ahead(
         pending.append((picks, buffer, pool.submit(read, picks.rows, picks.views, out)))
 
     def finish() -> Iterator[tuple[P, np.ndarray]]:
+        """The oldest batch; its buffer is free once the next one is asked for."""
         picks, buffer, features = pending.popleft()
         yield picks, features.result()
         buffers.append(buffer)

@@ -27,7 +27,10 @@ def scales_from_maxima(maxima: np.ndarray) -> np.ndarray:
 
 
 def quantise(features: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, int]:
-    """Codes (..., D) uint8 of float32 features (..., D) by scales (D,), and how many values were clipped."""
+    """Codes (..., D) uint8 of float32 features (..., D) by scales (D,), and how many values were clipped.
+
+    The reference for what amnet-extract computes on the device of its network.
+    """
     codes = np.rint(features / scales)
     return np.clip(codes, 0, CODES).astype(np.uint8), int((codes > CODES).sum())
 

@@ -18,6 +18,8 @@ from amnet_common.structure import read_structure
 from amnet_common.writer import RowWriter
 
 THREADS = 4
+BROKEN_SEAL = ("bytes changed that are never written again (structure, ids, scores or splits); features and marks are "
+               "checked apart. Take a copy of the file that still has its seal, or extract anew")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,6 @@ def verify_structure(path: Path) -> list[Problem]:
     collection = Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
     return [Problem(name, None, BROKEN_SEAL) for name, structure in files.items() if not seal_holds(name, structure)]
-
-
-BROKEN_SEAL = ("bytes changed that are never written again (structure, ids, scores or splits); features and marks are "
-               "checked apart. Take a copy of the file that still has its seal, or extract anew")  # fmt: skip
 
 
 def seal_holds(path: Path, structure: Structure) -> bool:
