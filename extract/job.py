@@ -135,9 +135,9 @@ def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, objec
 
 def roster_differences(dataset: Dataset, collection: Collection) -> list[str]:
     """A line if the ids are not the collection's, with an example and what to do about it."""
-    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
-    if roster == collection.roster:
+    if dataset.ids == collection.ids:
         return []
+    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
     line = (f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, found {len(collection)} of roster "
             f"{collection.roster[:12]}")  # fmt: skip
     wanted, found = set(dataset.ids), set(collection.ids)
