@@ -16,7 +16,7 @@ from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, 
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.layout import DONE, DTYPES, FAILED, PENDING
-from extract.crops import ViewPlan
+from extract.crops import PLANS, ViewPlan, view_plan
 from extract.job import Job, find_job
 from extract.known import NewImages, find_new_images
 from extract.request import Request, Shard
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed names all
 PATH = click.Path(path_type=Path)
-DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request.dtype
+DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPlan.augs, Request.seed, Request.dtype
 
 
 @click.command(cls=OneLineErrors, context_settings={"show_default": True})
@@ -36,6 +36,9 @@ DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
 @click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
+@click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
+              " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264)."
+              f"  [default: {DEFAULT_PLAN}]")  # fmt: skip
 @click.option("--augs", type=int, help="Augmented views of each image, beside the evaluation view."
               f"  [default: {DEFAULT_AUGS}]")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
@@ -43,8 +46,8 @@ DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request
 @click.option("--seed", type=int, help=f"Of the augmented views and the sample for scales.  [default: {DEFAULT_SEED}]")
 @click.option("--dtype", type=click.Choice([*DTYPES]), help="Of the stored features; uint8 takes half the disk."
               f"  [default: {DEFAULT_DTYPE}]")  # fmt: skip
-@click.option("--like", type=PATH, help="Take --augs, --seed, --dtype, --precision and the scales of this collection,"
-              " so that both can be linked.")  # fmt: skip
+@click.option("--like", type=PATH, help="Take --plan, --augs, --seed, --dtype, --precision and the scales of this"
+              " collection, so that both can be linked.")  # fmt: skip
 @click.option("--except", "old", type=PATH, multiple=True, help="Leave out images that this collection holds, by"
               " content. May be given again.")  # fmt: skip
 @click.option("--shard", default="1/1", help="I/N: fill only part I of N parts of the rows.")
@@ -64,10 +67,11 @@ DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.augs, Request.seed, Request
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
-    name: str, root: Path | None, labels: Path | None, out: Path | None, augs: int | None, weights: str | None,
-    seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str, limit: int | None,
-    retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool, dry_run: bool, device: str,
-    precision: str, batch_size: int | None, threads: int | None, workers: int | None, allow_other_kernels: bool,
+    name: str, root: Path | None, labels: Path | None, out: Path | None, plan: str | None, augs: int | None,
+    weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
+    limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
+    dry_run: bool, device: str, precision: str, batch_size: int | None, threads: int | None, workers: int | None,
+    allow_other_kernels: bool,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
@@ -87,7 +91,7 @@ def main(
         out=out,
         dataset=dataset,
         weights=chosen_source(weights),
-        plan=ViewPlan(usual.augs if augs is None else augs),
+        plan=view_plan(plan or usual.plan, usual.augs if augs is None else augs),
         seed=usual.seed if seed is None else seed,
         dtype=dtype or usual.dtype,
         precision=model.spec.precision if model and precision == "auto" else precision,
@@ -117,8 +121,9 @@ def followed(out: Path) -> Path:
 
 @dataclass(frozen=True)
 class Usual:
-    """--augs, --seed and --dtype where the command does not say."""
+    """--plan, --augs, --seed and --dtype where the command does not say."""
 
+    plan: str = DEFAULT_PLAN
     augs: int = DEFAULT_AUGS
     seed: int = DEFAULT_SEED
     dtype: str = DEFAULT_DTYPE
@@ -126,7 +131,7 @@ class Usual:
     @classmethod
     def of(cls, like: Collection) -> "Usual":
         """As in a collection."""
-        return cls(like.views - 1, like.spec.seed, like.spec.dtype)
+        return cls(str(like.spec.view_plan.get("name")), like.views - 1, like.spec.seed, like.spec.dtype)
 
 
 def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:

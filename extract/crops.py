@@ -1,13 +1,16 @@
 """Which part of an image each view shows (pure), and the cutting of it (Pillow).
 
-View 0 is the evaluation view: short side to 256, centre 224. Views 1..A are random resized crops with a flip
-half the time, drawn as torchvision's `RandomResizedCrop` draws them, but from a generator keyed by
-(seed, record id, view). Each view is one antialiased resize of just its box, from the decoded image.
+Three plans. `standard`: view 0 is the evaluation view, short side to 256, centre 224; views 1..A are random resized
+crops with a flip half the time, drawn as torchvision's `RandomResizedCrop` draws them, but from a generator keyed by
+(seed, record id, view). `squash`: view 0 is the whole image, squashed to 224x224 without keeping its aspect, as the
+authors' release evaluates. `squash264`: so is view 0, and the others are drawn in the image squashed to 264x264, as the
+release trains; a crop is then a box of the source. Each view is one antialiased resize of just its box, from the
+decoded image. The release resizes twice, to 264x264 and from there to 224x224: that is our deviation from it.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,14 +34,16 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What the views of every image are. Part of the collection's spec."""
+    """What the views of every image are. Part of the collection's spec; `view_plan` has the plans by name."""
 
     augs: int = 10  # the crops of the ten-crop protocol; the paper draws afresh each epoch, a cache cannot
     size: int = 224  # ResNet50's input
-    short_side: int = 256  # the usual ImageNet evaluation: short side to 256, then the centre
+    short_side: int | None = 256  # the usual ImageNet evaluation: short side to 256, then the centre; None: squashed
+    frame: int | None = None  # side of the squashed image in which crops are drawn; None: in the image as it is
     area: tuple[float, float] = (0.08, 1.0)  # share of the image, torchvision's default
     aspect: tuple[float, float] = (3 / 4, 4 / 3)  # width over height, torchvision's default
     flip: float = 0.5
+    name: str = "standard"
 
     def __post_init__(self) -> None:
         if self.augs < 0:
@@ -50,9 +55,20 @@ class ViewPlan:
         return 1 + self.augs
 
     def as_spec(self) -> dict[str, object]:
-        """The plan as plain JSON values, with the names of what the numbers do not say."""
-        values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        return {"name": "standard", "resize": "pillow-bilinear-antialias", **values}
+        """The plan as plain JSON values, without fields that it does not use, and with what numbers do not say."""
+        values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items() if v is not None}
+        return {"resize": "pillow-bilinear-antialias", **values}
+
+
+SQUASH = ViewPlan(name="squash", short_side=None)
+PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="squash264", frame=264))}
+
+
+def view_plan(name: str, augs: int) -> ViewPlan:
+    """The plan of that name with `augs` augmented views. Raises ConfigError."""
+    if name not in PLANS:
+        raise ConfigError(f"--plan: wanted {', '.join(PLANS)}, found {name!r}")
+    return replace(PLANS[name], augs=augs)
 
 
 def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: int) -> list[Box]:
@@ -62,14 +78,24 @@ def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: in
 
 
 def evaluation_box(plan: ViewPlan, height: int, width: int) -> Box:
-    """Short side to `short_side`, centre `size`: the same as one centred square of the source."""
+    """Short side to `short_side`, centre `size`: the same as one centred square of the source. Or the whole image."""
+    if plan.short_side is None:
+        return Box(0, 0, height, width, flip=False)
     side = min(height, width) * plan.size / plan.short_side
     return Box((height - side) / 2, (width - side) / 2, side, side, flip=False)
 
 
 def augmented_box(plan: ViewPlan, seed: int, record_id: str, view: int, height: int, width: int) -> Box:
-    """One random resized crop: area uniform, aspect log-uniform, place uniform over whole pixels."""
+    """One random resized crop of the image, or of the image squashed to `frame` x `frame`."""
     draw = uniforms("crop", seed, record_id, view)
+    if plan.frame is None:
+        return _random_box(plan, draw, height, width)
+    box, y, x = _random_box(plan, draw, plan.frame, plan.frame), height / plan.frame, width / plan.frame
+    return Box(box.top * y, box.left * x, box.height * y, box.width * x, box.flip)
+
+
+def _random_box(plan: ViewPlan, draw: Iterator[float], height: int, width: int) -> Box:
+    """Area uniform, aspect log-uniform, place uniform over whole pixels."""
     flip = next(draw) < plan.flip
     for _ in range(ATTEMPTS):
         area = height * width * _between(*plan.area, next(draw))

@@ -4,28 +4,25 @@ A source is a name (imagenet1k-v1, imagenet1k-v2, untrained) or a file (.safeten
 read with `weights_only=True`, so that it cannot run code).
 """
 
-import hashlib
-import warnings
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
 from amnet_common.errors import WeightsError
+from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_prefix
 from extract.trunk import Trunk
 from extract.variants import TORCHVISION, Variant, variant_of
 from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, chosen_source
 
 PUBLISHED = dict(zip(PUBLISHED_NAMES, (ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2), strict=True))
-PICKLES = (".pth", ".pt", ".pkl")
-WRAPPERS = ("model", "state_dict")  # dictionaries that training scripts put around a state dict
-PREFIXES = ("", "module.", "core_cnn.", "module.core_cnn.", "trunk.", "backbone.", "model.")
+STAGES = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")  # of which no other tensor may stand in a file
 HELP = "pass --weights FILE or set AMNET_WEIGHTS=FILE"
 
 
@@ -40,12 +37,7 @@ class Weights:
     @property
     def sha256(self) -> str:
         """Of names, shapes and values, BatchNorm buffers among them: the same for every file format."""
-        digest = hashlib.sha256()
-        for name in sorted(self.state):
-            tensor = self.state[name].contiguous()
-            digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
-        return digest.hexdigest()
+        return tensors_sha256(self.state)
 
 
 def load_weights(source: str | None, seed: int = 0) -> Weights:
@@ -59,27 +51,58 @@ def load_weights(source: str | None, seed: int = 0) -> Weights:
     if source in PUBLISHED:
         return Weights(source, TORCHVISION, fitted(_download(source), source))
     path = Path(source)
-    state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state, metadata = read_state_dict(path)
     return Weights(path.name, variant_of(metadata, where=source), fitted(state, source))
 
 
 def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """The trunk's part of `state`, under whichever known prefix fits it best, as float32.
 
-    Raises WeightsError that names what is missing or has the wrong shape.
+    BatchNorm's statistics are the file's own. Raises WeightsError that names what is missing, does not belong to
+    ResNet50 (a ResNet101 holds all of its names and more) or has the wrong shape.
     """
     wanted = {name: tensor.shape for name, tensor in Trunk(TORCHVISION).wanted_state().items()}
-    prefix = max(PREFIXES, key=lambda p: sum(p + name in state for name in wanted))
+    prefix = trunk_prefix(state)
     missing = [prefix + name for name in wanted if prefix + name not in state]
     if missing:
         raise WeightsError(f"{where}: {len(missing)} of {len(wanted)} tensors of ResNet50 up to layer3 are missing: "
                            f"{_some(missing)}")  # fmt: skip
+    _refuse_strangers(state, prefix, wanted, where)
     found = {name: state[prefix + name] for name in wanted}
     unlike = [f"{prefix}{name} (wanted {tuple(shape)}, found {_shape(found[name])})"
               for name, shape in wanted.items() if _shape(found[name]) != tuple(shape)]  # fmt: skip
     if unlike:
         raise WeightsError(f"{where}: {len(unlike)} tensors of the wrong shape: {_some(unlike)}")
-    return {name: tensor.detach().to("cpu", torch.float32) for name, tensor in found.items()}
+    return {name: float32(tensor) for name, tensor in found.items()}
+
+
+def _refuse_strangers(state: Mapping[str, Any], prefix: str, wanted: Iterable[str], where: str) -> None:
+    """WeightsError if another network's tensors stand below `prefix`, in the stages that the trunk has too."""
+    below = [str(key).removeprefix(prefix) for key in state if str(key).startswith(prefix)]
+    found = [name for name in below if name.startswith(STAGES) and not name.endswith("num_batches_tracked")]
+    strangers = sorted(set(found) - set(wanted), key=found.index)
+    if not strangers:
+        return
+    known, there = _blocks(wanted), _blocks(found)
+    unlike = [f"{count} blocks in {layer}, found {_per_layer(there)[layer]}"
+              for layer, count in _per_layer(known).items() if _per_layer(there)[layer] != count]  # fmt: skip
+    named = dict.fromkeys(prefix + (name if _block(name) in known else _block(name) or name) for name in strangers)
+    raise WeightsError(f"{where}: wanted {' and '.join(unlike) or 'the tensors of ResNet50 alone'}; "
+                       f"a ResNet50 does not have {_some([*named])}")  # fmt: skip
+
+
+def _block(name: str) -> str:
+    """`layer3.6` of `layer3.6.conv1.weight`; empty for what is in no block."""
+    match = re.match(r"layer\d\.\d+", name)
+    return match[0] if match else ""
+
+
+def _blocks(names: Iterable[str]) -> set[str]:
+    return {_block(name) for name in names} - {""}
+
+
+def _per_layer(blocks: set[str]) -> Counter[str]:
+    return Counter(block.split(".")[0] for block in sorted(blocks))
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
@@ -96,32 +119,6 @@ def _download(name: str) -> Mapping[str, Tensor]:
     except (OSError, RuntimeError) as error:  # no network, no place to keep it, or a wrong checksum
         raise WeightsError(f"--weights {name}: wanted torchvision's file {PUBLISHED[name].url}, "
                            f"found no way to get it ({error}); {HELP}") from error  # fmt: skip
-
-
-def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return safetensors.torch.load_file(path), metadata
-    except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: wanted a safetensors file, found one that cannot be read ({error})") from error
-
-
-def _read_pickle(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    if path.suffix not in PICKLES:
-        raise WeightsError(f"{path}: wanted a file ending in .safetensors, {', '.join(PICKLES)}")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of odd pickle protocols: the error says enough
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes, IndexError too
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise WeightsError(f"{path}: wanted a state dict that torch reads with weights_only=True: {reason}") from error
-    for key in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{path}: wanted a state dict, found a {type(content).__name__}")
-    return content, {}
 
 
 def _untrained_state(seed: int) -> dict[str, Tensor]:

@@ -12,10 +12,12 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
 
 from amnet_common.errors import ConfigError
-from extract.crops import Box, ViewPlan, augmented_box, evaluation_box, plan_views
+from amnet_common.spec import canonical_json
+from extract.crops import PLANS, Box, ViewPlan, augmented_box, evaluation_box, plan_views, view_plan
 
 SIZES = st.integers(1, 5000)
 IDS = st.text(max_size=8)
+RESIZE = '"resize":"pillow-bilinear-antialias"'
 
 
 def test_boxes_never_change():
@@ -26,11 +28,44 @@ def test_boxes_never_change():
     ]
 
 
-@given(SIZES, SIZES, IDS)
-def test_boxes_lie_inside_images_of_any_size(height, width, id_):
-    for box in plan_views(ViewPlan(6), 0, id_, height, width):
-        assert 0 <= box.top <= box.top + box.height <= height
-        assert 0 <= box.left <= box.left + box.width <= width
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "standard",
+            '{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333],"augs":10,"flip":0.5,"name":"standard",'
+            f'{RESIZE},"short_side":256,"size":224}}',
+        ),
+        (
+            "squash",
+            '{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333],"augs":10,"flip":0.5,"name":"squash",'
+            f'{RESIZE},"size":224}}',
+        ),
+        (
+            "squash264",
+            '{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333],"augs":10,"flip":0.5,"frame":264,'
+            f'"name":"squash264",{RESIZE},"size":224}}',
+        ),
+    ],
+)
+def test_spec_of_a_plan_never_changes(name, text):
+    """It stands in files, and their fingerprints hang on it."""
+    assert canonical_json(view_plan(name, 10).as_spec()) == text
+
+
+def test_plan_without_a_name_is_the_standard_one():
+    assert ViewPlan(3) == view_plan("standard", 3)
+    assert [*PLANS] == ["standard", "squash", "squash264"]
+    with pytest.raises(ConfigError, match="--plan: wanted standard, squash, squash264, found 'whole'"):
+        view_plan("whole", 3)
+
+
+@given(SIZES, SIZES, IDS, st.sampled_from([*PLANS]))
+def test_boxes_lie_inside_images_of_any_size(height, width, id_, plan):
+    for box in plan_views(view_plan(plan, 6), 0, id_, height, width):
+        bottom, right = np.float32(box.top + box.height), np.float32(box.left + box.width)  # as Pillow takes them
+        assert 0 <= box.top <= bottom <= height
+        assert 0 <= box.left <= right <= width
         assert box.height > 0
         assert box.width > 0
 
@@ -65,6 +100,40 @@ def test_boxes_are_spread_as_torchvisions(height, width):
     for measure in (lambda b: b[:, 0], lambda b: b[:, 1], lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2]):
         # wanted is (top, left, height, width) too
         assert ks_2samp(measure(wanted), measure(found)).pvalue > 1e-3
+
+
+@given(SIZES, SIZES)
+def test_squashed_evaluation_box_is_the_whole_image(height, width):
+    for name in ("squash", "squash264"):
+        assert evaluation_box(view_plan(name, 0), height, width) == Box(0, 0, height, width, False)
+
+
+def test_squash_draws_the_crops_of_standard():
+    boxes = [plan_views(view_plan(name, 5), 3, "a.jpg", 480, 640) for name in ("squash", "standard")]
+    assert boxes[0][1:] == boxes[1][1:]
+
+
+@given(SIZES, SIZES, IDS)
+def test_squash264_draws_in_the_squashed_image_and_gives_boxes_of_the_source(height, width, id_):
+    plan = view_plan("squash264", 3)
+    in_frame = plan_views(ViewPlan(3), 0, id_, 264, 264)[1:]
+    for box, drawn in zip(plan_views(plan, 0, id_, height, width)[1:], in_frame, strict=True):
+        np.testing.assert_allclose(box[0::2][:2], np.array(drawn[0::2][:2]) * height / 264)  # top, height
+        np.testing.assert_allclose(box[1:4:2], np.array(drawn[1:4:2]) * width / 264)  # left, width
+        assert box.flip == drawn.flip
+
+
+def test_squash264_is_spread_as_torchvisions_crops_of_the_squashed_image():
+    torch.manual_seed(0)
+    squashed, plan, scale = torch.empty(3, 264, 264), view_plan("squash264", 1), np.array([480, 640, 480, 640]) / 264
+    wanted = np.array([RandomResizedCrop.get_params(squashed, plan.area, plan.aspect) for _ in range(2000)]) * scale
+    found = np.array([augmented_box(plan, 0, f"{i}.jpg", 1, 480, 640)[:4] for i in range(2000)])
+    for measure in (lambda b: b[:, 0], lambda b: b[:, 1], lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2]):
+        assert ks_2samp(np.round(measure(wanted), 6), np.round(measure(found), 6)).pvalue > 1e-3
+
+
+def test_squash264_never_changes():
+    assert plan_views(view_plan("squash264", 1), 0, "a.jpg", 528, 132)[1] == Box(152.0, 45.5, 328.0, 65.0, False)
 
 
 def test_half_of_the_augmented_boxes_are_mirrored_and_no_evaluation_box():

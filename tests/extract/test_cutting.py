@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.functional import resized_crop
 
-from extract.crops import Box, ViewPlan, cut, cut_views, evaluation_box, plan_views
+from extract.crops import PLANS, Box, ViewPlan, cut, cut_views, evaluation_box, plan_views, view_plan
 
 
 def smooth_picture(width: int, height: int) -> Image.Image:
@@ -34,6 +34,27 @@ def test_256_pixel_square_is_cut_without_any_resampling():
     )
 
 
+@pytest.mark.parametrize("size", [(640, 480), (300, 1000), (224, 224), (50, 90)])
+@pytest.mark.parametrize("name", ["squash", "squash264"])
+def test_squashed_view_0_is_pillows_plain_resize(name, size):
+    image = smooth_picture(*size)
+    wanted = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+    found = cut_views(image, plan_views(view_plan(name, 0), 0, "a", image.height, image.width), 224)
+    np.testing.assert_array_equal(found, wanted[None])
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 1000), (120, 90)])
+def test_squash264_shows_what_two_resizes_as_in_the_release_show(size):
+    image = smooth_picture(*size)
+    squashed = image.resize((264, 264), Image.Resampling.BILINEAR)
+    boxes = plan_views(view_plan("squash264", 5), 0, "a", image.height, image.width)[1:]
+    drawn = plan_views(ViewPlan(5), 0, "a", 264, 264)[1:]
+    for box, (top, left, height, width, flip) in zip(boxes, drawn, strict=True):
+        twice = np.asarray(resized_crop(squashed, top, left, height, width, [224, 224]), float)
+        found = cut(image, box, 224).astype(float)
+        assert np.corrcoef(found.ravel(), (twice[:, ::-1] if flip else twice).ravel())[0, 1] > 0.998
+
+
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 200), st.integers(1, 200))
 def test_box_of_whole_pixels_is_cut_as_torchvision_cuts_it(top, left, height, width):
     y, x = np.mgrid[:300, :300] * 0.85
@@ -56,8 +77,9 @@ def test_large_pictures_are_averaged_and_not_sampled():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 3), (3, 3000), (2, 1)])
-def test_smallest_and_longest_pictures_give_all_views(size):
+@pytest.mark.parametrize("name", [*PLANS])
+def test_smallest_and_longest_pictures_give_all_views(size, name):
     image = Image.new("RGB", size, (1, 2, 3))
-    views = cut_views(image, plan_views(ViewPlan(10), 0, "a", image.height, image.width), 224)
+    views = cut_views(image, plan_views(view_plan(name, 10), 0, "a", image.height, image.width), 224)
     assert views.shape == (11, 224, 224, 3)
     assert (views == (1, 2, 3)).all()

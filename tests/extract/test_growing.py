@@ -209,6 +209,7 @@ def test_like_is_no_sample_and_other_pictures_may_clip(model, extract):
     [
         (("--seed", 4), "seed: wanted 3, found 4"),
         (("--augs", 1), "view_plan.augs: wanted 2, found 1"),
+        (("--plan", "squash264"), "view_plan.name: wanted standard, found squash264"),
         (("--dtype", "float16"), "dtype: wanted uint8, found float16"),
         (("--precision", "float32"), "precision: wanted float16, found float32"),
         (("--weights", "imagenet1k-v2"), "weights_sha256: wanted "),

@@ -17,7 +17,7 @@ from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
 from extract.changes import Changes
-from extract.crops import ViewPlan
+from extract.crops import ViewPlan, view_plan
 from extract.job import PIXELS, TRUNK, Job, find_job, refuse_missing_images, refuse_other_kernels, refuse_unknown_images
 from extract.request import Request
 
@@ -78,6 +78,12 @@ def test_limit_below_1_is_refused(begun, limit):
     [
         ("seed", 1, "seed: wanted 1, found 0"),
         ("plan", ViewPlan(10), "view_plan.augs: wanted 10, found 1"),
+        (
+            "plan",
+            view_plan("squash264", 1),
+            "view_plan.frame: wanted 264, found None; view_plan.name: wanted squash264, found standard; "
+            "view_plan.short_side: wanted None, found 256",
+        ),
         ("dtype", "uint8", "dtype: wanted uint8, found float16"),
         ("precision", "bfloat16", "precision: wanted bfloat16, found float32"),
     ],

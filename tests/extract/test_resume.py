@@ -54,6 +54,7 @@ def test_row_whose_mark_is_damaged_is_computed_again(pictures, extract, tmp_path
     [
         (("--seed", 7), "seed: wanted 7, found 0"),
         (("--augs", 2), "view_plan.augs: wanted 2, found 1"),
+        (("--plan", "squash"), "view_plan.name: wanted squash, found standard"),
         (("--dtype", "uint8"), "dtype: wanted uint8, found float16"),
         (("--precision", "float16"), "precision: wanted float16, found bfloat16"),
         (("--weights", "imagenet1k-v2"), "weights_sha256: wanted "),

@@ -1,15 +1,19 @@
 """Weight files: which prefixes and wrappers are known, and what is said of files that do not fit."""
 
+import hashlib
 import json
 import os
 import pickle
 import re
+import struct
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import resnet101
 
 from amnet_common.errors import WeightsError
+from amnet_common.state_dicts import PREFIXES, read_state_dict, tensors_sha256, trunk_part
 from extract.variants import MSRA_2015
 from extract.weights import PUBLISHED, fitted, load_weights
 
@@ -28,12 +32,93 @@ def renamed(state, prefix):
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "core_cnn.", "module.core_cnn."])
+HEAD = {"inconv.weight": torch.zeros(2), "bn1.weight": torch.ones(1024), "bn1.running_var": torch.ones(1024)}
+
+
+def released(state, prefix="core_cnn.core_cnn."):
+    """As the authors' checkpoints: the head, which has a `bn1` too, and the whole of torchvision's network."""
+    end = {"layer4.0.conv1.weight": torch.ones(2), "fc.weight": torch.zeros(9), "bn1.num_batches_tracked": 7}
+    head = renamed(HEAD, "module." if prefix.startswith("module.") else "")
+    return head | renamed(dict(state) | end, prefix)
+
+
+def same(found, wanted) -> bool:
+    return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.fixture(scope="module")
+def deeper():
+    """A ResNet101: its trunk has all names of a ResNet50's, in the same shapes, and 17 blocks more."""
+    return dict(resnet101(weights=None).state_dict())
+
+
+KNOWN = ["", "core_cnn.", "core_cnn.core_cnn.", "trunk."]
+
+
+@pytest.mark.parametrize("prefix", [*KNOWN, *("module." + prefix for prefix in KNOWN)])
 def test_known_prefixes_are_taken_off(state, prefix):
-    other = {"attention.weight": torch.zeros(3), "fc.weight": torch.zeros(1000, 2048)}
-    found = fitted(renamed(state, prefix) | other, "w.pth")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name], state[name]) for name in state)
+    assert prefix in PREFIXES
+    other = {"attention.weight": torch.zeros(3), prefix + "fc.weight": torch.zeros(1000, 2048)}
+    content = renamed(state, prefix) | other
+    assert same(fitted(content, "w.pth"), state)
+    assert same(trunk_part(content), state)
+
+
+@pytest.mark.parametrize("prefix", ["core_cnn.", "core_cnn.core_cnn.", "module.core_cnn.core_cnn."])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_released_checkpoint_gives_its_own_trunk_and_batchnorm_statistics(state, tmp_path, prefix, zipped):
+    own = state | {"layer2.1.bn2.running_mean": torch.full((128,), 0.25)}
+    path = tmp_path / "weights_35.pkl"
+    torch.save({"model": released(own, prefix)}, path, _use_new_zipfile_serialization=zipped)
+    weights = load_weights(str(path))
+    assert same(weights.state, own)
+    content, metadata = read_state_dict(path)
+    assert metadata == {}
+    assert content.keys() == released(own, prefix).keys()
+    assert tensors_sha256(trunk_part(content)) == weights.sha256 == tensors_sha256(own)
+
+
+def test_head_alone_has_no_trunk(tmp_path):
+    path = tmp_path / "head.pkl"
+    torch.save({"model": HEAD}, path, _use_new_zipfile_serialization=False)
+    assert trunk_part(read_state_dict(path, "CHECKPOINT")[0]) == trunk_part({}) == {}
+    with pytest.raises(WeightsError, match=f"{path}: 213 of 215 tensors of ResNet50 up to layer3 are missing: conv1"):
+        load_weights(str(path))
+
+
+def test_trunk_part_has_every_block_as_float32_and_no_counters(deeper):
+    part = trunk_part(released({name: t.double() for name, t in deeper.items()}))
+    assert sorted(part) == sorted(name for name in deeper if not re.search(r"layer4|^fc|num_batches_tracked", name))
+    assert {t.dtype for t in part.values()} == {torch.float32}
+    assert "layer3.22.bn3.running_var" in part
+
+
+@pytest.mark.parametrize("prefix", ["", "core_cnn.core_cnn."])
+def test_deeper_resnet_is_not_cut_to_a_resnet50(deeper, prefix):
+    message = (f"w.pkl: wanted 6 blocks in layer3, found 23; a ResNet50 does not have {prefix}layer3.6, "
+               f"{prefix}layer3.7, {prefix}layer3.8, {prefix}layer3.9, and 13 more")  # fmt: skip
+    with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
+        fitted(renamed(deeper, prefix), "w.pkl")
+
+
+@pytest.mark.parametrize("name", ["conv1.bias", "bn1.alpha", "layer1.0.se.weight", "layer3.5.downsample.0.weight"])
+def test_tensor_that_resnet50_does_not_have_is_refused(state, name):
+    message = f"w.pth: wanted the tensors of ResNet50 alone; a ResNet50 does not have core_cnn.{name}"
+    with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
+        fitted(renamed(state | {name: torch.zeros(2)}, "core_cnn."), "w.pth")
+
+
+def test_hash_of_tensors_never_changes():
+    """It stands in every collection."""
+    state = {"b": torch.arange(6.0).reshape(2, 3).T, "a": torch.tensor(0.5, dtype=torch.float64)}
+    raw = b"a ()\n" + struct.pack("<f", 0.5) + b"b (3, 2)\n" + struct.pack("<6f", 0, 3, 1, 4, 2, 5)
+    assert tensors_sha256(state) == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize("option", ["--weights", "--trunk"])
+def test_file_that_is_not_there_is_named_with_its_option(tmp_path, option):
+    with pytest.raises(WeightsError, match=f"^{option}: wanted a file, found '{tmp_path}/w.pkl', which is none$"):
+        read_state_dict(tmp_path / "w.pkl", option)
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s, "epoch": 3}, lambda s: {"state_dict": s}])

@@ -1,0 +1,101 @@
+"""State dicts of files that others wrote, read without running code, and the ResNet trunk in them.
+
+Imports torch, which takes seconds: nothing that `--help` needs may import this module at its top.
+"""
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from amnet_common.errors import WeightsError
+
+PICKLES = (".pth", ".pt", ".pkl")
+WRAPPERS = ("model", "state_dict")  # dictionaries that training scripts put around a state dict
+# `core_cnn.core_cnn.`: the authors' release, which wraps torchvision's network twice
+NETWORKS = ("", "core_cnn.core_cnn.", "core_cnn.", "trunk.", "backbone.", "model.")
+PREFIXES = tuple(parallel + network for parallel in ("", "module.") for network in NETWORKS)
+TRUNK_NAME = re.compile(r"(conv1|bn1|layer[123]\.\d+\.(conv\d|bn\d|downsample\.\d))\.(?!num_batches_tracked$)\w+")
+
+
+def read_state_dict(path: Path, option: str = "--weights") -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Tensors by name, and the file's metadata (empty for pickles), of a .safetensors, .pth, .pt or .pkl file.
+
+    Pickles, legacy or zip, are read with `weights_only=True`; {"model": ...} and {"state_dict": ...} are unwrapped.
+    Raises WeightsError, which names `option` where no file is there.
+    """
+    if not os.path.isfile(path):
+        raise WeightsError(f"{option}: wanted a file, found {str(path)!r}, which is none")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), {})
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """Of names, shapes and values as float32: the same for every file format and order."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def trunk_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A ResNet's tensors up to layer3 by torchvision's names, float32 on the CPU, with BatchNorm's statistics.
+
+    Every block that is there, so a ResNet101 has 23 in its layer3; empty if there is no trunk.
+    """
+    prefix = trunk_prefix(state)
+    names = trunk_names(state, prefix)
+    if "conv1.weight" not in names:  # the authors' head alone has a bn1 too
+        return {}
+    return {name: float32(value) for name in names if isinstance(value := state[prefix + name], Tensor)}
+
+
+def trunk_prefix(state: Mapping[str, Any]) -> str:
+    """The known prefix under which the most tensors of a ResNet up to layer3 stand."""
+    return max(PREFIXES, key=lambda prefix: len(trunk_names(state, prefix)))
+
+
+def trunk_names(state: Mapping[str, Any], prefix: str) -> list[str]:
+    """Names below `prefix` that a ResNet's trunk may have, without it and without step counters."""
+    below = (key.removeprefix(prefix) for key in state if isinstance(key, str) and key.startswith(prefix))
+    return [name for name in below if TRUNK_NAME.fullmatch(name)]
+
+
+def float32(tensor: Tensor) -> Tensor:
+    """On the CPU, without a gradient."""
+    return tensor.detach().to("cpu", torch.float32)
+
+
+def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return safetensors.torch.load_file(path), metadata
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: wanted a safetensors file, found one that cannot be read ({error})") from error
+
+
+def _read_pickle(path: Path) -> Mapping[str, Any]:
+    if path.suffix not in PICKLES:
+        raise WeightsError(f"{path}: wanted a file ending in .safetensors, {', '.join(PICKLES)}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of odd pickle protocols: the error says enough
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes, IndexError too
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise WeightsError(f"{path}: wanted a state dict that torch reads with weights_only=True: {reason}") from error
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: wanted a state dict, found a {type(content).__name__}")
+    return content

@@ -1,0 +1,74 @@
+"""`amnet-extract --plan`: other views of the same images, in files that are never mixed."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from amnet_common import cli as cache
+from amnet_common.collection import Collection
+from amnet_common.datasets import load_dataset
+from amnet_common.errors import SpecError
+from amnet_common.joining import link
+from extract.crops import cut_views, plan_views, view_plan
+
+
+@pytest.mark.parametrize("name", ["squash", "squash264"])
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_collection_holds_the_views_of_its_plan(pictures, extract, trunk, name, dtype):
+    dataset = pictures(4)
+    options = ("--plan", name, "--augs", 2, "--dtype", dtype)
+    assert extract(dataset, *options, "--limit", 2).status == 0
+    resumed = extract(dataset, *options)
+    assert (resumed.status, "4 images done (2 now)" in resumed.stdout) == (0, True)
+    collection, plan = Collection("t.h5"), view_plan(name, 2)
+    assert collection.spec.view_plan == plan.as_spec()
+    for row, id_ in enumerate(dataset.ids):
+        with Image.open(dataset.image_root / id_) as image:
+            boxes = plan_views(plan, 0, id_, image.height, image.width)
+            wanted = trunk(cut_views(image.convert("RGB"), boxes, 224)).features.astype(float)
+        np.testing.assert_array_equal(collection.boxes[row], np.array(boxes, np.float32))
+        step, most = (0, np.inf) if collection.scales is None else (collection.scales / 2, 255 * collection.scales)
+        found = collection.read_dequantised([row] * 3, range(3))
+        assert (np.abs(found - np.minimum(wanted, most)) <= step + 1e-3).all()
+
+
+def test_info_names_the_plan(pictures, extract):
+    extract(pictures(1), "--plan", "squash264")
+    lines = CliRunner().invoke(cache.main, ["info", "t.h5"]).stdout.splitlines()
+    (line,) = (line for line in lines if line.startswith("view plan"))
+    assert "frame 264" in line
+    assert "name squash264" in line
+
+
+def test_dry_run_takes_a_plan_and_makes_nothing(pictures, extract, tmp_path):
+    planned = extract(pictures(3), "--plan", "squash264", "--augs", 2, "--dry-run")
+    assert (planned.status, "views      9, 3 an image\n" in planned.stdout) == (0, True)
+    assert not (tmp_path / "t.h5").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_like_takes_the_plan_so_that_both_can_be_linked(pictures, extract, dtype):
+    extract(pictures(3), "--plan", "squash", "--augs", 2, "--dtype", dtype)
+    new = pictures(2, name="more")
+    for path in list(new.image_root.iterdir()):
+        path.rename(path.with_name(f"new-{path.name}"))
+    assert extract(load_dataset("folder", new.image_root), "--like", "t.h5", "--out", "new.h5").status == 0
+    parts = [Collection(name).path for name in ("t.h5", "new.h5")]
+    link(parts, parts[0].with_name("all.h5"))
+    assert len(Collection("all.h5")) == 5
+
+
+def test_collections_of_unlike_plans_are_not_linked(pictures, extract):
+    dataset = pictures(2)
+    extract(dataset)
+    extract(dataset, "--plan", "squash", "--out", "s.h5")
+    paths = [Collection(name).path for name in ("t.h5", "s.h5")]
+    with pytest.raises(SpecError, match=r"view_plan\.name: wanted standard, found squash"):
+        link(paths, paths[0].with_name("all.h5"))
+
+
+def test_unknown_plan_is_refused_beside_the_known_ones(pictures, extract):
+    refused = extract(pictures(1), "--plan", "whole")
+    assert (refused.status, refused.stdout) == (2, "")
+    assert "'whole' is not one of 'standard', 'squash', 'squash264'" in refused.stderr
