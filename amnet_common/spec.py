@@ -43,6 +43,10 @@ class Spec:
         """Canonical JSON: sorted keys, no spaces, and no field that has no value."""
         return canonical_json({key: value for key, value in asdict(self).items() if value is not None})
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, without a field that has none."""
+        return dict(json.loads(self.to_json()))
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON, as hex digits."""
@@ -88,4 +92,4 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str
 
 def spec_differences(wanted: Spec, found: Spec) -> list[str]:
     """`differences` of two specs, compared as their canonical JSON, in which tuples are lists."""
-    return differences(json.loads(wanted.to_json()), json.loads(found.to_json()))
+    return differences(wanted.as_dict(), found.as_dict())

@@ -16,12 +16,14 @@ class RunningAverage:
 
     def __init__(self, head: Head, decay: float) -> None:
         self.head = copy.deepcopy(head).requires_grad_(False)
-        self._decay, self._updates = decay, 0
+        self._decay, self.updates = decay, 0
 
     @torch.no_grad()
     def update(self, current: Head) -> None:
         """Take one step towards the parameters of `current`."""
-        self._updates += 1
-        keep = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        self.updates += 1
+        keep = min(self._decay, (1 + self.updates) / (10 + self.updates))
         for average, parameter in zip(self.head.parameters(), current.parameters(), strict=True):
             average.lerp_(parameter, 1 - keep)
+        for mine, buffer in zip(self.head.buffers(), current.buffers(), strict=True):  # BatchNorm's running statistics
+            mine.copy_(buffer)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import keyed_philox
+from headtrain.configuration import TrainingConfig
 
 
 class Picks(NamedTuple):
@@ -18,17 +19,24 @@ class Picks(NamedTuple):
     places: np.ndarray  # (n,) int64, positions in the list
 
 
-def epoch_picks(rows: np.ndarray, views: int, seed: int, epoch: int, batch_size: int) -> list[Picks]:
-    """Every row once, shuffled, each with one random augmented view; view 0 where there is no other.
+def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
+    """The batches of an epoch, in random order. Of the augmented views 1..V-1, each row shows as `settings.views` says
 
-    The same for equal (seed, epoch), whatever happened before: an epoch can be repeated alone.
+    a `random` one, `all` of them, or always the `first`; view 0 where there is no other. The same for equal (seed,
+    epoch), whatever happened before: an epoch can be repeated alone.
     """
-    draw = np.random.Generator(keyed_philox("epoch", seed, epoch))
-    order = draw.permutation(len(rows))
-    chosen = draw.integers(1, views, len(rows)) if views > 1 else np.zeros(len(rows), np.int64)
-    starts = range(0, len(rows), batch_size)
-    parts = (order[start : start + batch_size] for start in starts)
-    return [Picks(rows[part], chosen[part], part) for part in parts]
+    draw = np.random.Generator(keyed_philox("epoch", settings.seed, epoch))
+    if settings.views == "all" and views > 1:
+        pairs = draw.permutation(len(rows) * (views - 1))
+        order, chosen = pairs // (views - 1), 1 + pairs % (views - 1)  # (n,) places and their views
+    else:
+        order = draw.permutation(len(rows))
+        drawn = draw.integers(1, views, len(rows)) if views > 1 else np.zeros(len(rows), np.int64)
+        chosen = (drawn if settings.views == "random" else np.minimum(drawn, 1))[order]
+    size = min(settings.batch_size, len(order))
+    stop = len(order) // size * size if settings.drop_last else len(order)
+    parts = [slice(start, start + size) for start in range(0, stop, size)]
+    return [Picks(rows[order[part]], chosen[part], order[part]) for part in parts]
 
 
 def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:

@@ -1,11 +1,11 @@
-"""A run on disk: a folder with best.safetensors, last.safetensors, log.csv and metrics.json.
+"""A head on disk: its parameters under the paper's letters (or the released names) and the statistics it needs, with
 
-A checkpoint holds the head's parameters under the paper's letters, the statistics it needs, and in its metadata the
-configuration and the spec of the features it was trained on.
+the configuration and the spec of the features it was trained on in the metadata.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import safetensors
 import safetensors.torch
 import torch
 
-from amnet_common.errors import ConfigError, OutputError, RunError, SpecError
-from amnet_common.spec import Spec, canonical_json
+from amnet_common.errors import ConfigError, OutputError, RunError
+from amnet_common.spec import canonical_json
+from headtrain.architectures import new_head
+from headtrain.configuration import Config
 from headtrain.head import Head
-from headtrain.presets import Config
 
 FORMAT = "amnet-head 1"
-BEST, LAST, LOG, METRICS = "best.safetensors", "last.safetensors", "log.csv", "metrics.json"
+BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,18 @@ class Provenance:
     """What a head was made from."""
 
     config: Config
-    spec: Spec
-    split: int
-    epoch: int  # of this checkpoint, from 1
+    spec: Mapping[str, Any]  # of the features: the fields of a Spec, or as many as an imported checkpoint tells
+    split: int | None  # None: imported
+    epoch: int | None  # of this checkpoint, from 1; None: imported
 
     def metadata(self) -> dict[str, str]:
         """As safetensors metadata."""
         return {
             "format": FORMAT,
             "config": canonical_json(self.config.as_dict()),
-            "spec": self.spec.to_json(),
-            "split": str(self.split),
-            "epoch": str(self.epoch),
+            "spec": canonical_json(self.spec),
+            "split": json.dumps(self.split),
+            "epoch": json.dumps(self.epoch),
         }
 
 
@@ -71,7 +72,7 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     path = path / BEST if path.is_dir() else path
     provenance = read_provenance(path)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        head = Head(provenance.config.head)
+        head = new_head(provenance.config.head)
     try:
         head.load_state_dict(safetensors.torch.load_file(path), assign=True)
     except RuntimeError as error:
@@ -91,7 +92,6 @@ def read_provenance(path: Path) -> Provenance:
         if metadata.get("format") != FORMAT:
             raise RunError(f"{path}: wanted format {FORMAT!r}, found {metadata.get('format')!r}")
         config = Config.from_dict(json.loads(metadata["config"]))
-        spec = Spec.from_json(metadata["spec"])
-        return Provenance(config, spec, int(metadata["split"]), int(metadata["epoch"]))
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError, SpecError) as error:
+        return Provenance(config, *(json.loads(metadata[name]) for name in ("spec", "split", "epoch")))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
         raise RunError(f"{path}: wanted a head's checkpoint, found a file that is none ({error})") from error

@@ -1,103 +1,85 @@
-"""What decides a head and its training, and the named sets of it. Section and equation numbers: Fajtl et al. 2018."""
+"""The named configurations: `paper`, `amnet` and `released`, each value with its source.
+
+A preset is the paper's configuration and what departs from it; the source of what does not depart stands in
+`headtrain.configuration`. docs/deviations.md tells the same at length.
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from amnet_common.errors import ConfigError
+from headtrain.configuration import SETTINGS, Config, override
+
+SUN_L2 = 1e-4  # 4.1
+RELEASED_MEAN, RELEASED_SCALE = 0.754, 2.0  # target_mean and target_scale of the authors' config.py
 
 
 @dataclass(frozen=True)
-class HeadConfig:
-    """The network. Letters: L places, D channels, H hidden size, T steps.
+class Preset:
+    """A configuration; `departures` gives the reason of each value that is not the paper's."""
 
-    Assumption, for every preset: a new head starts with M = 0 (it looks everywhere alike) and a last layer of zeros
-    (it says the mean score); the paper does not give its initialisation.
-    """
+    config: Config
+    departures: Mapping[str, str] = field(default_factory=dict)
 
-    places: int = 196  # L, 14 x 14 (3.1)
-    channels: int = 1024  # D (3.1)
-    hidden: int = 1024  # H (4.1)
-    steps: int = 3  # T (5.1)
-    attention: bool = True  # False: e = 1 everywhere (9)
-    regress_hidden: int = 512  # assumption: the paper does not give the width of f_m
-    standardise: bool = False  # the paper feeds the raw features
-    feature_dropout: float = 0.0  # on x, whole channels of an image; the paper does not say where its dropout stands
-    regress_dropout: float = 0.0  # on h before f_m, and on its hidden layer; likewise
-
-    def __post_init__(self) -> None:
-        _require(self.steps >= 1, "--steps", "1 or more", self.steps)
-        for name in ("feature_dropout", "regress_dropout"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, name, "a share in [0, 1)", value)
+    def source(self, name: str) -> str:
+        """Where the value of a setting comes from."""
+        return self.departures.get(name, SETTINGS[name].source)
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a head is trained."""
-
-    learning_rate: float = 1e-3  # Adam (4.1)
-    l2: float = 1e-6  # 4.1; SUN 1e-4
-    batch_size: int = 256  # 4.1
-    epochs: int = 50  # at most; the paper stops early (4.1)
-    patience: int = 10  # epochs without a better validation rho; assumption
-    penalty: float = 1e-4  # lambda of the attention penalty (14)
-    weight_average: float = 0.0  # decay of a moving average of the weights, which is what is evaluated and kept
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, "--lr", "more than 0", self.learning_rate)
-        for name in ("batch_size", "epochs", "patience"):
-            _require(getattr(self, name) >= 1, f"--{name.replace('_', '-')}", "1 or more", getattr(self, name))
-        _require(0 <= self.weight_average < 1, "weight_average", "a share in [0, 1)", self.weight_average)
-        for name in ("l2", "penalty"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+def preset_of(name: str, **departures: tuple[Any, str]) -> Preset:
+    """The paper's configuration with some settings at (value, reason)."""
+    changed = override(Config(), **{key: value for key, (value, _) in departures.items()})
+    return Preset(Config(name, changed.head, changed.training), {key: why for key, (_, why) in departures.items()})
 
 
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a run, beside the collection and the split."""
+PAPER = preset_of("paper").config
 
-    preset: str = "paper"
-    head: HeadConfig = field(default_factory=HeadConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
-        """The inverse of `as_dict`. Raises ConfigError for unknown or missing parts."""
-        try:
-            return cls(values["preset"], HeadConfig(**values["head"]), TrainingConfig(**values["training"]))
-        except (KeyError, TypeError) as error:
-            raise ConfigError(
-                f"configuration: wanted preset, head and training of this version, found {error}"
-            ) from error
-
-
-def _require(holds: bool, name: str, wanted: str, found: object) -> None:
-    if not holds:
-        raise ConfigError(f"{name}: wanted {wanted}, found {found}")
-
-
-PAPER = Config()
-
-# The paper's equations, with what makes them train on cached features; docs/results.md says how each was chosen.
-AMNET = Config(
-    preset="amnet",
-    head=replace(PAPER.head, standardise=True, feature_dropout=0.5, regress_dropout=0.5),
-    training=replace(PAPER.training, learning_rate=3e-4, weight_average=0.98, epochs=30, patience=6),
-)
-
-PRESETS = {config.preset: config for config in (AMNET, PAPER)}
+PRESETS: Mapping[str, Preset] = {
+    "paper": preset_of("paper"),
+    # docs/results.md says how each was chosen
+    "amnet": preset_of(
+        "amnet",
+        standardise=(True, "raw features run from 0 to 34, and Adam barely learns on them"),
+        feature_dropout=(0.5, "a cache shows the same few crops again: without it the head overfits in ten epochs"),
+        regress_dropout=(0.5, "as in the authors' code"),
+        learning_rate=(3e-4, "1e-3 overfits before it has learnt; 1e-4 in the authors' code"),
+        weight_average=(0.98, "an epoch of LNSIM is six updates: the average smooths what early stopping chooses from"),
+        epochs=(30, "validation has stopped rising by then"),
+        patience=(6, "with the average the validation curve is smooth"),
+    ),
+    "released": preset_of(
+        "released",
+        architecture=("released", "amnet_model.py of the authors' code, which differs from the paper's equations"),
+        output=("mean", "amnet.py: the mean of the step outputs, not the sum (11)"),
+        feature_dropout=(0.8, "amnet_model.py: drop80, after 1x1 convolution, BatchNorm and ReLU"),
+        feature_dropout_unit=("value", "amnet_model.py: nn.Dropout"),
+        attention_dropout=(0.5, "amnet_model.py: drop50"),
+        regress_dropout=(0.5, "amnet_model.py: drop50"),
+        learning_rate=(1e-4, "config.py"),
+        batch_size=(222, "config.py"),
+        drop_last=(True, "amnet.py: DataLoader(drop_last=True)"),
+        epochs=(54, "config.py and amnet.py: epochs 1 to 54"),
+        patience=(54, "amnet.py: no early stopping; the epoch of highest rho is tested"),
+        penalty=(1e-5, "config.py: gamma"),
+        penalty_form=("released", "amnet.py: (sum_t (0.2 - a_t))^2"),
+        target_mean=(RELEASED_MEAN, "config.py, for every data set"),
+        target_scale=(RELEASED_SCALE, "config.py, for every data set"),
+    ),
+}
+AMNET, RELEASED = PRESETS["amnet"].config, PRESETS["released"].config
+DEFAULT = "amnet"
 
 
-def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as its field is declared
-    """`config` with the given fields changed, in whichever part they stand; None leaves a field as it is."""
-    given = {name: value for name, value in values.items() if value is not None}
-    head = {name: value for name, value in given.items() if hasattr(config.head, name)}
-    training = {name: value for name, value in given.items() if hasattr(config.training, name)}
-    assert head.keys() | training.keys() == given.keys(), given
-    return Config(config.preset, replace(config.head, **head), replace(config.training, **training))
+def preset(name: str) -> Preset:
+    """The preset of that name. Raises ConfigError."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset: wanted one of {', '.join(sorted(PRESETS))}, found {name!r}")
+    return PRESETS[name]
+
+
+def for_dataset(config: Config, dataset: str) -> Config:
+    """What the paper sets by data set: L2 of 1e-4 on SUN (4.1), if `config` has the general value."""
+    if dataset == "sun" and config.training.l2 == PAPER.training.l2:
+        return override(config, l2=SUN_L2)
+    return config

@@ -3,16 +3,16 @@
 import csv
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import OutputError, SpecError
 from amnet_common.layout import DONE
-from amnet_common.spec import spec_differences
+from amnet_common.spec import differences
 from headtrain.batches import ordered_picks
 from headtrain.head import Head
 from headtrain.prediction import predict_picks
@@ -30,11 +30,23 @@ class Scores(NamedTuple):
 
 
 def trunk_differences(head: Head, collection: Collection) -> list[str]:
-    """One line for each field in which the trunks of head and collection differ."""
-    if head.provenance is None:
-        return []
-    lines = spec_differences(head.provenance.spec, collection.spec)
-    return [line for line in lines if line.split(":")[0] in TRUNK_FIELDS]
+    """One line for each field in which the trunks of head and collection differ, or the cutting of their views.
+
+    An imported head may not tell them all: what it does not tell is not compared.
+    """
+    known = head.provenance.spec if head.provenance else {}
+    here = collection.spec.as_dict()
+    wanted = {key: known[key] for key in TRUNK_FIELDS if key in known}
+    found = {key: here[key] for key in wanted}
+    if "view_plan" in known:
+        wanted["view 0"], found["view 0"] = map(evaluation_of, (known["view_plan"], here["view_plan"]))
+    return differences(wanted, found)
+
+
+def evaluation_of(view_plan: Mapping[str, Any]) -> str:
+    """How a view plan cuts view 0."""
+    side = view_plan.get("short_side")
+    return f"the centre, short side to {side}" if side else "the whole image, squashed"
 
 
 def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:
@@ -43,7 +55,7 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
     Raises CollectionError for damaged features, SpecError if the head wants features of another shape.
     """
     refuse_other_shape(head, collection)
-    steps = np.full((len(collection), head.config.steps), math.nan, np.float32)
+    steps = np.full((len(collection), max(head.config.steps, 1)), math.nan, np.float32)
     for rows, part in score_rows(head, collection, view):
         steps[rows] = part
     return Scores(collection.ids, steps.sum(1), steps)

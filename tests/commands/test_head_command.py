@@ -54,7 +54,7 @@ def test_training_on_an_unfinished_collection_ends_with_one_line_and_status_2(sp
     ("option", "message"),
     [
         (("--lr", "0"), "--lr: wanted more than 0, found 0.0"),
-        (("--steps", "0"), "--steps: wanted 1 or more, found 0"),
+        (("--steps", "7"), "--steps: wanted 0 to 6, found 7"),
         (("--batch-size", "0"), "--batch-size: wanted 1 or more, found 0"),
         (("--device", "toaster"), "--device: wanted a device that torch can use, found 'toaster'"),
     ],

@@ -11,7 +11,8 @@ from amnet_common.datasets import Dataset, SplitList
 from amnet_common.layout import VIEW_SHAPE
 from amnet_common.skeleton import create_skeleton
 from amnet_common.writer import ImageFacts, RowWriter
-from headtrain.presets import AMNET, Config, override
+from headtrain.configuration import Config, override
+from headtrain.presets import AMNET
 
 COUNT = 40
 LISTS = {"train_1": range(24), "val_1": range(24, 32), "test_1": range(32, 40)}

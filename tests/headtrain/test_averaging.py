@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from headtrain.averaging import RunningAverage
-from headtrain.head import Head
+from headtrain.paper_head import PaperHead
 
 
 @pytest.mark.parametrize(
     ("decay", "keeps"), [(0.98, [2 / 11, 3 / 12, 4 / 13]), (0.2, [2 / 11, 0.2, 0.2]), (0.0, [0] * 3)]
 )
 def test_the_average_forgets_its_beginning_and_follows_the_weights(tiny, decay, keeps):
-    head = Head(tiny.head)
+    head = PaperHead(tiny.head)
     average, wanted = RunningAverage(head, decay), head.attention.M.detach().double()
     for keep in keeps:
         torch.nn.init.normal_(head.attention.M)
@@ -21,7 +21,7 @@ def test_the_average_forgets_its_beginning_and_follows_the_weights(tiny, decay, 
 
 
 def test_the_average_leaves_the_head_alone(tiny):
-    head = Head(tiny.head)
+    head = PaperHead(tiny.head)
     before = head.attention.M.clone()
     RunningAverage(head, 0.9).update(head)
     assert torch.equal(head.attention.M, before)

@@ -8,24 +8,24 @@ import torch
 
 from amnet_common.errors import RunError
 from headtrain.checkpoint import Provenance, load_head, read_provenance, save_head
-from headtrain.head import Head
-from headtrain.presets import Config
+from headtrain.configuration import Config
+from headtrain.paper_head import PaperHead
 
 
 @pytest.fixture
 def saved(tiny, spec, tmp_path):
     """A head and the checkpoint it was saved to."""
     torch.manual_seed(1)
-    head, path = Head(tiny.head), tmp_path / "best.safetensors"
+    head, path = PaperHead(tiny.head), tmp_path / "best.safetensors"
     torch.nn.init.normal_(head.regress.out.weight)
-    save_head(path, head, Provenance(tiny, spec, 2, 7))
+    save_head(path, head, Provenance(tiny, spec.as_dict(), 2, 7))
     return head, path
 
 
 def test_a_checkpoint_gives_back_parameters_configuration_and_spec(saved, tiny, spec):
     head, path = saved
     found = load_head(path)
-    assert found.provenance == Provenance(tiny, spec, 2, 7)
+    assert found.provenance == Provenance(tiny, spec.as_dict(), 2, 7)
     assert all(torch.equal(value, found.state_dict()[name]) for name, value in head.state_dict().items())
 
 
@@ -61,7 +61,7 @@ def test_parameters_that_do_not_fit_the_configuration_are_named(saved, tiny, spe
     _, path = saved
     tensors = safetensors.torch.load_file(path)
     tensors["lstm.weight_ih"] = torch.zeros(3, 3)
-    safetensors.torch.save_file(tensors, path, Provenance(tiny, spec, 1, 1).metadata())
+    safetensors.torch.save_file(tensors, path, Provenance(tiny, spec.as_dict(), 1, 1).metadata())
     with pytest.raises(RunError, match=r"size mismatch for lstm.weight_ih"):
         load_head(path)
 

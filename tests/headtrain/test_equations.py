@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from headtrain.checkpoint import Provenance, load_head, save_head
-from headtrain.head import Head
-from headtrain.presets import override
+from headtrain.configuration import override
+from headtrain.paper_head import PaperHead
 
 
 def sigmoid(v):
@@ -53,7 +53,7 @@ def paper_head(p, x, steps):
 
 def random_head(config, seed=0):
     """A head with every parameter and statistic drawn at random."""
-    head, draw = Head(config.head), torch.Generator().manual_seed(seed)
+    head, draw = PaperHead(config.head), torch.Generator().manual_seed(seed)
     for tensor in head.state_dict().values():
         tensor.copy_(torch.randn(tensor.shape, generator=draw))
     head.input_std.copy_(head.input_std.abs() + 0.5)
@@ -65,7 +65,7 @@ def random_head(config, seed=0):
 @pytest.mark.parametrize("steps", [1, 3])
 def test_scores_follow_the_papers_equations(tiny, spec, tmp_path, attention, steps):
     config = override(tiny, attention=attention, steps=steps)
-    save_head(tmp_path / "h.safetensors", random_head(config), Provenance(config, spec, 1, 1))
+    save_head(tmp_path / "h.safetensors", random_head(config), Provenance(config, spec.as_dict(), 1, 1))
     x = np.random.default_rng(1).random((4, 6, 5)).astype(np.float32)
     output = load_head(tmp_path / "h.safetensors").predict(x)
     stored = safetensors.numpy.load_file(tmp_path / "h.safetensors")
@@ -106,5 +106,5 @@ def test_parameters_have_the_papers_letters_and_shapes():
     with torch.device("meta"):
         from headtrain.presets import AMNET
 
-        head = Head(AMNET.head)
+        head = PaperHead(AMNET.head)
     assert {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()} == wanted

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from amnet_common.errors import ShapeError
-from headtrain.head import Head
-from headtrain.presets import override
+from headtrain.configuration import override
+from headtrain.paper_head import PaperHead
 
 
 @pytest.fixture
 def head(tiny):
     torch.manual_seed(3)
-    head = Head(override(tiny, places=196).head)
+    head = PaperHead(override(tiny, places=196).head)
     head.target_mean.fill_(0.7)
     head.target_scale.fill_(4.0)
     for tensor in (head.attention.M, head.regress.out.weight):  # zero in a new head
@@ -26,7 +26,7 @@ def test_step_scores_add_up_to_the_score(head):
 
 
 def test_a_new_head_predicts_the_mean_score_and_looks_everywhere_alike(tiny):
-    head = Head(override(tiny, places=196).head)
+    head = PaperHead(override(tiny, places=196).head)
     head.target_mean.fill_(0.7)
     output = head.predict(torch.rand(2, 196, 5))
     np.testing.assert_allclose(output.score, 0.7, atol=1e-6)
@@ -54,14 +54,14 @@ def test_predict_is_in_evaluation_mode_and_leaves_the_module_as_it_was(head):
 
 
 def test_feature_dropout_drops_whole_channels_of_an_image(tiny):
-    head = Head(override(tiny, feature_dropout=0.5).head).train()
+    head = PaperHead(override(tiny, feature_dropout=0.5).head).train()
     x = head.prepare(torch.ones(200, 6, 5))
     assert torch.equal(x, x[:, :1].expand_as(x))
     assert set(x.unique().tolist()) == {0.0, 2.0}
 
 
 def test_standardising_can_be_left_out(tiny):
-    head = Head(override(tiny, standardise=False).head).eval()
+    head = PaperHead(override(tiny, standardise=False).head).eval()
     head.input_mean.fill_(5.0)
     x = torch.rand(2, 6, 5)
     assert torch.equal(head.prepare(x), x)

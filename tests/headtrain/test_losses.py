@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from headtrain.configuration import TrainingConfig
 from headtrain.head import Output
-from headtrain.losses import attention_penalty, squared_error
+from headtrain.losses import attention_penalty, order_penalty, penalties, squared_error
 
 
 def output_with(attention):
@@ -29,3 +30,21 @@ def test_penalty_of_uniform_attention_has_its_closed_form():
 def test_squared_error_is_the_mean_over_the_batch():
     output = output_with([[[1.0]], [[1.0]]])
     assert squared_error(output, torch.tensor([1.0, 3.0])).item() == pytest.approx(5.0)
+
+
+def test_the_released_penalty_wants_a_fifth_of_each_place_at_each_step():
+    # one image, T = 2: 0.4 - 1.5 and 0.4 - 0.5
+    output = output_with([[[1.0, 0.0], [0.5, 0.5]]])
+    assert attention_penalty(output, "released").item() == pytest.approx(1.1**2 + 0.1**2)
+
+
+@pytest.mark.parametrize(("order", "wanted"), [("ascending", 0.25 / 2), ("descending", (4 + 1) / 2)])
+def test_the_order_penalty_counts_the_steps_that_go_the_other_way(order, wanted):
+    steps = torch.tensor([[1.0, 3.0, 2.5], [0.0, 1.0, 1.0]])  # rises of 2, -0.5; 1, 0
+    assert order_penalty(Output(steps[:, 0], steps, steps), order).item() == pytest.approx(wanted)
+
+
+def test_penalties_are_weighted_and_added():
+    output = Output(torch.zeros(1), torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0, 0.0], [0.5, 0.5]]]))
+    attention, added = penalties(output, TrainingConfig(penalty=0.1, order_penalty=2.0))
+    assert (attention.item(), added.item()) == (pytest.approx(0.5), pytest.approx(0.1 * 0.5 + 2.0 * 1.0))

@@ -9,7 +9,7 @@ import torch
 
 from amnet_common.errors import CollectionError, OutputError, SpecError
 from headtrain.checkpoint import Provenance
-from headtrain.head import Head
+from headtrain.paper_head import PaperHead
 from headtrain.presets import override
 from headtrain.scoring import Scores, score_collection, trunk_differences, write_scores
 
@@ -17,7 +17,7 @@ from headtrain.scoring import Scores, score_collection, trunk_differences, write
 @pytest.fixture
 def head(small):
     torch.manual_seed(0)
-    head = Head(small.head)
+    head = PaperHead(small.head)
     torch.nn.init.normal_(head.regress.out.weight)  # a new head says the same of every image
     return head
 
@@ -47,14 +47,14 @@ def test_damaged_features_are_not_scored(head, make_learnable):
 
 
 def test_a_head_for_other_features_is_refused(small, make_learnable):
-    head = Head(override(small, channels=512).head)
+    head = PaperHead(override(small, channels=512).head)
     with pytest.raises(SpecError, match="wanted 196 places of 512 channels"):
         score_collection(head, make_learnable())
 
 
 def test_features_of_another_trunk_are_noticed_and_of_another_seed_are_not(head, make_learnable, small, spec):
     collection = make_learnable()
-    head.provenance = Provenance(small, replace(spec, weights_sha256="ab", seed=9), 1, 1)
+    head.provenance = Provenance(small, replace(spec, weights_sha256="ab", seed=9).as_dict(), 1, 1)
     assert trunk_differences(head, collection) == [f"weights_sha256: wanted ab, found {spec.weights_sha256}"]
 
 

@@ -10,12 +10,13 @@ import torch
 
 from amnet_common.errors import CollectionError, MissingRowsError, OutputError
 from headtrain.checkpoint import load_head, read_provenance
-from headtrain.head import Head
+from headtrain.configuration import override
+from headtrain.epoch import backward
 from headtrain.metrics import evaluate
+from headtrain.paper_head import PaperHead
 from headtrain.parts import split_parts
-from headtrain.presets import PRESETS, override
 from headtrain.statistics import channel_statistics
-from headtrain.training import backward, build_head, train
+from headtrain.training import build_head, train
 
 
 def run_training(collection, config, run: Path):
@@ -78,11 +79,11 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny, monkeyp
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
-        monkeypatch.setattr("headtrain.training.CPU_CHUNK", chunk)
+        monkeypatch.setattr("headtrain.epoch.CPU_CHUNK", chunk)
         torch.manual_seed(0)
-        head = Head(config.head)
+        head = PaperHead(config.head)
         torch.nn.init.normal_(head.regress.out.weight)
-        backward(head, x, None, y, 1e-4)
+        backward(head, x, None, y, config.training)
         gradients.append([parameter.grad for parameter in head.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
@@ -133,9 +134,3 @@ def test_an_existing_run_is_not_overwritten(make_learnable, small, tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(OutputError, match="run: wanted a new folder"):
         run_training(make_learnable(), small, tmp_path / "run")
-
-
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.preset)
-def test_presets_keep_the_papers_three_steps_batch_and_penalty(preset):
-    assert preset.head.steps == 3
-    assert (preset.training.batch_size, preset.training.penalty) == (256, 1e-4)

@@ -1,0 +1,19 @@
+"""`amnet-head`: train heads on a collection, compare them, and score collections with them."""
+
+import click
+
+from amnet_common.commands import OneLineErrorsGroup
+from headtrain.cli.runs import import_, show
+from headtrain.cli.score import score
+from headtrain.cli.train import train
+
+__all__ = ["main"]
+
+
+@click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
+def main() -> None:
+    """Train attention heads on cached features and score collections with them."""
+
+
+for command in (train, show, import_, score):
+    main.add_command(command)

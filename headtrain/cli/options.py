@@ -1,0 +1,47 @@
+"""Options that several commands share, and one for each setting, made from its field."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headtrain.config_file import read_config
+from headtrain.configuration import SETTINGS, Config, Setting, override
+from headtrain.presets import DEFAULT, PRESETS, for_dataset, preset
+
+PATH = click.Path(path_type=Path)
+Command = Callable[..., Any]
+
+features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
+device_option = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
+
+
+def setting_options(command: Command) -> Command:
+    """An option for each setting of head and training; not given, it is None."""
+    for setting in reversed([*SETTINGS.values()]):
+        if setting.option:
+            command = _option(setting)(command)
+    return command
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    kind = click.Choice(setting.choices) if setting.choices else setting.kind
+    text = f"{setting.about}  [default: the preset's]"
+    return click.option(setting.option, setting.name, default=None, type=None if kind is bool else kind, help=text)
+
+
+def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, Any], begun: Config | None) -> Config:
+    """The configuration: preset, then --config FILE, then single options; of a run to be resumed, its own instead.
+
+    Raises ConfigError for values out of range and an unreadable file.
+    """
+    in_file, values = read_config(file) if file else (None, {})
+    if begun and not name and not in_file:
+        base = begun
+    else:
+        base = for_dataset(preset(name or in_file or DEFAULT).config, dataset)
+    return override(override(base, **values), **given)
+
+
+PRESET_NAMES = sorted(PRESETS)

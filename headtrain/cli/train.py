@@ -1,0 +1,138 @@
+"""`amnet-head train`: one head on one split, or one on each."""
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors
+from amnet_common.errors import CollectionError, ConfigError
+from headtrain.cli.options import PATH, PRESET_NAMES, device_option, features_option, merged, setting_options
+from headtrain.configuration import Config
+from headtrain.presets import DEFAULT
+
+if TYPE_CHECKING:
+    from headtrain.parts import Parts
+    from headtrain.run_log import Epoch
+    from headtrain.training import Result
+
+ALL = "all"
+
+
+@click.command(cls=OneLineErrors)
+@features_option
+@click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help=f"Named configuration.  [default: {DEFAULT}]")
+@click.option("--config", "file", type=PATH, help="TOML file of settings; config.toml of a run repeats it.")
+@click.option("--split", default="1", help="Number K of the lists train_K, val_K and test_K, or all.")
+@click.option("--out", type=PATH, help="Run folder; with --split all, a folder of them.  [default: "
+              "runs/FEATURES-PRESET-SPLIT, numbered if it exists]")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped.")
+@click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+@click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@device_option
+@setting_options
+def train(
+    features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
+    allow_missing: bool, check: bool, device: str,
+    **given: Any,  # noqa: ANN401 - one for each setting
+) -> None:  # fmt: skip
+    """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
+    if resume and out is None:
+        raise ConfigError("--resume: wanted --out RUN, the run to go on with, found none")
+    collection = Collection(features)
+    splits = chosen_splits(collection, split)
+    config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
+    from amnet_common.devices import choose_device
+    from headtrain.run_folder import free_run_name
+
+    device = choose_device(device)
+    out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
+    results = []
+    for number in splits:
+        run = run_of(out, number, splits)
+        results.append(train_one(collection, config, number, run, device, allow_missing, check, resume))
+        click.echo(describe_result(results[-1], run))
+    if len(splits) > 1:
+        click.echo(describe_mean(results))
+
+
+def chosen_splits(collection: Collection, text: str) -> list[int]:
+    """The split numbers that --split names. Raises ConfigError, CollectionError."""
+    if text != ALL:
+        if not text.isdecimal():
+            raise ConfigError(f"--split: wanted a number or all, found {text!r}")
+        return [int(text)]
+    numbers = sorted(int(name.removeprefix("test_")) for name in collection.splits if name.startswith("test_"))
+    if not numbers:
+        raise CollectionError(f"{collection.path}: wanted split lists, found none; amnet-cache relabel gives it some")
+    return numbers
+
+
+def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
+    """The run folder of one split."""
+    return out if len(splits) == 1 else out / f"split-{split}"
+
+
+def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config | None:
+    """The configuration of the run that is to be resumed, if it has been begun."""
+    from headtrain.run_folder import RUN, read_json
+
+    first = run_of(out, splits[0], splits) if out and resume else None
+    return Config.from_dict(read_json(first / RUN)["config"]) if first and (first / RUN).exists() else None
+
+
+def train_one(
+    collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
+    resume: bool,
+) -> "Result":  # fmt: skip
+    """Train one run, or go on with it, with a line for each epoch."""
+    from headtrain.parts import split_parts
+    from headtrain.training import train as train_head
+
+    parts = split_parts(collection, split, config.training.seed, allow_missing, config.training.select_on)
+    click.echo(describe_parts(parts), err=True)
+    return watched(train_head(collection, parts, config, split, run, device, check, resume), run)
+
+
+def watched(epochs: "Generator[Epoch, None, Result]", run: Path) -> "Result":
+    """Print each epoch; the result."""
+    try:
+        while True:
+            click.echo(describe_epoch(next(epochs)), err=True)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"{run} keeps its finished epochs; --out {run} --resume goes on from there") from None
+
+
+def describe_parts(parts: "Parts") -> str:
+    """What is trained, selected and tested on, and how much is left out."""
+    counts = ((part, getattr(parts, part)) for part in ("train", "val", "test"))
+    texts = [f"{len(p.rows)} {name}" + (f" ({p.left_out} left out)" if p.left_out else "") for name, p in counts]
+    return f"images: {', '.join(texts)}; epochs are chosen on {parts.selection}"
+
+
+def describe_epoch(epoch: "Epoch") -> str:
+    """One line of progress; * marks the highest validation rho so far, + the lowest MSE."""
+    marks = " *" * epoch.best + " +" * epoch.lowest_mse
+    return (f"epoch {epoch.epoch:3}: train loss {epoch.squared_error:.4f}, val rho {epoch.val_rho:.4f}, "
+            f"val MSE {epoch.val_mse:.5f}, {epoch.seconds:.1f} s{marks}")  # fmt: skip
+
+
+def describe_result(result: "Result", run: Path) -> str:
+    """What came out of a run."""
+    low, high = result.interval.low, result.interval.high
+    return (f"{run}: test rho {result.test.rho:.4f} [{low:.3f}, {high:.3f}], MSE {result.test.mse:.5f} "
+            f"({result.test.n} images); epoch {result.best.epoch} of {result.epochs}, val rho "
+            f"{result.best.val_rho:.4f}")  # fmt: skip
+
+
+def describe_mean(results: "Sequence[Result]") -> str:
+    """Mean and spread over the splits."""
+    import numpy as np
+
+    rho, mse = np.array([[result.test.rho, result.test.mse] for result in results]).T  # (n,) each
+    return f"mean of {len(results)} splits: test rho {rho.mean():.4f} (sd {rho.std(ddof=1):.4f}), MSE {mse.mean():.5f}"

@@ -1,0 +1,186 @@
+"""What decides a head and its training: two frozen dataclasses, each field with the paper's value and its source.
+
+Section and equation numbers: Fajtl et al., CVPR 2018. "Assumption" marks what the paper leaves open.
+"""
+
+import dataclasses
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+from amnet_common.errors import ConfigError
+
+MOST_STEPS = 6  # the paper tried 2 to 6 (5.1)
+NO_OPTION = ""
+
+
+def setting(default: object, source: str, about: str, option: str | None = None, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """A field with the source of its paper value, what it means, its option (None: --its-name), and what it may be."""
+    return field(default=default, metadata={"source": source, "about": about, "option": option, "choices": choices})
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The network. Letters: L places, D channels, H hidden size, T steps."""
+
+    architecture: str = setting("paper", "section 3", "Equations of the paper, or the authors' released network.",
+                                choices=("paper", "released"))  # fmt: skip
+    places: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
+    channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
+    hidden: int = setting(1024, "4.1", "H, size of the LSTM's state.")
+    steps: int = setting(3, "5.1", "T, LSTM steps, 0 to 6; 0: attention without LSTM.")
+    attention: bool = setting(True, "(8)", "Soft attention; without it all places weigh the same, equation (9).",
+                              "--attention/--no-attention")  # fmt: skip
+    output: str = setting("sum", "(11)", "The score of the step outputs: their sum, mean, or the last one.",
+                          choices=("sum", "mean", "last"))  # fmt: skip
+    regress_hidden: int = setting(512, "assumption; the authors' code has it", "Width of the hidden layer of f_m.")
+    standardise: bool = setting(False, "3.1: the raw features", "Standardise each channel with training statistics.",
+                                "--standardise/--no-standardise")  # fmt: skip
+    feature_dropout: float = setting(0.0, "assumption: none", "Dropout of the features.")
+    feature_dropout_unit: str = setting("channel", "assumption", "What it drops: channels of an image, single values.",
+                                        choices=("channel", "value"))  # fmt: skip
+    attention_dropout: float = setting(0.0, "assumption: none", "Dropout inside the attention network.")
+    regress_dropout: float = setting(0.0, "assumption: none", "Dropout of h before f_m, and of f_m's hidden layer.")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _require(0 <= self.steps <= MOST_STEPS, "--steps", f"0 to {MOST_STEPS}", self.steps)
+        for name in ("hidden", "regress_hidden"):
+            _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
+        for name in ("feature_dropout", "attention_dropout", "regress_dropout"):
+            _require(0 <= getattr(self, name) < 1, option_of(name), "a share in [0, 1)", getattr(self, name))
+        _require(self.steps > 0 or self.hidden == self.channels or self.architecture == "paper", "--steps 0",
+                 f"--hidden {self.channels}, as f_m reads z itself", self.hidden)  # fmt: skip
+        _require(not (self.standardise and self.architecture == "released"), "--standardise",
+                 "the paper's architecture: the released one has its own BatchNorm", self.architecture)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a head is trained, and how it is evaluated."""
+
+    learning_rate: float = setting(1e-3, "4.1", "Adam's learning rate.", "--lr")
+    lr_schedule: str = setting("constant", "assumption", "Learning rate over the epochs.",
+                               choices=("constant", "cosine", "step"))  # fmt: skip
+    lr_step: int = setting(10, "unused: schedule constant", "Schedule step: epochs at each rate.")
+    lr_factor: float = setting(0.1, "unused: schedule constant", "Schedule step: factor from one rate to the next.")
+    l2: float = setting(1e-6, "4.1; 1e-4 for SUN", "L2 penalty on the parameters.")
+    batch_size: int = setting(256, "4.1", "Images a batch.")
+    drop_last: bool = setting(False, "assumption", "Leave the last incomplete batch of an epoch out.",
+                              "--drop-last/--keep-last")  # fmt: skip
+    epochs: int = setting(50, "assumption: the paper stops early (4.1)", "At most so many epochs.")
+    patience: int = setting(10, "assumption", "Stop after so many epochs without a higher validation rho.")
+    penalty: float = setting(1e-4, "(14)", "Weight lambda of the attention penalty.")
+    penalty_form: str = setting("paper", "(14), (15)", "The penalty of the paper, or of the authors' code.",
+                                choices=("paper", "released"))  # fmt: skip
+    order_penalty: float = setting(0.0, "tried and dropped by the paper", "Weight of the penalty on step order.")
+    order: str = setting("ascending", "unused: weight 0", "Which order of step outputs it wants.",
+                         choices=("ascending", "descending"))  # fmt: skip
+    weight_average: float = setting(0.0, "4.1: none", "Decay of a running average of the weights, which is kept.")
+    views: str = setting("random", "4.1: new crops each epoch", "Augmented views an epoch shows of an image: a random "
+                         "one, all, or always the first.", choices=("random", "all", "first"))  # fmt: skip
+    eval_view: int = setting(0, "assumption: the centre", "View that validation and test look at.")
+    target_mean: float | None = setting(None, "4.1: of the training list", "Mean taken off the scores.")
+    target_scale: float | None = setting(None, "4.1: to [-1, 1]", "Factor on the scores after that.")
+    select_on: str = setting("validation", "4.1", "List that chooses the epoch; on test, as the authors on SUN, the "
+                             "result is optimistic.", choices=("validation", "test"))  # fmt: skip
+    seed: int = setting(0, "assumption", "Of initialisation, order, views and dropout.")
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("learning_rate", "lr_factor"):
+            _require(getattr(self, name) > 0, option_of(name), "more than 0", getattr(self, name))
+        for name in ("batch_size", "epochs", "patience", "lr_step"):
+            _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
+        _require(0 <= self.weight_average < 1, "--weight-average", "a share in [0, 1)", self.weight_average)
+        for name in ("l2", "penalty", "order_penalty", "eval_view"):
+            _require(getattr(self, name) >= 0, option_of(name), "0 or more", getattr(self, name))
+        _require(self.target_scale is None or self.target_scale > 0, "--target-scale", "more than 0", self.target_scale)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, beside the collection and the split."""
+
+    preset: str = "paper"
+    head: HeadConfig = field(default_factory=HeadConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def values(self) -> dict[str, Any]:
+        """Every setting by its field's name, those of the head first."""
+        return asdict(self.head) | asdict(self.training)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """The inverse of `as_dict`; fields that an older version did not know have the paper's value.
+
+        Raises ConfigError for unknown or missing parts.
+        """
+        try:
+            return cls(values["preset"], HeadConfig(**values["head"]), TrainingConfig(**values["training"]))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"configuration: wanted preset, head and training of this version, found {error}"
+            ) from error
+
+
+class Setting(NamedTuple):
+    """A field of HeadConfig or TrainingConfig."""
+
+    name: str
+    kind: type  # int, float, bool or str
+    optional: bool  # may be None
+    paper: object  # its default
+    source: str  # of the default
+    about: str
+    option: str  # on the command line; empty where the collection decides
+    choices: tuple[str, ...]
+
+
+def settings(part: type) -> Iterator[Setting]:
+    """The fields of HeadConfig or TrainingConfig."""
+    hints = get_type_hints(part)
+    for item in dataclasses.fields(part):
+        hint, data = hints[item.name], item.metadata
+        kinds = [kind for kind in get_args(hint) or (hint,) if kind is not types.NoneType]
+        option = f"--{item.name.replace('_', '-')}" if data["option"] is None else data["option"]
+        yield Setting(item.name, kinds[0], bool(get_args(hint)), item.default, data["source"], data["about"], option,
+                      data["choices"])  # fmt: skip
+
+
+SETTINGS: Mapping[str, Setting] = {s.name: s for part in (HeadConfig, TrainingConfig) for s in settings(part)}
+
+
+def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as its field is declared
+    """`config` with the given fields changed, in whichever part they stand; None leaves a field as it is."""
+    given = {name: value for name, value in values.items() if value is not None}
+    head = {name: value for name, value in given.items() if hasattr(config.head, name)}
+    training = {name: value for name, value in given.items() if hasattr(config.training, name)}
+    assert head.keys() | training.keys() == given.keys(), given
+    return Config(
+        config.preset, dataclasses.replace(config.head, **head), dataclasses.replace(config.training, **training)
+    )
+
+
+def option_of(name: str) -> str:
+    """The option that sets a field, for messages; its name where there is none."""
+    return OPTIONS.get(name, name)
+
+
+def _check_choices(config: HeadConfig | TrainingConfig) -> None:
+    for item in dataclasses.fields(config):
+        value, choices = getattr(config, item.name), item.metadata["choices"]
+        _require(not choices or value in choices, option_of(item.name), f"one of {', '.join(choices)}", value)
+
+
+def _require(holds: bool, name: str, wanted: str, found: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name}: wanted {wanted}, found {found}")
+
+
+OPTIONS = {name: item.option.partition("/")[0] or name for name, item in SETTINGS.items()}

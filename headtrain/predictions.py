@@ -1,0 +1,91 @@
+"""What a run or a baseline predicted for its test images, as a CSV file that loses no digit."""
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.errors import OutputError, RunError
+
+HEADER = ["id", "score", "predicted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predicted and human scores of n images. Raises RunError if the lengths differ."""
+
+    ids: tuple[str, ...]
+    predicted: np.ndarray  # (n,) float64, on the data's scale
+    scores: np.ndarray  # (n,) float64
+
+    def __post_init__(self) -> None:
+        wanted, found = (len(self.ids),), (np.shape(self.predicted), np.shape(self.scores))
+        if found != (wanted, wanted):
+            raise RunError(f"predictions: wanted {wanted[0]} predicted and human scores, found {found[0]}, {found[1]}")
+        for name in ("predicted", "scores"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """A CSV file `id,score,predicted`, whole or not at all. Raises OutputError if it cannot be written."""
+    lines = zip(predictions.ids, predictions.scores.tolist(), predictions.predicted.tolist(), strict=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(HEADER)
+            writer.writerows([id_, repr(score), repr(predicted)] for id_, score, predicted in lines)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """What `write_predictions` wrote, bit for bit.
+
+    Raises RunError, with the line, for a file that is missing, empty or not of this form, or a number not finite.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            lines = list(_lines(path, file))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+    if not lines:
+        raise RunError(f"{path}:2: wanted at least one image, found none")
+    ids, scores, predicted = zip(*lines, strict=True)
+    return Predictions(ids, np.array(predicted), np.array(scores))
+
+
+def _lines(path: Path, file: Iterator[str]) -> Iterator[tuple[str, float, float]]:
+    """Id, score and prediction of each line below the header."""
+    reader = csv.reader(file, strict=True)
+    try:
+        header = next(reader, [])
+        if header != HEADER:
+            raise RunError(f"{path}:1: wanted {','.join(HEADER)}, found {','.join(header)!r}")
+        for cells in reader:
+            place = f"{path}:{reader.line_num}"
+            if len(cells) != len(HEADER):
+                raise RunError(f"{place}: wanted {len(HEADER)} cells, found {len(cells)}")
+            yield cells[0], _finite(place, "score", cells[1]), _finite(place, "predicted", cells[2])
+    except csv.Error as error:
+        raise RunError(f"{path}:{reader.line_num}: wanted lines of CSV, found: {error}") from error
+
+
+def _finite(place: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RunError(f"{place}: wanted a finite number as {name}, found {text!r}")
+    return value

@@ -1,0 +1,70 @@
+"""The folder of a run: what stands in it, and how it is made.
+
+run.json      what the run is, written first: configuration, collection, split, images; `--resume` compares it
+config.toml   the configuration, as `--config` reads it
+best.safetensors, last.safetensors   the checkpoints of the highest validation rho and of the last epoch
+log.csv       a line for each epoch
+state.pt      what `--resume` goes on from; removed when the run is finished
+test.csv      id, score and prediction of every test image, once
+metrics.json  the result
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amnet_common.errors import OutputError, RunError
+from amnet_common.spec import differences
+from headtrain.config_file import to_toml
+from headtrain.configuration import Config
+
+RUN, CONFIG, LOG, STATE, TEST, METRICS = "run.json", "config.toml", "log.csv", "state.pt", "test.csv", "metrics.json"
+
+DECISIVE = ("config", "split", "selected_on", "fingerprint", "images")  # of run.json: what must be equal to resume
+
+
+def new_run_folder(run: Path, identity: Mapping[str, Any], config: Config) -> None:
+    """Make the folder and say in it what the run is. Raises OutputError if it exists or cannot be made."""
+    try:
+        run.mkdir(parents=True)
+        write_whole(run / CONFIG, to_toml(config))
+        write_whole(run / RUN, json.dumps(identity, indent=2) + "\n")
+    except FileExistsError as error:
+        raise OutputError(f"--out {run}: wanted a new folder, found one that exists; give another name, or --resume "
+                          "to go on with it") from error  # fmt: skip
+    except OSError as error:
+        raise OutputError(f"--out {run}: cannot be made: {error.strerror}") from error
+
+
+def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
+    """RunError, with each difference, if the folder is of another run than `identity`; where it ran may differ."""
+    begun = read_json(run / RUN)
+    now = json.loads(json.dumps(identity))
+    lines = differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
+    if lines:
+        raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
+
+
+def free_run_name(folder: Path, name: str) -> Path:
+    """folder/name, or folder/name-2, -3 ... where that exists."""
+    path, number = folder / name, 2
+    while path.exists():
+        path, number = folder / f"{name}-{number}", number + 1
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One of a run's JSON files. Raises RunError."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: wanted a file of a run, found none that can be read ({error})") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
