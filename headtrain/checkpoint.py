@@ -55,13 +55,6 @@ def save_head(path: Path, head: Head, provenance: Provenance) -> None:
         raise OutputError(f"{path}: cannot be written: {error}") from error
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a small JSON file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     """The best head of a run folder, or the head of a checkpoint file, in evaluation mode.
 

@@ -30,7 +30,7 @@ def new_run_folder(run: Path, identity: Mapping[str, Any], config: Config) -> No
     try:
         run.mkdir(parents=True)
         write_whole(run / CONFIG, to_toml(config))
-        write_whole(run / RUN, json.dumps(identity, indent=2) + "\n")
+        write_json(run / RUN, identity)
     except FileExistsError as error:
         raise OutputError(f"--out {run}: wanted a new folder, found one that exists; give another name, or --resume "
                           "to go on with it") from error  # fmt: skip
@@ -61,6 +61,11 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{path}: wanted a file of a run, found none that can be read ({error})") from error
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a small JSON file, whole or not at all. ValueError for NaN, which JSON has not."""
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:

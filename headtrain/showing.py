@@ -47,13 +47,17 @@ def trained_on(provenance: Provenance) -> Iterator[str]:
 def result_lines(run: Path) -> Iterator[str]:
     """The test, and both epochs that the paper gives for LaMem."""
     found = read_json(run / METRICS)
-    test, (low, high) = found["test"], found["interval"]
-    yield (f"test: rho {test['rho']:.4f} [{low:.4f}, {high:.4f}], MSE {test['mse']:.5f}, {test['n']} images; "
+    test, (low, high) = found["test"], map(_fixed, found["interval"])
+    yield (f"test: rho {_fixed(test['rho'])} [{low}, {high}], MSE {test['mse']:.5f}, {test['n']} images; "
            f"epochs chosen on {found['selected_on']}")  # fmt: skip
     for name, key in (("highest rho", "best"), ("lowest MSE", "lowest_mse")):
         epoch = found[key]
-        yield f"validation, {name}: epoch {epoch['epoch']}, rho {epoch['val_rho']:.4f}, MSE {epoch['val_mse']:.5f}"
+        yield f"validation, {name}: epoch {epoch['epoch']}, rho {_fixed(epoch['val_rho'])}, MSE {epoch['val_mse']:.5f}"
 
 
 def _text(value: object) -> str:
     return "from the data" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _fixed(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

@@ -17,16 +17,16 @@ from amnet_common.spec import canonical_json
 from headtrain.architectures import new_head
 from headtrain.averaging import RunningAverage
 from headtrain.bootstrap import Interval, interval
-from headtrain.checkpoint import BEST, LAST, Provenance, load_head, save_head, write_json
+from headtrain.checkpoint import BEST, LAST, Provenance, load_head, save_head
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
 from headtrain.head import Head
-from headtrain.metrics import Metrics, evaluate
+from headtrain.metrics import Metrics, evaluate, finite
 from headtrain.paper_head import PaperHead
 from headtrain.parts import Part, Parts
 from headtrain.predictions import Predictions, write_predictions
 from headtrain.resume import load_state, save_state
-from headtrain.run_folder import METRICS, STATE, TEST, new_run_folder, refuse_other_run
+from headtrain.run_folder import METRICS, STATE, TEST, new_run_folder, refuse_other_run, write_json
 from headtrain.run_log import Epoch, write_log
 from headtrain.statistics import channel_statistics, target_statistics
 
@@ -164,9 +164,9 @@ def metrics_json(result: Result, parts: Parts, collection: Collection, config: C
         "preset": config.preset,
         "split": split,
         "test": result.test.as_dict(),
-        "interval": [result.interval.low, result.interval.high],
-        "best": asdict(result.best),
-        "lowest_mse": asdict(result.lowest_mse),
+        "interval": [finite(result.interval.low), finite(result.interval.high)],
+        "best": epoch_json(result.best),
+        "lowest_mse": epoch_json(result.lowest_mse),
         "epochs": result.epochs,
         "seconds": round(result.seconds, 1),
         "selected_on": parts.selection,
@@ -175,3 +175,8 @@ def metrics_json(result: Result, parts: Parts, collection: Collection, config: C
         "features": str(collection.path),
         "fingerprint": collection.spec.fingerprint,
     }
+
+
+def epoch_json(epoch: Epoch) -> dict[str, object]:
+    """An epoch as JSON values."""
+    return {key: finite(value) for key, value in asdict(epoch).items()}

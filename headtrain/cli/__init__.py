@@ -3,6 +3,7 @@
 import click
 
 from amnet_common.commands import OneLineErrorsGroup
+from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.runs import import_, show
 from headtrain.cli.score import score
 from headtrain.cli.train import train
@@ -15,5 +16,5 @@ def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 
 
-for command in (train, show, import_, score):
+for command in (train, baseline, table, compare, show, import_, score):
     main.add_command(command)

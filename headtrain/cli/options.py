@@ -6,11 +6,14 @@ from typing import Any
 
 import click
 
+from amnet_common.collection import Collection
+from amnet_common.errors import CollectionError, ConfigError
 from headtrain.config_file import read_config
 from headtrain.configuration import SETTINGS, Config, Setting, override
 from headtrain.presets import DEFAULT, PRESETS, for_dataset, preset
 
 PATH = click.Path(path_type=Path)
+ALL = "all"
 Command = Callable[..., Any]
 
 features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
@@ -45,3 +48,15 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
 
 
 PRESET_NAMES = sorted(PRESETS)
+
+
+def chosen_splits(collection: Collection, text: str) -> list[int]:
+    """The split numbers that --split names. Raises ConfigError, CollectionError."""
+    if text != ALL:
+        if not text.isdecimal():
+            raise ConfigError(f"--split: wanted a number or all, found {text!r}")
+        return [int(text)]
+    numbers = sorted(int(name.removeprefix("test_")) for name in collection.splits if name.startswith("test_"))
+    if not numbers:
+        raise CollectionError(f"{collection.path}: wanted split lists, found none; amnet-cache relabel gives it some")
+    return numbers

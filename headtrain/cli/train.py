@@ -8,8 +8,17 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors
-from amnet_common.errors import CollectionError, ConfigError
-from headtrain.cli.options import PATH, PRESET_NAMES, device_option, features_option, merged, setting_options
+from amnet_common.errors import ConfigError
+from headtrain.cli.compare import print_table
+from headtrain.cli.options import (
+    PATH,
+    PRESET_NAMES,
+    chosen_splits,
+    device_option,
+    features_option,
+    merged,
+    setting_options,
+)
 from headtrain.configuration import Config
 from headtrain.presets import DEFAULT
 
@@ -17,8 +26,6 @@ if TYPE_CHECKING:
     from headtrain.parts import Parts
     from headtrain.run_log import Epoch
     from headtrain.training import Result
-
-ALL = "all"
 
 
 @click.command(cls=OneLineErrors)
@@ -56,18 +63,7 @@ def train(
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
-
-
-def chosen_splits(collection: Collection, text: str) -> list[int]:
-    """The split numbers that --split names. Raises ConfigError, CollectionError."""
-    if text != ALL:
-        if not text.isdecimal():
-            raise ConfigError(f"--split: wanted a number or all, found {text!r}")
-        return [int(text)]
-    numbers = sorted(int(name.removeprefix("test_")) for name in collection.splits if name.startswith("test_"))
-    if not numbers:
-        raise CollectionError(f"{collection.path}: wanted split lists, found none; amnet-cache relabel gives it some")
-    return numbers
+        print_table([out])
 
 
 def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:

@@ -1,0 +1,85 @@
+"""`amnet-head table`, `compare` and `baseline`: how runs stand beside each other and beside simpler models."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors, progress
+from amnet_common.errors import OutputError
+from headtrain.cli.options import PATH, chosen_splits, features_option
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+def table(runs: Sequence[Path]) -> None:
+    """Print one Markdown table of finished RUNS (folders of one split, or of --split all) and the published figures."""
+    print_table(runs)
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("run", type=PATH)
+@click.argument("other", type=PATH)
+def compare(run: Path, other: Path) -> None:
+    """Say whether RUN and OTHER differ in mean test rho: a paired bootstrap over the images of their test lists."""
+    from headtrain.bootstrap import paired
+    from headtrain.run_results import results_of
+
+    a, b = ([result.predictions for result in results_of(path)] for path in (run, other))
+    found = paired(a, b)
+    verdict = "a real difference" if found.real else "no difference that these images can show"
+    click.echo(f"{run} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
+               f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict}")  # fmt: skip
+
+
+@click.command(cls=OneLineErrors)
+@features_option
+@click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
+@click.option("--out", type=PATH, help="Folder of their results, for compare and table."
+              "  [default: runs/FEATURES-baselines, numbered if it exists]")  # fmt: skip
+@click.option("--seed", default=0, help="Of the validation tenth where a data set has no validation list.")
+@click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+def baseline(features: Path, split: str, out: Path | None, seed: int, allow_missing: bool) -> None:
+    """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, kernel ridge on the mean of all views."""
+    collection = Collection(features)
+    splits = chosen_splits(collection, split)
+    import numpy as np
+
+    from headtrain.baselines import BASELINES, Pooled
+    from headtrain.parts import split_parts
+    from headtrain.run_folder import free_run_name
+    from headtrain.run_results import save_baseline
+
+    out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
+    if out.exists():
+        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
+    parts = {number: split_parts(collection, number, seed, allow_missing) for number in splits}
+    pooled = Pooled(collection)
+    with progress("read", len(parts), "splits") as bar:
+        for p in parts.values():  # each image is read once
+            pooled.take(np.concatenate([p.train.rows, p.val.rows, p.test.rows]), range(collection.views))
+            bar.update()
+    for name, fit in BASELINES.items():
+        for number in splits:
+            started = time.monotonic()
+            found = fit(pooled, parts[number])
+            save_baseline(out / name / f"split-{number}", found, collection, parts[number], number,
+                          time.monotonic() - started)  # fmt: skip
+            click.echo(f"{name}, split {number}: {found.chosen}", err=True)
+    print_table([out / name for name in BASELINES])
+
+
+def print_table(runs: Sequence[Path]) -> None:
+    """The table of these runs."""
+    from headtrain.published import data_of
+    from headtrain.run_results import results_of
+    from headtrain.table import name_of, table_lines
+
+    systems = [(path, results_of(path)) for path in runs]
+    features = {str(result.facts.get("features")) for _, results in systems for result in results}
+    known = {data_of(Collection(path)) for path in features if Path(path).exists()}
+    data = known.pop() if len(known) == 1 else None
+    for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
+        click.echo(line)
