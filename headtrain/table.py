@@ -42,13 +42,14 @@ def system_row(name: str, results: Sequence[RunResult], data: str | None) -> tup
     epochs = ", ".join(str(r.facts["best"]["epoch"]) for r in results if "best" in r.facts)
     minutes = sum(float(r.facts.get("seconds", 0)) for r in results) / 60
     optimistic = any("optimistic" in str(r.facts.get("selected_on")) for r in results)
-    return (
-        name, data or "these images", str(len(results)), f"{rho.mean():.3f}{spread}",
+    cells = (
+        data or "these images", str(len(results)), f"{rho.mean():.3f}{spread}",
         f"{bounds.low:.3f} to {bounds.high:.3f}", each,
         f"{mean['mse']:.4f}", f"{mean['pearson']:.3f}", f"{mean['slope']:.2f}", f"{low:.2f} to {high:.2f}",
         f"{lowest:.2f} to {highest:.2f}", share, epochs, f"{minutes:.0f}",
         "optimistic: epoch chosen on the test list" if optimistic else "",
     )  # fmt: skip
+    return name, *("-" if "nan" in cell else cell for cell in cells)
 
 
 def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:

@@ -38,11 +38,10 @@ def assert_same_weights(a, b):
 
 @pytest.fixture
 def config(small):
-    return override(small, feature_dropout=0.4, weight_average=0.9, lr_schedule="cosine", epochs=5)
+    return override(small, feature_dropout=0.4, weight_average=0.9, lr_schedule="cosine", epochs=4)
 
 
-@pytest.mark.parametrize("architecture", ["paper", "released"])
-@pytest.mark.parametrize("stops", [[1], [2, 2], [1, 1, 1, 1]])
+@pytest.mark.parametrize(("architecture", "stops"), [("paper", [1, 2]), ("released", [1])])
 def test_resuming_gives_the_weights_of_an_undisturbed_run(make_learnable, config, tmp_path, stops, architecture):
     config = override(config, architecture=architecture, standardise=False, drop_last=True)
     collection = make_learnable()
@@ -99,7 +98,6 @@ def test_a_damaged_state_is_named(make_learnable, config, tmp_path):
 
 def test_a_killed_process_resumes_to_the_same_weights(make_learnable, config, tmp_path):
     collection = make_learnable()
-    config = override(config, epochs=6)
     (tmp_path / "c.toml").write_text(to_toml(config))
     words = ["train", "--features", collection.path, "--config", tmp_path / "c.toml", "--device", "cpu"]
     command = [sys.executable, "-P", "-c", "from headtrain.cli import main; main()", *map(str, words)]

@@ -1,0 +1,118 @@
+"""`amnet-head` over several splits: training, resuming, baselines, tables, comparisons, show and import."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from amnet_common.datasets import SplitList
+from headtrain.cli import main
+
+SMALL = ("--hidden", 8, "--regress-hidden", 4, "--epochs", 2, "--device", "cpu")
+
+
+def amnet_head(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def features(make_collection):
+    """Twelve images in two splits."""
+    scores, ids = np.linspace(0.3, 0.9, 12), tuple(f"{row:02}.jpg" for row in range(12))
+    order = {1: np.arange(12), 2: np.arange(12)[::-1]}
+    cuts = {"train": slice(0, 6), "val": slice(6, 9), "test": slice(9, 12)}
+    lists = {f"{part}_{k}": SplitList(o[cut], scores[o[cut]]) for k, o in order.items() for part, cut in cuts.items()}
+    return make_collection(ids, done=range(12), splits=lists)
+
+
+def test_every_split_is_trained_and_ends_in_one_table(features, tmp_path):
+    result = amnet_head("train", "--features", features, "--split", "all", "--out", tmp_path / "r", *SMALL)
+    assert result.exit_code == 0, result.output
+    rhos = [json.loads((tmp_path / "r" / f"split-{k}" / "metrics.json").read_text())["test"]["rho"] for k in (1, 2)]
+    mean = f"test rho {np.mean(rhos):.4f}" if None not in rhos else "test rho nan"
+    assert f"mean of 2 splits: {mean}" in result.stdout
+    assert "| AMNet without attention" in result.stdout
+    assert "other images: not comparable" in result.stdout
+
+
+def test_a_run_chosen_on_the_test_list_is_marked_in_every_table(features, tmp_path):
+    words = ("train", "--features", features, "--out", tmp_path / "r", "--select-on", "test", *SMALL)
+    assert "which makes the result optimistic" in amnet_head(*words).stderr
+    assert "optimistic: epoch chosen on the test list" in amnet_head("table", tmp_path / "r").stdout
+
+
+def test_a_finished_run_resumed_says_the_same_again(features, tmp_path):
+    words = ("train", "--features", features, "--out", tmp_path / "r", *SMALL)
+    first = amnet_head(*words)
+    again = amnet_head("train", "--features", features, "--out", tmp_path / "r", "--resume", "--device", "cpu")
+    assert again.exit_code == 0, again.output
+    assert again.stdout == first.stdout
+
+
+def test_a_run_is_not_resumed_with_other_settings(features, tmp_path):
+    amnet_head("train", "--features", features, "--out", tmp_path / "r", *SMALL)
+    result = amnet_head("train", "--features", features, "--out", tmp_path / "r", "--resume", "--lr", 0.5)
+    assert result.exit_code == 2
+    assert "is another run: config.training.learning_rate: wanted 0.0003, found 0.5" in result.stderr
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(features, tmp_path):
+    (tmp_path / "c.toml").write_text('preset = "paper"\n[head]\nsteps = 2\nhidden = 8\n[training]\nepochs = 9\n')
+    words = ("--config", tmp_path / "c.toml", "--epochs", 1, "--device", "cpu", "--out", tmp_path / "r")
+    assert amnet_head("train", "--features", features, *words).exit_code == 0
+    config = json.loads((tmp_path / "r" / "run.json").read_text())["config"]
+    assert (config["preset"], config["head"]["steps"], config["training"]["epochs"]) == ("paper", 2, 1)
+
+
+def test_show_marks_departures_and_says_what_came_out(features, tmp_path):
+    amnet_head("train", "--features", features, "--out", tmp_path / "r", *SMALL, "--steps", 2)
+    lines = amnet_head("show", tmp_path / "r").stdout.splitlines()
+    marks = {line[3:].split()[0]: line[:2] for line in lines[1:] if line[:2] in ("* ", "**", "  ")}
+    assert (marks["steps"], marks["standardise"], marks["penalty"]) == ("**", "* ", "  ")
+    assert any(line.startswith("test: rho ") for line in lines)
+    assert any(line.startswith("validation, lowest MSE: epoch ") for line in lines)
+
+
+def test_baselines_stand_in_the_table_and_can_be_compared(features, tmp_path):
+    result = amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
+    assert result.exit_code == 0, result.output
+    assert [line.split("|")[1].strip() for line in result.stdout.splitlines()[2:5]] == [
+        "constant", "ridge", "kernel ridge"]  # fmt: skip
+    compared = amnet_head("compare", tmp_path / "b" / "ridge", tmp_path / "b" / "ridge")
+    assert "rho +0.0000" in compared.stdout
+    assert "no difference that these images can show" in compared.stdout
+
+
+def test_runs_of_other_splits_are_not_compared(features, tmp_path):
+    amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
+    result = amnet_head("compare", tmp_path / "b/ridge/split-1", tmp_path / "b/ridge/split-2")
+    assert result.exit_code == 2
+    assert "wanted the same images in the same order" in result.stderr
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("train", "--split", "two"), "--split: wanted a number or all, found 'two'"),
+    (("train", "--resume"), "--resume: wanted --out RUN"),
+    (("train", "--eval-view", 5, "--device", "cpu"), "--eval-view: wanted a view in 0..1"),
+    (("train", "--config", "none.toml"), "--config none.toml: wanted a readable TOML file"),
+])  # fmt: skip
+def test_wrong_use_ends_with_one_line_and_status_2(features, words, message):
+    result = amnet_head(words[0], "--features", features, *words[1:])
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    result = amnet_head("table", tmp_path)
+    assert result.exit_code == 2
+    assert "wanted a finished run with test.csv, or a folder of split-1" in result.stderr
+
+
+def test_a_file_that_is_no_checkpoint_of_the_authors_is_refused_in_one_line(tmp_path):
+    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "a.pkl")
+    result = amnet_head("import", tmp_path / "a.pkl", "--out", tmp_path / "r")
+    assert result.exit_code == 2
+    assert "wanted the parameters of the authors' head: a is unknown; bn1.bias is missing" in result.stderr
+    assert not (tmp_path / "r").exists()
