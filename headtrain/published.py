@@ -17,7 +17,7 @@ class Published:
     note: str = ""
 
 
-# Fajtl et al. 2018, tables 1 and 2, and the works that they quote
+# as Fajtl et al. 2018 report them, their own and those of the works that they quote
 FIGURES = (
     Published("AMNet", "LaMem", 0.677, 0.0082),
     Published("AMNet without attention", "LaMem", 0.663, 0.0085),

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from amnet_common.collection import Collection
-from amnet_common.errors import RunError
-from headtrain.baselines import Baseline
-from headtrain.metrics import Metrics, evaluate, finite, spearman
+from amnet_common.errors import OutputError, RunError
+from headtrain.metrics import Metrics, evaluate, finite
 from headtrain.parts import Parts
 from headtrain.predictions import Predictions, read_predictions, write_predictions
 from headtrain.run_folder import METRICS, TEST, read_json, write_json
@@ -49,16 +50,19 @@ def _result(folder: Path) -> RunResult:
     return RunResult(folder, int(facts["split"]), read_predictions(folder / TEST), facts)
 
 
-def save_baseline(
-    folder: Path, found: Baseline, collection: Collection, parts: Parts, split: int, seconds: float
-) -> None:
-    """A folder that `results_of` reads, of a baseline's predictions for one split."""
-    folder.mkdir(parents=True)
+def save_result(
+    folder: Path, predicted: np.ndarray, collection: Collection, parts: Parts, split: int, seconds: float,
+    facts: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """A folder that `results_of` reads, of predictions (n_test,) for one split. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"--out {folder}: cannot be made: {error.strerror}") from error
     ids = tuple(collection.ids[row] for row in parts.test.rows)
-    predictions = Predictions(ids, found.test, parts.test.scores)
-    write_predictions(folder / TEST, predictions)
-    test = evaluate(found.test, parts.test.scores).as_dict()
-    facts = {"system": found.name, "chosen": found.chosen, "split": split, "test": test, "seconds": round(seconds, 1),
-             "val_rho": finite(spearman(found.val, parts.val.scores)), "selected_on": parts.selection,
-             "features": str(collection.path), "fingerprint": collection.spec.fingerprint}  # fmt: skip
-    write_json(folder / METRICS, facts)
+    write_predictions(folder / TEST, Predictions(ids, predicted, parts.test.scores))
+    numbers = {key: finite(value) if isinstance(value, float) else value for key, value in facts.items()}
+    common = {"split": split, "test": evaluate(predicted, parts.test.scores).as_dict(), "seconds": round(seconds, 1),
+              "selected_on": parts.selection, "features": str(collection.path),
+              "fingerprint": collection.spec.fingerprint}  # fmt: skip
+    write_json(folder / METRICS, numbers | common)

@@ -48,9 +48,10 @@ def baseline(features: Path, split: str, out: Path | None, seed: int, allow_miss
     import numpy as np
 
     from headtrain.baselines import BASELINES, Pooled
+    from headtrain.metrics import spearman
     from headtrain.parts import split_parts
     from headtrain.run_folder import free_run_name
-    from headtrain.run_results import save_baseline
+    from headtrain.run_results import save_result
 
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     if out.exists():
@@ -65,8 +66,10 @@ def baseline(features: Path, split: str, out: Path | None, seed: int, allow_miss
         for number in splits:
             started = time.monotonic()
             found = fit(pooled, parts[number])
-            save_baseline(out / name / f"split-{number}", found, collection, parts[number], number,
-                          time.monotonic() - started)  # fmt: skip
+            facts = {"system": found.name, "chosen": found.chosen,
+                     "val_rho": spearman(found.val, parts[number].val.scores)}  # fmt: skip
+            seconds = time.monotonic() - started
+            save_result(out / name / f"split-{number}", found.test, collection, parts[number], number, seconds, facts)
             click.echo(f"{name}, split {number}: {found.chosen}", err=True)
     print_table([out / name for name in BASELINES])
 

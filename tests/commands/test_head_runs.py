@@ -7,8 +7,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from amnet_common.collection import Collection
 from amnet_common.datasets import SplitList
+from headtrain.checkpoint import load_head
 from headtrain.cli import main
+from headtrain.predictions import read_predictions
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--epochs", 2, "--device", "cpu")
 
@@ -116,3 +119,53 @@ def test_a_file_that_is_no_checkpoint_of_the_authors_is_refused_in_one_line(tmp_
     assert result.exit_code == 2
     assert "wanted the parameters of the authors' head: a is unknown; bn1.bias is missing" in result.stderr
     assert not (tmp_path / "r").exists()
+
+
+def test_an_ensemble_over_all_views_is_the_mean_of_all_scores(features, tmp_path):
+    for seed in (1, 2):
+        words = ("--split", "all", "--out", tmp_path / f"r{seed}", "--seed", seed, *SMALL)
+        amnet_head("train", "--features", features, *words)
+    words = ("--head", tmp_path / "r1", "--head", tmp_path / "r2", "--view", "all", "--device", "cpu")
+    result = amnet_head("evaluate", "--features", features, *words, "--out", tmp_path / "e")
+    assert result.exit_code == 0, result.output
+    collection = Collection(features)
+    heads = [load_head(tmp_path / f"r{seed}" / "split-2") for seed in (1, 2)]
+    rows = [2, 1, 0]  # of test_2
+    scores = [head.predict(collection.read(rows, view)).score.numpy() for head in heads for view in (0, 1)]
+    found = read_predictions(tmp_path / "e" / "split-2" / "test.csv")
+    assert found.ids == tuple(collection.ids[row] for row in rows)
+    np.testing.assert_allclose(found.predicted, np.mean(scores, axis=0), rtol=1e-5)
+
+
+def test_a_head_is_not_tested_on_the_list_of_another_split(features, tmp_path):
+    amnet_head("train", "--features", features, "--out", tmp_path / "r", *SMALL)
+    words = ("--head", tmp_path / "r", "--split", 2, "--device", "cpu", "--out", tmp_path / "e")
+    result = amnet_head("evaluate", "--features", features, *words)
+    assert result.exit_code == 2
+    assert "wanted a head of split 2, found one of split 1" in result.stderr
+
+
+def test_another_systems_scores_are_tested_on_the_same_lists(features, tmp_path):
+    collection = Collection(features)
+    lines = [f"{id_},{row}" for row, id_ in enumerate(collection.ids)]
+    (tmp_path / "peer.csv").write_text("\n".join(["id,score", *lines]))
+    words = ("--scores", tmp_path / "peer.csv", "--name", "Peer", "--out", tmp_path / "e")
+    result = amnet_head("evaluate", "--features", features, *words)
+    assert result.exit_code == 0, result.output
+    assert "| Peer" in result.stdout
+    assert "1.000 ± 0.000" in result.stdout  # the scores of these images rise with their row
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("id,rating\n", "peer.csv:1: wanted columns id,score"),
+    ("id,score\n00.jpg,0.5\n00.jpg,0.5\n", "peer.csv:3: wanted each image once, found '00.jpg' again"),
+    ("id,score\n00.jpg,much\n", "peer.csv:2: wanted a number as score, found 'much'"),
+    ("id,score\n00.jpg,0.5\n", "wanted all 3 images of the list, found 3 missing, such as 06.jpg"),
+])  # fmt: skip
+def test_what_another_systems_table_gets_wrong_is_named(features, tmp_path, text, message):
+    (tmp_path / "peer.csv").write_text(text)
+    words = ("--scores", tmp_path / "peer.csv", "--out", tmp_path / "e")
+    result = amnet_head("evaluate", "--features", features, *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "e").exists()

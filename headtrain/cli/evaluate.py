@@ -1,0 +1,77 @@
+"""`amnet-head evaluate`: test what is already there on a collection's lists."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors
+from amnet_common.errors import ConfigError, OutputError
+from headtrain.cli.compare import print_table
+from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
+
+if TYPE_CHECKING:
+    from headtrain.evaluation import Evaluated
+    from headtrain.parts import Parts
+
+
+@click.command(cls=OneLineErrors)
+@features_option
+@click.option("--head", "runs", type=PATH, multiple=True, help="Run, or folder of --split all. Given again: the mean "
+              "of their scores.")  # fmt: skip
+@click.option("--scores", type=PATH, help="Instead of heads: another system's table id,score.")
+@click.option("--view", default="0", help="View of each image that heads score, or all: the mean over all views.")
+@click.option("--split", default=ALL, help="Number K of the lists val_K and test_K, or all.")
+@click.option("--name", help="In tables.  [default: what --out is called]")
+@click.option("--out", required=True, type=PATH, help="Folder of the results, for compare and table.")
+@click.option("--seed", default=0, help="Of the validation tenth where a data set has no validation list.")
+@click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+@device_option
+def evaluate(
+    features: Path, runs: Sequence[Path], scores: Path | None, view: str, split: str, name: str | None, out: Path,
+    seed: int, allow_missing: bool, device: str,
+) -> None:  # fmt: skip
+    """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
+    if bool(runs) == bool(scores):
+        raise ConfigError("evaluate: wanted --head RUN, or --scores FILE.csv, and not both")
+    if out.exists():
+        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
+    collection = Collection(features)
+    views = chosen_views(collection, view)
+    from headtrain.metrics import spearman
+    from headtrain.parts import split_parts
+    from headtrain.run_results import save_result
+
+    for number in chosen_splits(collection, split):
+        started, parts = time.monotonic(), split_parts(collection, number, seed, allow_missing)
+        found = predicted(collection, parts, number, runs, scores, views, device)
+        facts = {"system": name or out.name, "val_rho": spearman(found.val, parts.val.scores),
+                 "heads": [str(run) for run in runs], "views": list(views)}  # fmt: skip
+        save_result(out / f"split-{number}", found.test, collection, parts, number, time.monotonic() - started, facts)
+        click.echo(f"split {number}: val rho {facts['val_rho']:.4f}", err=True)
+    print_table([out])
+
+
+def chosen_views(collection: Collection, text: str) -> range:
+    """The views that --view names. Raises ConfigError."""
+    if text == ALL:
+        return range(collection.views)
+    if not text.isdecimal() or int(text) >= collection.views:
+        raise ConfigError(f"--view: wanted a number in 0..{collection.views - 1}, or all, found {text!r}")
+    return range(int(text), int(text) + 1)
+
+
+def predicted(
+    collection: Collection, parts: "Parts", split: int, runs: Sequence[Path], scores: Path | None, views: range,
+    device: str,
+) -> "Evaluated":  # fmt: skip
+    """Of heads, or of a table."""
+    from amnet_common.devices import choose_device
+    from headtrain.evaluation import by_heads, by_table, heads_for, read_scores
+
+    if scores:
+        return by_table(read_scores(scores), scores, collection, parts)
+    return by_heads(heads_for(runs, split, choose_device(device)), collection, parts, views)
