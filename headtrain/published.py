@@ -43,7 +43,9 @@ SUN_IMAGES = 2222
 
 
 def data_of(collection: Collection) -> str | None:
-    """LaMem, LNSIM, SUN, or None for other images."""
+    """LaMem, LNSIM, SUN, or None for other images, and for scores of one's own on the same images."""
+    if "relabelled" in collection.provenance:
+        return None
     if collection.provenance.get("dataset") == "sun" and len(collection) == SUN_IMAGES:
         return "SUN"
     return ROSTERS.get(collection.roster)

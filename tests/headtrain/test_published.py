@@ -7,6 +7,16 @@ import pytest
 from headtrain.published import ROSTERS, data_of, roster_of
 
 
+class Fake(SimpleNamespace):
+    """What of a collection is asked for."""
+
+    def __init__(self, images, **fields):
+        super().__init__(images=images, **fields)
+
+    def __len__(self):
+        return self.images
+
+
 @pytest.mark.parametrize(("folder", "data"), [("lamem", "LaMem"), ("lnsim", "LNSIM")])
 def test_data_sets_are_told_by_the_images_of_their_lists(shared, folder, data):
     files = (shared / "data" / folder / "splits").glob("*.txt")
@@ -16,8 +26,10 @@ def test_data_sets_are_told_by_the_images_of_their_lists(shared, folder, data):
 
 @pytest.mark.parametrize(("dataset", "images", "data"), [("sun", 2222, "SUN"), ("sun", 3, None), ("lamem", 2222, None)])
 def test_sun_is_told_by_its_name_and_size(dataset, images, data):
-    class Collection(SimpleNamespace):
-        def __len__(self):
-            return images
+    assert data_of(Fake(images, provenance={"dataset": dataset}, roster="0")) == data
 
-    assert data_of(Collection(provenance={"dataset": dataset}, roster="0")) == data
+
+def test_scores_of_ones_own_are_no_published_data_set():
+    roster = next(iter(ROSTERS))
+    assert data_of(Fake(9, provenance={"dataset": "lamem"}, roster=roster)) == ROSTERS[roster]
+    assert data_of(Fake(9, provenance={"dataset": "lamem", "relabelled": "mine.csv"}, roster=roster)) is None
