@@ -47,12 +47,12 @@ def trained_on(provenance: Provenance) -> Iterator[str]:
 def result_lines(run: Path) -> Iterator[str]:
     """The test, and both epochs that the paper gives for LaMem."""
     found = read_json(run / METRICS)
-    test, (low, high) = found["test"], map(_fixed, found["interval"])
+    test, (low, high) = found["test"], map(_fixed, found.get("interval", (None, None)))  # older runs have none
     yield (f"test: rho {_fixed(test['rho'])} [{low}, {high}], MSE {test['mse']:.5f}, {test['n']} images; "
            f"epochs chosen on {found['selected_on']}")  # fmt: skip
     for name, key in (("highest rho", "best"), ("lowest MSE", "lowest_mse")):
-        epoch = found[key]
-        yield f"validation, {name}: epoch {epoch['epoch']}, rho {_fixed(epoch['val_rho'])}, MSE {epoch['val_mse']:.5f}"
+        if epoch := found.get(key):
+            yield f"validation, {name}: epoch {epoch['epoch']}, rho {_fixed(epoch['val_rho'])}, MSE {epoch['val_mse']:.5f}"
 
 
 def _text(value: object) -> str:
