@@ -52,7 +52,8 @@ def result_lines(run: Path) -> Iterator[str]:
            f"epochs chosen on {found['selected_on']}")  # fmt: skip
     for name, key in (("highest rho", "best"), ("lowest MSE", "lowest_mse")):
         if epoch := found.get(key):
-            yield f"validation, {name}: epoch {epoch['epoch']}, rho {_fixed(epoch['val_rho'])}, MSE {epoch['val_mse']:.5f}"
+            rho = _fixed(epoch["val_rho"])
+            yield f"validation, {name}: epoch {epoch['epoch']}, rho {rho}, MSE {epoch['val_mse']:.5f}"
 
 
 def _text(value: object) -> str:
