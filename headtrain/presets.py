@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Preset] = {
     # docs/results.md says how each was chosen
     "amnet": preset_of(
         "amnet",
-        standardise=(True, "raw features run from 0 to 34, and Adam barely learns on them"),
+        standardise=(True, "raw features run from 0 to 34, on very different scales by channel"),
         feature_dropout=(0.5, "a cache shows the same few crops again: without it the head overfits in ten epochs"),
         regress_dropout=(0.5, "as in the authors' code"),
         learning_rate=(3e-4, "1e-3 overfits before it has learnt; 1e-4 in the authors' code"),
