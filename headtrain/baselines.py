@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist, pdist
 from amnet_common.collection import Collection
 from amnet_common.seeds import keyed_philox
 from headtrain.batches import Picks
-from headtrain.metrics import spearman
+from headtrain.metrics import rank, spearman
 from headtrain.parts import Part, Parts
 
 BATCH_VIEWS = 66  # views read at a time: six images of eleven views, 26 MB
@@ -82,14 +82,14 @@ def ridge(features: Pooled, parts: Parts) -> Baseline:
     x, xv, xt = _standardised(features, parts, [0])
     y, centre = _centred(parts.train)
     solutions = _solutions(x.T @ x, x.T @ y, RIDGE_STRENGTHS)
-    strength, w = max(solutions, key=lambda found: _rank(xv @ found[1], parts.val))
+    strength, w = max(solutions, key=lambda found: rank(spearman(xv @ found[1], parts.val.scores)))
     return Baseline("ridge", f"strength {strength:g}", xv @ w + centre, xt @ w + centre)
 
 
 def kernel_ridge(features: Pooled, parts: Parts) -> Baseline:
-    """Kernel ridge on the mean of all views: a = (K + s I)^-1 y with K = exp(-d^2 / (2 w^2)); on many images with
+    """Kernel ridge on the mean of all views: a = (K + s I)^-1 y with K = exp(-d^2 / (2 w^2)).
 
-    landmarks, where a = (K_mn K_nm + s K_mm)^-1 K_mn y (subset of regressors).
+    On many images with landmarks: a = (K_mn K_nm + s K_mm)^-1 K_mn y (subset of regressors).
     """
     x, xv, xt = _standardised(features, parts, range(features.collection.views))
     y, centre = _centred(parts.train)
@@ -99,7 +99,7 @@ def kernel_ridge(features: Pooled, parts: Parts) -> Baseline:
         for width, kernel in _kernels(x)
         for strength, a in _kernel_solutions(kernel, x, y, marks)
     ]
-    width, strength, val, test = max(fits, key=lambda fit: _rank(fit[2], parts.val))
+    width, strength, val, test = max(fits, key=lambda fit: rank(spearman(fit[2], parts.val.scores)))
     kept = f", {len(marks)} landmarks of {len(x)} images" if len(x) > KERNEL_IMAGES else ""
     return Baseline(
         "kernel ridge", f"width {width:g} medians, strength {strength:g}{kept}", val + centre, test + centre
@@ -164,12 +164,6 @@ def _standardised(features: Pooled, parts: Parts, views: Sequence[int]) -> list[
 def _centred(part: Part) -> tuple[np.ndarray, float]:
     centre = float(part.scores.mean())
     return part.scores - centre, centre
-
-
-def _rank(predicted: np.ndarray, part: Part) -> float:
-    """rho for choosing; constant predictions come last."""
-    rho = spearman(predicted, part.scores)
-    return -2.0 if np.isnan(rho) else rho
 
 
 BASELINES: Mapping[str, Callable[[Pooled, Parts], Baseline]] = {

@@ -20,10 +20,11 @@ class Picks(NamedTuple):
 
 
 def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
-    """The batches of an epoch, in random order. Of the augmented views 1..V-1, each row shows as `settings.views` says
+    """The batches of an epoch, in random order.
 
-    a `random` one, `all` of them, or always the `first`; view 0 where there is no other. The same for equal (seed,
-    epoch), whatever happened before: an epoch can be repeated alone.
+    Of its augmented views 1..V-1 each row shows what `settings.views` says: a `random` one, `all`, or always the
+    `first`; view 0 where there is no other. The same for equal (seed, epoch), whatever happened before: an epoch can
+    be repeated alone.
     """
     draw = np.random.Generator(keyed_philox("epoch", settings.seed, epoch))
     if settings.views == "all" and views > 1:

@@ -1,6 +1,7 @@
-"""A head on disk: its parameters under the paper's letters (or the released names) and the statistics it needs, with
+"""A head on disk: one safetensors file.
 
-the configuration and the spec of the features it was trained on in the metadata.
+It holds the parameters under the paper's letters (or the released names) and the statistics it needs; its metadata, the
+configuration and the spec of the features it was trained on.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Predictions for the lists of a split by what is already there: heads together, or another system's table."""
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.datasets.records import checked_score
 from amnet_common.errors import RunError
 from headtrain.checkpoint import BEST, load_head
 from headtrain.epoch import predict_part
@@ -67,7 +67,7 @@ def by_table(scores: Mapping[str, float], path: Path, collection: Collection, pa
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """A CSV table with the columns id and score. Raises RunError with file and line."""
+    """A CSV table with the columns id and score. Raises RunError or DatasetError with file and line."""
     scores: dict[str, float] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -78,17 +78,7 @@ def read_scores(path: Path) -> dict[str, float]:
                 where = f"--scores {path}:{reader.line_num}"
                 if line["id"] in scores:
                     raise RunError(f"{where}: wanted each image once, found {line['id']!r} again")
-                scores[line["id"]] = _number(line["score"], where)
+                scores[line["id"]] = checked_score(line["score"] or "", where)
     except (OSError, csv.Error) as error:
         raise RunError(f"--scores {path}: wanted a readable CSV file, found {error}") from error
     return scores
-
-
-def _number(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise RunError(f"{where}: wanted a number as score, found {text!r}")
-    return value

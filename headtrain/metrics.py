@@ -87,6 +87,11 @@ def calibration(predicted: np.ndarray, scores: np.ndarray) -> tuple[float, float
     return slope, float(np.mean(scores) - slope * np.mean(predicted))
 
 
+def rank(rho: float) -> float:
+    """`rho` for choosing: that of constant predictions is worse than any."""
+    return -2.0 if math.isnan(rho) else rho
+
+
 def finite(value: float) -> float | None:
     """As JSON has it: None for NaN and infinity, which strict readers refuse."""
     return value if math.isfinite(value) else None

@@ -34,9 +34,10 @@ class Parts:
 def split_parts(
     collection: Collection, split: int, seed: int, allow_missing: bool, select_on: str = "validation"
 ) -> Parts:
-    """Train, validation and test images of split number `split`. `select_on` test: the test list validates as well,
+    """Train, validation and test images of split number `split`.
 
-    as in the authors' code on SUN; the result is then optimistic, and `selection` says so.
+    `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then optimistic,
+    and `selection` says so.
 
     Raises CollectionError if the collection has no such split; MissingRowsError if images of it have no features
     and `allow_missing` is not given.

@@ -21,7 +21,7 @@ from headtrain.checkpoint import BEST, LAST, Provenance, load_head, save_head
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
 from headtrain.head import Head
-from headtrain.metrics import Metrics, evaluate, finite
+from headtrain.metrics import Metrics, evaluate, finite, rank
 from headtrain.paper_head import PaperHead
 from headtrain.parts import Part, Parts
 from headtrain.predictions import Predictions, write_predictions
@@ -135,11 +135,6 @@ def finish(
     write_json(run / METRICS, metrics_json(result, parts, collection, config, split))
     (run / STATE).unlink(missing_ok=True)
     return result
-
-
-def rank(rho: float) -> float:
-    """`rho` for comparing epochs: that of constant predictions is worse than any."""
-    return -2.0 if math.isnan(rho) else rho
 
 
 def identity_of(collection: Collection, parts: Parts, config: Config, split: int) -> dict[str, Any]:
