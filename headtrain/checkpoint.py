@@ -79,7 +79,7 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
 def read_provenance(path: Path) -> Provenance:
     """What a checkpoint says of itself. Raises RunError if it is none."""
     if not path.is_file():
-        raise RunError(f"--head {path}: wanted a run folder with {BEST} or a checkpoint, found no such file")
+        raise RunError(f"{path}: wanted a run folder with {BEST} or a checkpoint, found no such file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
