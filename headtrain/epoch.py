@@ -11,6 +11,7 @@ from amnet_common.seeds import derived_seed
 from headtrain.averaging import RunningAverage
 from headtrain.batches import epoch_picks, ordered_picks, scales_on, to_floats
 from headtrain.configuration import Config, TrainingConfig
+from headtrain.dropout import set_noise
 from headtrain.head import Head
 from headtrain.losses import penalties, squared_error
 from headtrain.parts import Part
@@ -47,13 +48,12 @@ def train_epoch(
     sums = np.zeros(2)
     picks = epoch_picks(part.rows, collection.views, settings, number)
     scales = scales_on(device, collection)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(derived_seed("dropout", settings.seed, number))
-        for batch, features in collection.batches(picks, check=check):
-            optimiser.zero_grad()
-            sums += backward(head, torch.from_numpy(features), scales, target[batch.places], settings)
-            optimiser.step()
-            average.update(head)
+    set_noise(head, torch.Generator(device).manual_seed(derived_seed("dropout", settings.seed, number)))
+    for batch, features in collection.batches(picks, check=check):
+        optimiser.zero_grad()
+        sums += backward(head, torch.from_numpy(features), scales, target[batch.places], settings)
+        optimiser.step()
+        average.update(head)
     error, penalty = (sums / sum(len(batch.rows) for batch in picks)).tolist()
     return error, penalty
 

@@ -6,9 +6,10 @@ paper's equations (Fajtl et al., CVPR 2018); parameters carry the paper's letter
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, relu
+from torch.nn.functional import relu
 
 from headtrain.configuration import HeadConfig
+from headtrain.dropout import Dropout
 from headtrain.head import Head, Output
 
 
@@ -21,7 +22,7 @@ class Attention(nn.Module):
         self.U = nn.Linear(config.hidden, config.channels, bias=False)
         self.b = nn.Parameter(torch.zeros(config.channels))
         self.M = nn.Parameter(torch.zeros(config.places, config.channels))  # a new head looks everywhere alike
-        self.dropout = nn.Dropout(config.attention_dropout)
+        self.dropout = Dropout(config.attention_dropout)
 
     def project(self, x: Tensor) -> Tensor:
         """K x + b, which is the same at every step."""
@@ -38,7 +39,7 @@ class Regression(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(inputs, config.regress_hidden)
         self.out = nn.Linear(config.regress_hidden, 1)
-        self.dropout = nn.Dropout(config.regress_dropout)
+        self.dropout = Dropout(config.regress_dropout)
         for parameter in self.out.parameters():  # a new head says the mean score, and not a random function's value
             nn.init.zeros_(parameter)
 
@@ -58,6 +59,7 @@ class PaperHead(Head):
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__(config)
+        self.drop_features = Dropout(config.feature_dropout, config.feature_dropout_unit)
         self.attention = Attention(config) if config.attention else None
         self.init_h = nn.Linear(config.channels, config.hidden)
         if config.steps:
@@ -91,10 +93,7 @@ class PaperHead(Head):
         return a, torch.bmm(a.unsqueeze(1), x).squeeze(1)  # (4), (B, D)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Raw features to the head's input: each channel standardised, dropout of whole channels or single values."""
+        """Raw features to the head's input: each channel standardised, dropout."""
         if self.config.standardise:
             x = (x - self.input_mean) / self.input_std
-        if self.training and self.config.feature_dropout:
-            kept = x if self.config.feature_dropout_unit == "value" else x[:, :1]  # (B, L, D) or (B, 1, D)
-            x = x * dropout(torch.ones_like(kept), self.config.feature_dropout)
-        return x
+        return self.drop_features(x)

@@ -5,9 +5,10 @@ Parameters carry the published names, so that a released checkpoint loads as it 
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear, relu
+from torch.nn.functional import linear, relu
 
 from headtrain.configuration import HeadConfig
+from headtrain.dropout import Dropout
 from headtrain.head import Head, Output
 
 
@@ -28,6 +29,9 @@ class ReleasedHead(Head):
         self.eh1, self.eh3 = nn.Linear(H, L), nn.Linear(D, 1, bias=False)
         self.rnn = nn.LSTM(D, H)
         self.regnet1, self.regnet4 = nn.Linear(H, config.regress_hidden), nn.Linear(config.regress_hidden, 1)
+        self.drop_features = Dropout(config.feature_dropout, config.feature_dropout_unit)
+        self.drop_attention = Dropout(config.attention_dropout)
+        self.drop_regress = Dropout(config.regress_dropout)  # of the LSTM's output, and of the hidden layer of f_m
 
     def forward(self, x: Tensor) -> Output:
         a = self.prepare(x)  # (B, L, D)
@@ -50,10 +54,7 @@ class ReleasedHead(Head):
         """a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, the convolution is a matrix."""
         B, L, D = x.shape
         flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0], self.inconv.bias)  # (B * L, D)
-        a = relu(self.bn1(flat)).view(B, L, D)
-        if self.training and self.config.feature_dropout and self.config.feature_dropout_unit == "channel":
-            return a * dropout(torch.ones_like(a[:, :1]), self.config.feature_dropout)  # (B, L, D)
-        return dropout(a, self.config.feature_dropout, self.training)
+        return self.drop_features(relu(self.bn1(flat)).view(B, L, D))
 
     def look(self, a: Tensor, e: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
         """Where the head looks (B, L), and what it sees there (B, D)."""
@@ -67,11 +68,3 @@ class ReleasedHead(Head):
     def regress(self, h: Tensor) -> Tensor:
         """f_m: one hidden layer of 512."""
         return self.regnet4(self.drop_regress(relu(self.regnet1(h)))).squeeze(-1)  # (B,)
-
-    def drop_attention(self, x: Tensor) -> Tensor:
-        """Dropout inside the attention network."""
-        return dropout(x, self.config.attention_dropout, self.training)
-
-    def drop_regress(self, h: Tensor) -> Tensor:
-        """Dropout of the LSTM's output and of the hidden layer of f_m."""
-        return dropout(h, self.config.regress_dropout, self.training)

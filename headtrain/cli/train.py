@@ -52,8 +52,10 @@ def train(
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.devices import choose_device
+    from amnet_common.freed_memory import keep_freed_memory
     from headtrain.run_folder import free_run_name
 
+    keep_freed_memory()
     device = choose_device(device)
     out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
     results = []

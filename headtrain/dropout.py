@@ -1,0 +1,44 @@
+"""Dropout whose random numbers come from a generator of its own: a head's do not depend on what runs beside it."""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all the same
+
+
+class Dropout(nn.Module):
+    """While training, sets a share of the values to 0 and raises the others, so that the mean stays.
+
+    `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its places.
+    """
+
+    def __init__(self, share: float, unit: str = "value") -> None:
+        super().__init__()
+        self.share, self.unit = share, unit
+        self.noise: Generator | None = None  # on the device of x; None: torch's global one
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.share:
+            return x
+        shape = x.shape if self.unit == "value" else (len(x), 1, *x.shape[2:])
+        return x * mask(tuple(shape), self.share, x.device, self.noise)
+
+
+def set_noise(module: nn.Module, noise: Generator) -> None:
+    """Every dropout below `module` draws from `noise`."""
+    for child in module.modules():
+        if isinstance(child, Dropout):
+            child.noise = noise
+
+
+def mask(shape: tuple[int, ...], share: float, device: torch.device, noise: Generator | None = None) -> Tensor:
+    """Float32 of that shape: 0 for about `share` of the places, one value above 1 for the others.
+
+    Four places share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
+    """
+    kept, places = round((1 - share) * FINE), math.prod(shape)
+    bits = torch.empty(-(-places // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=noise)
+    drawn = bits.view(torch.int16)[:places].view(shape)  # uniform in -FINE / 2 ... FINE / 2 - 1
+    return (drawn < kept - FINE // 2).float().mul_(FINE / kept)
