@@ -23,10 +23,10 @@ def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: i
     """The batches of an epoch, in random order.
 
     Of its augmented views 1..V-1 each row shows what `settings.views` says: a `random` one, `all`, or always the
-    `first`; view 0 where there is no other. The same for equal (seed, epoch), whatever happened before: an epoch can
-    be repeated alone.
+    `first`; view 0 where there is no other. The same for equal (data_seed, epoch), whatever happened before: an epoch
+    can be repeated alone.
     """
-    draw = np.random.Generator(keyed_philox("epoch", settings.seed, epoch))
+    draw = np.random.Generator(keyed_philox("epoch", settings.data_seed, epoch))
     if settings.views == "all" and views > 1:
         pairs = draw.permutation(len(rows) * (views - 1))
         order, chosen = pairs // (views - 1), 1 + pairs % (views - 1)  # (n,) places and their views

@@ -7,7 +7,7 @@ configuration and the spec of the features it was trained on.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ class Provenance:
     spec: Mapping[str, Any]  # of the features: the fields of a Spec, or as many as an imported checkpoint tells
     split: int | None  # None: imported
     epoch: int | None  # of this checkpoint, from 1; None: imported
+
+    def at(self, epoch: int) -> "Provenance":
+        """The same of another epoch."""
+        return replace(self, epoch=epoch)
 
     def metadata(self) -> dict[str, str]:
         """As safetensors metadata."""

@@ -85,7 +85,9 @@ class TrainingConfig:
     target_scale: float | None = setting(None, "4.1: to [-1, 1]", "Factor on the scores after that.")
     select_on: str = setting("validation", "4.1", "List that chooses the epoch; on test, as the authors on SUN, the "
                              "result is optimistic.", choices=("validation", "test"))  # fmt: skip
-    seed: int = setting(0, "assumption", "Of initialisation, order, views and dropout.")
+    seed: int = setting(0, "assumption", "Of initialisation and dropout.")
+    data_seed: int = setting(0, "assumption", "Of the order of images, the views drawn, and a validation list where "
+                             "the data set has none.")  # fmt: skip
 
     def __post_init__(self) -> None:
         _check_choices(self)

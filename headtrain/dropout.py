@@ -1,6 +1,7 @@
 """Dropout whose random numbers come from a generator of its own: a head's do not depend on what runs beside it."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -20,10 +21,15 @@ class Dropout(nn.Module):
         self.noise: Generator | None = None  # on the device of x; None: torch's global one
 
     def forward(self, x: Tensor) -> Tensor:
+        drawn = self.draw(x.shape, x.device)
+        return x if drawn is None else x * drawn
+
+    def draw(self, shape: Sequence[int], device: torch.device) -> Tensor | None:
+        """The factors for an x of that shape, which broadcast over it; None where nothing is dropped."""
         if not self.training or not self.share:
-            return x
-        shape = x.shape if self.unit == "value" else (len(x), 1, *x.shape[2:])
-        return x * mask(tuple(shape), self.share, x.device, self.noise)
+            return None
+        drawn = tuple(shape) if self.unit == "value" else (shape[0], 1, *shape[2:])
+        return mask(drawn, self.share, device, self.noise)
 
 
 def set_noise(module: nn.Module, noise: Generator) -> None:

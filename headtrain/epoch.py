@@ -1,6 +1,7 @@
-"""One pass over the training images, and one over the images of a list that is evaluated."""
+"""One pass of a bank over the training images, and one of heads over the images of a list that is evaluated."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,16 +9,19 @@ from torch import Tensor
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import derived_seed
-from headtrain.averaging import RunningAverage
+from headtrain.bank.bank import Bank
 from headtrain.batches import epoch_picks, ordered_picks, scales_on, to_floats
-from headtrain.configuration import Config, TrainingConfig
+from headtrain.configuration import TrainingConfig
 from headtrain.dropout import set_noise
 from headtrain.head import Head
-from headtrain.losses import penalties, squared_error
+from headtrain.losses import loss_terms
+from headtrain.member import Member
 from headtrain.parts import Part
 from headtrain.prediction import predict_picks
 
-CPU_CHUNK = 32  # images a backward pass on a CPU: the (B, L, D) temporaries of a whole batch leave its cache
+# images a backward pass, however many heads: the (L, D) temporaries of a whole batch leave a CPU's cache, or, of many
+# heads, a GPU's memory. A head's dropout depends on it
+CHUNK = {"cpu": 32, "cuda": 64}
 
 
 def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
@@ -30,58 +34,64 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
 
 
 def train_epoch(
-    head: Head,
-    optimiser: torch.optim.Optimizer,
-    average: RunningAverage,
-    collection: Collection,
-    part: Part,
-    config: Config,
-    number: int,
-    check: bool = True,
-) -> tuple[float, float]:
-    """One pass over the training images; the means of squared error and attention penalty over what was shown."""
-    head.train()
-    device, settings = head.target_mean.device, config.training
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate_at(settings, number)
-    target = torch.as_tensor((part.scores - head.target_mean.item()) * head.target_scale.item()).float().to(device)
-    sums = np.zeros(2)
-    picks = epoch_picks(part.rows, collection.views, settings, number)
-    scales = scales_on(device, collection)
-    set_noise(head, torch.Generator(device).manual_seed(derived_seed("dropout", settings.seed, number)))
+    bank: Bank, members: Sequence[Member], collection: Collection, part: Part, number: int, check: bool = True
+) -> np.ndarray:
+    """One pass of the bank's heads, those of `members`, over the training images.
+
+    Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
+    """
+    settings = [member.config.training for member in members]
+    device = bank.heads[0].target_mean.device
+    for member in members:
+        prepare(member, number)
+    targets = torch.stack([member.targets(part.scores) for member in members])  # (N, n)
+    picks, scales = epoch_picks(part.rows, collection.views, settings[0], number), scales_on(device, collection)
+    sums = torch.zeros(len(members), 2, device=device)
     for batch, features in collection.batches(picks, check=check):
-        optimiser.zero_grad()
-        sums += backward(head, torch.from_numpy(features), scales, target[batch.places], settings)
-        optimiser.step()
-        average.update(head)
-    error, penalty = (sums / sum(len(batch.rows) for batch in picks)).tolist()
-    return error, penalty
+        bank.zero_grad()
+        sums += backward(bank, torch.from_numpy(features), scales, targets[:, batch.places], settings)
+        for member in members:
+            member.optimiser.step()
+            member.average.update(member.head)
+    return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
+
+
+def prepare(member: Member, number: int) -> None:
+    """Training mode, learning rate and random numbers of an epoch."""
+    head, settings = member.head.train(), member.config.training
+    for group in member.optimiser.param_groups:
+        group["lr"] = learning_rate_at(settings, number)
+    noise = torch.Generator(head.target_mean.device)
+    set_noise(head, noise.manual_seed(derived_seed("dropout", settings.seed, number)))
 
 
 def backward(
-    head: Head, features: Tensor, scales: Tensor | None, target: Tensor, settings: TrainingConfig
-) -> np.ndarray:
-    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, added up in chunks.
+    bank: Bank, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig]
+) -> Tensor:
+    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, targets (N, n), added up in chunks.
 
-    Returns the sums over the batch of squared error and attention penalty.
+    Returns (N, 2): sums over the batch of squared error and attention penalty.
     """
-    device, sums = target.device, np.zeros(2)
-    for x, y in zip(*(whole.split(chunk_size(head, len(features))) for whole in (features, target)), strict=True):
-        output = head(to_floats(x.to(device, non_blocking=True), scales))  # of (n, L, D)
-        error, (penalty, added) = squared_error(output, y), penalties(output, settings)
-        ((error + added) * (len(x) / len(features))).backward()
-        sums += len(x) * np.array([error.item(), penalty.item()])
+    sums = targets.new_zeros(len(targets), 2)
+    size = chunk_size(bank, len(features))
+    for x, y in zip(features.split(size), targets.split(size, dim=1), strict=True):
+        output = bank.forward(to_floats(x.to(targets.device, non_blocking=True), scales))  # of (n, L, D)
+        error, penalty, loss = loss_terms(output, y, settings)  # (N,) each
+        (loss.sum() * (len(x) / len(features))).backward()  # no head's loss depends on another's parameters
+        sums += len(x) * torch.stack([error, penalty], dim=1).detach()
     return sums
 
 
-def chunk_size(head: Head, batch: int) -> int:
+def chunk_size(bank: Bank, batch: int) -> int:
     """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
-    whole = head.target_mean.device.type != "cpu" or head.config.architecture == "released"
-    return batch if whole else CPU_CHUNK
+    return batch if bank.config.architecture == "released" else CHUNK.get(bank.heads[0].target_mean.device.type, batch)
 
 
-def predict_part(head: Head, collection: Collection, part: Part, view: int, batch_size: int = 64) -> np.ndarray:
-    """(n,) float64: the head's scores of the part's images in one view."""
+def predict_part(
+    heads: Sequence[Head], collection: Collection, part: Part, view: int, batch_size: int = 64
+) -> np.ndarray:
+    """(N, n) float64: each head's scores of the part's images in one view, which is read once."""
     picks = ordered_picks(part.rows, view, batch_size)
-    predicted = [output.score.numpy() for _, output in predict_picks(head, collection, picks)]
-    return np.concatenate(predicted).astype(np.float64)
+    scores = [np.stack([output.score.numpy() for output in outputs])
+              for _, outputs in predict_picks(heads, collection, picks)]  # (N, b) each  # fmt: skip
+    return np.concatenate(scores, axis=1).astype(np.float64)

@@ -33,8 +33,8 @@ def by_heads(heads: Sequence[Head], collection: Collection, parts: Parts, views:
 
 
 def _mean_score(heads: Sequence[Head], collection: Collection, part: Part, views: Sequence[int]) -> np.ndarray:
-    scores = [predict_part(head, collection, part, view) for head in heads for view in views]  # (n,) each
-    return np.mean(scores, axis=0)
+    scores = [predict_part(heads, collection, part, view) for view in views]  # (N, n) each
+    return np.concatenate(scores).mean(0)
 
 
 def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:

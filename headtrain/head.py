@@ -25,6 +25,13 @@ class Output(NamedTuple):
     attention: Tensor  # (B, T, L), each step's weights sum to 1
 
 
+def put_together(steps: list[Tensor], attention: list[Tensor], output: str) -> Output:
+    """m_t (..., B) and a_t (..., B, L) of each step; y = sum_t m_t (11), or their mean or last one."""
+    m = torch.stack(steps, dim=-1)  # (..., B, T)
+    y = {"sum": m.sum(-1), "mean": m.mean(-1), "last": m[..., -1]}[output]  # (..., B)
+    return Output(y, m, torch.stack(attention, dim=-2))  # (..., B, T, L)
+
+
 class Head(nn.Module):
     """The base of both architectures. A child's `forward` takes x (B, L, D), float32, and gives the outputs on the
     training scale: `steps` are the m_t of (10), `score` their sum, mean or last one. `predict` gives the data's scale.
@@ -39,12 +46,6 @@ class Head(nn.Module):
         self.provenance: Provenance | None = None  # of a head that was loaded
         self.register_buffer("target_mean", torch.zeros(()))
         self.register_buffer("target_scale", torch.ones(()))
-
-    def outputs(self, steps: list[Tensor], attention: list[Tensor]) -> Output:
-        """m_t (B,) and a_t (B, L) of each step, put together; y = sum_t m_t (11), or their mean or last one."""
-        m = torch.stack(steps, dim=1)  # (B, T)
-        y = {"sum": m.sum(1), "mean": m.mean(1), "last": m[:, -1]}[self.config.output]  # (B,)
-        return Output(y, m, torch.stack(attention, dim=1))  # (B, T, L)
 
     def on_data_scale(self, output: Output) -> Output:
         """y / scale + mean, and what each step adds to it: m_t / scale + mean / T where the score is the sum."""

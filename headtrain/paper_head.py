@@ -10,7 +10,7 @@ from torch.nn.functional import relu
 
 from headtrain.configuration import HeadConfig
 from headtrain.dropout import Dropout
-from headtrain.head import Head, Output
+from headtrain.head import Head, Output, put_together
 
 
 class Attention(nn.Module):
@@ -76,7 +76,7 @@ class PaperHead(Head):
         kx = self.attention.project(x) if self.attention else None  # (B, L, D)
         if self.config.steps == 0:
             a, z = self.look(x, kx, h)  # (B, L), (B, D)
-            return self.outputs([self.regress(z)], [a])
+            return put_together([self.regress(z)], [a], self.config.output)
         c = torch.tanh(self.init_c(mean))  # (12), (B, H)
         steps, attention = [], []
         for _ in range(self.config.steps):
@@ -84,7 +84,7 @@ class PaperHead(Head):
             h, c = self.lstm(z, (h, c))  # (3)
             attention.append(a)
             steps.append(self.regress(h))  # (10), (B,)
-        return self.outputs(steps, attention)
+        return put_together(steps, attention, self.config.output)
 
     def look(self, x: Tensor, kx: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
         """Where the head looks, a (B, L), and what it sees there, z (B, D)."""

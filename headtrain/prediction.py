@@ -1,6 +1,6 @@
-"""What a head says of views of a collection, batch by batch."""
+"""What heads say of views of a collection, batch by batch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -9,12 +9,15 @@ from headtrain.batches import Picks, scales_on, to_floats
 from headtrain.head import Head, Output
 
 
-def predict_picks(head: Head, collection: Collection, picks: Iterable[Picks]) -> Iterator[tuple[Picks, Output]]:
-    """Each of `picks` with the head's output, on the CPU. Every view is compared with its checksum.
+def predict_picks(
+    heads: Sequence[Head], collection: Collection, picks: Iterable[Picks]
+) -> Iterator[tuple[Picks, list[Output]]]:
+    """Each of `picks` with every head's output, on the CPU. Every view is read once and compared with its checksum.
 
-    Raises CollectionError for damaged features.
+    The heads are on one device. Raises CollectionError for damaged features.
     """
-    device = head.target_mean.device
+    device = heads[0].target_mean.device
     scales = scales_on(device, collection)
     for batch, features in collection.batches(picks, check=True):
-        yield batch, head.predict(to_floats(torch.from_numpy(features).to(device), scales))
+        x = to_floats(torch.from_numpy(features).to(device), scales)
+        yield batch, [head.predict(x) for head in heads]

@@ -9,7 +9,7 @@ from torch.nn.functional import linear, relu
 
 from headtrain.configuration import HeadConfig
 from headtrain.dropout import Dropout
-from headtrain.head import Head, Output
+from headtrain.head import Head, Output, put_together
 
 
 class ReleasedHead(Head):
@@ -48,7 +48,7 @@ class ReleasedHead(Head):
             h = self.drop_regress(z)  # feeds f_m and the next look
             attention.append(alpha)
             steps.append(self.regress(h))  # (B,)
-        return self.outputs(steps, attention)
+        return put_together(steps, attention, self.config.output)
 
     def prepare(self, x: Tensor) -> Tensor:
         """a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, the convolution is a matrix."""

@@ -1,6 +1,7 @@
 """state.pt: all that the next epoch needs, so that a killed run goes on to the weights of an undisturbed one.
 
-Random numbers need no state: order, views and dropout of an epoch come from generators keyed by (seed, epoch).
+Random numbers need no state: order, views and dropout of an epoch come from generators keyed by seed and
+epoch.
 """
 
 import os
@@ -21,7 +22,7 @@ def save_state(
 ) -> None:
     """Write state.pt, whole and on the disk before it has its name."""
     state = {
-        "head": head.state_dict(),
+        "head": {name: tensor.clone() for name, tensor in head.state_dict().items()},  # alone, not a bank's memory
         "optimiser": optimiser.state_dict(),
         "average": average.head.state_dict(),
         "updates": average.updates,

@@ -72,7 +72,7 @@ def refuse_other_shape(head: Head, collection: Collection) -> None:
 def score_rows(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows (n,) that have features and their step scores (n, T), batch by batch."""
     rows = np.flatnonzero(collection.status == DONE)
-    for picks, output in predict_picks(head, collection, ordered_picks(rows, view, BATCH)):
+    for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):
         yield picks.rows, output.steps.numpy()
 
 

@@ -1,5 +1,7 @@
 """The statistics that a head keeps: of its input channels and of the scores, both from the training images."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,8 +12,15 @@ from headtrain.batches import ordered_picks, scales_on, to_floats
 STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 places
 
 
-def channel_statistics(collection: Collection, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (D,) of each channel over all places of view 0 of up to STATISTICS_IMAGES rows."""
+class Statistics(NamedTuple):
+    """Of each channel."""
+
+    mean: Tensor  # (D,) float64
+    std: Tensor  # (D,) float64, 1 for a channel that never fires
+
+
+def channel_statistics(collection: Collection, rows: np.ndarray) -> Statistics:
+    """Mean and standard deviation of each channel over all places of view 0 of up to STATISTICS_IMAGES rows."""
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_IMAGES)).astype(np.int64))
     total = squares = torch.zeros(collection.view_shape[-1], dtype=torch.float64)
     count = 0
@@ -21,7 +30,7 @@ def channel_statistics(collection: Collection, rows: np.ndarray) -> tuple[Tensor
         total, squares, count = total + x.sum(0), squares + (x * x).sum(0), count + len(x)
     mean = total / count
     std = (squares / count - mean**2).clamp_min(0).sqrt()
-    return mean, torch.where(std > 1e-6, std, 1.0)  # a channel that never fires stays zero
+    return Statistics(mean, torch.where(std > 1e-6, std, 1.0))  # a channel that never fires stays zero
 
 
 def target_statistics(scores: np.ndarray) -> tuple[float, float]:

@@ -1,62 +1,24 @@
-"""One head, one split: trained, stopped early by validation, tested once with the best checkpoint."""
+"""Heads of one split trained together, each stopped early by validation, each tested once with its best checkpoint."""
 
-import hashlib
-import math
 import time
-from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
-from amnet_common.seeds import derived_seed
-from amnet_common.spec import canonical_json
-from headtrain.architectures import new_head
-from headtrain.averaging import RunningAverage
-from headtrain.bootstrap import Interval, interval
-from headtrain.checkpoint import BEST, LAST, Provenance, load_head, save_head
+from headtrain.bank.bank import Bank
+from headtrain.bank.banks import new_bank
+from headtrain.bank.grouping import may_train_together
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
-from headtrain.head import Head
-from headtrain.metrics import Metrics, evaluate, finite, rank
-from headtrain.paper_head import PaperHead
-from headtrain.parts import Part, Parts
-from headtrain.predictions import Predictions, write_predictions
-from headtrain.resume import load_state, save_state
-from headtrain.run_folder import METRICS, STATE, TEST, new_run_folder, refuse_other_run, write_json
-from headtrain.run_log import Epoch, write_log
-from headtrain.statistics import channel_statistics, target_statistics
+from headtrain.member import Job, Member, begin
+from headtrain.metrics import evaluate
+from headtrain.outcome import Result, finish
+from headtrain.parts import Parts
+from headtrain.run_log import Epoch
+from headtrain.statistics import Statistics, channel_statistics
 
-
-@dataclass(frozen=True)
-class Result:
-    """What is known at the end of a run."""
-
-    best: Epoch  # of the highest validation rho
-    lowest_mse: Epoch  # of the lowest validation MSE, which the paper gives beside it
-    epochs: int  # trained, the best one and those after it
-    test: Metrics  # of the best checkpoint
-    interval: Interval  # of the test rho, 95 %
-    seconds: float  # of all epochs
-
-
-def build_head(collection: Collection, part: Part, config: Config) -> Head:
-    """A fresh head with the statistics of the training part. Its parameters depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed("init", config.training.seed))
-        head = new_head(config.head)
-    mean, scale = target_statistics(part.scores)
-    given = config.training
-    head.target_mean.fill_(mean if given.target_mean is None else given.target_mean)
-    head.target_scale.fill_(scale if given.target_scale is None else given.target_scale)
-    if isinstance(head, PaperHead) and config.head.standardise:
-        channel_mean, channel_std = channel_statistics(collection, part.rows)
-        head.input_mean.copy_(channel_mean)
-        head.input_std.copy_(channel_std)
-    return head
+Report = tuple[Job, Epoch | Result]
 
 
 def train(
@@ -69,109 +31,83 @@ def train(
     check: bool = True,
     resume: bool = False,
 ) -> Generator[Epoch, None, Result]:
-    """Train into the folder `run`: yields each epoch when it is on disk, returns the result.
+    """Train one head into the folder `run`: yields each epoch when it is on disk, returns the result.
 
-    `check`: compare every training view with its checksum; evaluation always does. `resume`: go on with a run that
-    was stopped; on the same machine, with as many threads, it ends with the weights of an undisturbed one.
+    It is `train_together` of one, and raises as that does.
+    """
+    for _, report in train_together(collection, parts, [Job(config, run)], split, device, check, resume):
+        if isinstance(report, Result):
+            return report
+        yield report
+    raise AssertionError("a training ends with its result")
 
-    Raises OutputError if the folder exists (without `resume`) or cannot be written; RunError if what is to be resumed
+
+def train_together(
+    collection: Collection,
+    parts: Parts,
+    jobs: Sequence[Job],
+    split: int,
+    device: str = "cpu",
+    check: bool = True,
+    resume: bool = False,
+) -> Generator[Report]:
+    """Train heads that fit in one bank: yields (job, epoch) when it is on disk, and (job, result) at a head's end.
+
+    `check`: compare every training view with its checksum; evaluation always does. `resume`: go on with runs that
+    were stopped; on the same machine, with as many threads, they end with the weights of undisturbed ones.
+
+    Raises OutputError if a folder exists (without `resume`) or cannot be written; RunError if what is to be resumed
     is another run; ConfigError for an evaluation view that the collection has not.
     """
+    assert may_train_together(job.config for job in jobs)
+    for job in jobs:
+        refuse_missing_view(job.config, collection)
+    statistics = statistics_for(jobs, collection, parts)
+    members = [begin(collection, parts, job, split, statistics, device, resume) for job in jobs]
+    for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
+        equal = [member for member in members if len(member.epochs) == done]
+        yield from train_bank(equal, collection, parts, device, check)
+
+
+def refuse_missing_view(config: Config, collection: Collection) -> None:
+    """ConfigError if the collection has not the view that validation and test look at."""
     if config.training.eval_view >= collection.views:
         raise ConfigError(f"--eval-view: wanted a view in 0..{collection.views - 1} of {collection.path}, "
                           f"found {config.training.eval_view}")  # fmt: skip
-    head = build_head(collection, parts.train, config).to(device)
-    settings = config.training
-    optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2)
-    average = RunningAverage(head, settings.weight_average)
-    identity = identity_of(collection, parts, config, split)
-    if resume and run.exists():
-        refuse_other_run(run, identity)
-    else:
-        new_run_folder(run, identity | {"features": str(collection.path.absolute())}, config)
-    epochs = load_state(run, head, optimiser, average)
-    if epochs:
-        publish(run, average.head, config, collection, split, epochs)  # a kill may have come between state and these
-    while not finished(epochs, config):
-        begun, number = time.monotonic(), len(epochs) + 1
-        error, penalty = train_epoch(head, optimiser, average, collection, parts.train, config, number, check)
-        val = evaluate(predict_part(average.head, collection, parts.val, settings.eval_view), parts.val.scores)
-        improved = rank(val.rho) > max((rank(epoch.val_rho) for epoch in epochs), default=-math.inf)
-        lower = val.mse < min((epoch.val_mse for epoch in epochs), default=math.inf)
-        epochs.append(Epoch(number, error, penalty, val.rho, val.mse, time.monotonic() - begun, improved, lower))
-        save_state(run, head, optimiser, average, epochs)
-        publish(run, average.head, config, collection, split, epochs)
-        yield epochs[-1]
-    return finish(run, collection, parts, config, split, epochs, device)
 
 
-def finished(epochs: list[Epoch], config: Config) -> bool:
-    """Whether all epochs are trained, or patience is out."""
-    best = max((epoch.epoch for epoch in epochs if epoch.best), default=0)
-    return len(epochs) >= config.training.epochs or len(epochs) - best >= config.training.patience
+def statistics_for(jobs: Sequence[Job], collection: Collection, parts: Parts) -> Statistics | None:
+    """Of the training images' channels, if a configuration wants them."""
+    wanted = any(job.config.head.standardise for job in jobs)
+    return channel_statistics(collection, parts.train.rows) if wanted else None
 
 
-def publish(run: Path, head: Head, config: Config, collection: Collection, split: int, epochs: list[Epoch]) -> None:
-    """Checkpoints and log of the newest epoch."""
-    provenance = Provenance(config, collection.spec.as_dict(), split, epochs[-1].epoch)
-    if epochs[-1].best:
-        save_head(run / BEST, head, provenance)
-    save_head(run / LAST, head, provenance)
-    write_log(run, epochs)
+def train_bank(
+    members: list[Member], collection: Collection, parts: Parts, device: str, check: bool
+) -> Generator[Report]:
+    """Train until every member is finished. One that is leaves the bank, and its memory is freed."""
+    bank: Bank | None = None
+    while members:
+        for member in [member for member in members if member.finished]:
+            yield member.job, finish(member, collection, parts, device)
+            members.remove(member)
+            bank = None
+        if members:
+            bank = bank or new_bank([member.head for member in members])
+            for member, epoch in one_epoch(bank, members, collection, parts, check):
+                yield member.job, epoch
 
 
-def finish(
-    run: Path, collection: Collection, parts: Parts, config: Config, split: int, epochs: list[Epoch], device: str
-) -> Result:
-    """Test the best checkpoint, once, and write what came out."""
-    predicted = predict_part(load_head(run, device), collection, parts.test, config.training.eval_view)
-    predictions = Predictions(tuple(collection.ids[row] for row in parts.test.rows), predicted, parts.test.scores)
-    best = [epoch for epoch in epochs if epoch.best][-1]
-    lowest = [epoch for epoch in epochs if epoch.lowest_mse][-1] if any(e.lowest_mse for e in epochs) else best
-    seconds = sum(epoch.seconds for epoch in epochs)
-    test = evaluate(predicted, parts.test.scores)
-    result = Result(best, lowest, len(epochs), test, interval(predictions), seconds)
-    write_predictions(run / TEST, predictions)
-    write_json(run / METRICS, metrics_json(result, parts, collection, config, split))
-    (run / STATE).unlink(missing_ok=True)
-    return result
-
-
-def identity_of(collection: Collection, parts: Parts, config: Config, split: int) -> dict[str, Any]:
-    """What makes two runs the same run: configuration, features, and each list's images with their scores."""
-    lists = [
-        [[collection.ids[row], score] for row, score in zip(part.rows.tolist(), part.scores.tolist(), strict=True)]
-        for part in (parts.train, parts.val, parts.test)
+def one_epoch(
+    bank: Bank, members: Sequence[Member], collection: Collection, parts: Parts, check: bool
+) -> list[tuple[Member, Epoch]]:
+    """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
+    begun, number = time.monotonic(), len(members[0].epochs) + 1
+    losses = train_epoch(bank, members, collection, parts.train, number, check)
+    view = members[0].config.training.eval_view
+    predicted = predict_part([member.average.head for member in members], collection, parts.val, view)
+    seconds = (time.monotonic() - begun) / len(members)
+    return [
+        (member, member.record(error, penalty, evaluate(of_one, parts.val.scores), seconds))
+        for member, (error, penalty), of_one in zip(members, losses.tolist(), predicted, strict=True)
     ]
-    return {
-        "config": config.as_dict(),
-        "split": split,
-        "selected_on": parts.selection,
-        "fingerprint": collection.spec.fingerprint,
-        "images": hashlib.sha256(canonical_json(lists).encode()).hexdigest(),
-    }
-
-
-def metrics_json(result: Result, parts: Parts, collection: Collection, config: Config, split: int) -> dict[str, object]:
-    """The content of metrics.json."""
-    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
-    return {
-        "preset": config.preset,
-        "split": split,
-        "test": result.test.as_dict(),
-        "interval": [finite(result.interval.low), finite(result.interval.high)],
-        "best": epoch_json(result.best),
-        "lowest_mse": epoch_json(result.lowest_mse),
-        "epochs": result.epochs,
-        "seconds": round(result.seconds, 1),
-        "selected_on": parts.selection,
-        "images": {name: len(part.rows) for name, part in named},
-        "left_out": {name: part.left_out for name, part in named},
-        "features": str(collection.path),
-        "fingerprint": collection.spec.fingerprint,
-    }
-
-
-def epoch_json(epoch: Epoch) -> dict[str, object]:
-    """An epoch as JSON values."""
-    return {key: finite(value) for key, value in asdict(epoch).items()}

@@ -39,9 +39,9 @@ def compare(run: Path, other: Path) -> None:
 @click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
 @click.option("--out", type=PATH, help="Folder of their results, for compare and table."
               "  [default: runs/FEATURES-baselines, numbered if it exists]")  # fmt: skip
-@click.option("--seed", default=0, help="Of the validation tenth where a data set has no validation list.")
+@click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
-def baseline(features: Path, split: str, out: Path | None, seed: int, allow_missing: bool) -> None:
+def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow_missing: bool) -> None:
     """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, kernel ridge on the mean of all views."""
     collection = Collection(features)
     splits = chosen_splits(collection, split)
@@ -56,7 +56,7 @@ def baseline(features: Path, split: str, out: Path | None, seed: int, allow_miss
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     if out.exists():
         raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
-    parts = {number: split_parts(collection, number, seed, allow_missing) for number in splits}
+    parts = {number: split_parts(collection, number, data_seed, allow_missing) for number in splits}
     pooled = Pooled(collection)
     with progress("read", len(parts), "splits") as bar:
         for p in parts.values():  # each image is read once

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 @click.option("--split", default=ALL, help="Number K of the lists val_K and test_K, or all.")
 @click.option("--name", help="In tables.  [default: what --out is called]")
 @click.option("--out", required=True, type=PATH, help="Folder of the results, for compare and table.")
-@click.option("--seed", default=0, help="Of the validation tenth where a data set has no validation list.")
+@click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @device_option
 def evaluate(
     features: Path, runs: Sequence[Path], scores: Path | None, view: str, split: str, name: str | None, out: Path,
-    seed: int, allow_missing: bool, device: str,
+    data_seed: int, allow_missing: bool, device: str,
 ) -> None:  # fmt: skip
     """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
     if bool(runs) == bool(scores):
@@ -46,7 +46,7 @@ def evaluate(
     from headtrain.run_results import save_result
 
     for number in chosen_splits(collection, split):
-        started, parts = time.monotonic(), split_parts(collection, number, seed, allow_missing)
+        started, parts = time.monotonic(), split_parts(collection, number, data_seed, allow_missing)
         found = predicted(collection, parts, number, runs, scores, views, device)
         facts = {"system": name or out.name, "val_rho": spearman(found.val, parts.val.scores),
                  "heads": [str(run) for run in runs], "views": list(views)}  # fmt: skip

@@ -23,9 +23,9 @@ from headtrain.configuration import Config
 from headtrain.presets import DEFAULT
 
 if TYPE_CHECKING:
+    from headtrain.outcome import Result
     from headtrain.parts import Parts
     from headtrain.run_log import Epoch
-    from headtrain.training import Result
 
 
 @click.command(cls=OneLineErrors)
@@ -89,7 +89,7 @@ def train_one(
     from headtrain.parts import split_parts
     from headtrain.training import train as train_head
 
-    parts = split_parts(collection, split, config.training.seed, allow_missing, config.training.select_on)
+    parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
     return watched(train_head(collection, parts, config, split, run, device, check, resume), run)
 

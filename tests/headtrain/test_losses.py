@@ -5,7 +5,7 @@ import torch
 
 from headtrain.configuration import TrainingConfig
 from headtrain.head import Output
-from headtrain.losses import attention_penalty, order_penalty, penalties, squared_error
+from headtrain.losses import attention_penalty, loss_terms, order_penalty, squared_error
 
 
 def output_with(attention):
@@ -44,7 +44,11 @@ def test_the_order_penalty_counts_the_steps_that_go_the_other_way(order, wanted)
     assert order_penalty(Output(steps[:, 0], steps, steps), order).item() == pytest.approx(wanted)
 
 
-def test_penalties_are_weighted_and_added():
-    output = Output(torch.zeros(1), torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0, 0.0], [0.5, 0.5]]]))
-    attention, added = penalties(output, TrainingConfig(penalty=0.1, order_penalty=2.0))
-    assert (attention.item(), added.item()) == (pytest.approx(0.5), pytest.approx(0.1 * 0.5 + 2.0 * 1.0))
+def test_the_loss_of_each_head_adds_its_own_weights():
+    score, steps = torch.tensor([[1.0]] * 2), torch.tensor([[[1.0, 0.0]]] * 2)
+    output = Output(score, steps, torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]]] * 2))
+    settings = [TrainingConfig(penalty=0.1, order_penalty=2.0), TrainingConfig(penalty=0.3)]
+    error, attention, loss = loss_terms(output, torch.tensor([[3.0], [0.0]]), settings)
+    assert error.tolist() == [4.0, 1.0]
+    assert attention.tolist() == [0.5, 0.5]
+    assert loss.tolist() == pytest.approx([4.0 + 0.1 * 0.5 + 2.0 * 1.0, 1.0 + 0.3 * 0.5])

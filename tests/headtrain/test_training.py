@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from amnet_common.errors import CollectionError, MissingRowsError, OutputError
+from headtrain.bank.banks import new_bank
 from headtrain.checkpoint import load_head, read_provenance
 from headtrain.configuration import override
-from headtrain.epoch import backward
+from headtrain.epoch import CHUNK, backward
+from headtrain.member import build_head
 from headtrain.metrics import evaluate
 from headtrain.paper_head import PaperHead
 from headtrain.parts import split_parts
 from headtrain.statistics import channel_statistics
-from headtrain.training import build_head, train
+from headtrain.training import train
 
 
 def run_training(collection, config, run: Path):
@@ -79,11 +81,11 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny, monkeyp
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
-        monkeypatch.setattr("headtrain.epoch.CPU_CHUNK", chunk)
+        monkeypatch.setitem(CHUNK, "cpu", chunk)
         torch.manual_seed(0)
         head = PaperHead(config.head)
         torch.nn.init.normal_(head.regress.out.weight)
-        backward(head, x, None, y, config.training)
+        backward(new_bank([head]), x, None, y.unsqueeze(0), [config.training])
         gradients.append([parameter.grad for parameter in head.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
@@ -92,7 +94,7 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny, monkeyp
 def test_targets_of_a_new_head_lie_within_one_of_zero(make_learnable, small):
     collection = make_learnable()
     part = split_parts(collection, 1, 0, allow_missing=False).train
-    head = build_head(collection, part, small)
+    head = build_head(part.scores, small, channel_statistics(collection, part.rows))
     targets = (part.scores - head.target_mean.item()) * head.target_scale.item()
     assert np.abs(targets).max() == pytest.approx(1)
     assert targets.mean() == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,46 @@
+"""What both architectures of a bank share."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from headtrain.bank.layers import LstmWeights, linear
+from headtrain.bank.stacks import stack
+from headtrain.dropout import Dropout
+from headtrain.head import Head, Output
+
+
+class Bank:
+    """N heads of one shape and one training list, in training. The heads stay whole heads; their memory is common.
+
+    Attributes: `heads`, `config` (of the first head; the others' differ in dropout only), `parameters` and `buffers`,
+    (N, ...) each by their names in a head.
+    """
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self.heads, self.config = list(heads), heads[0].config
+        self.parameters, self.buffers = stack(heads)
+
+    def forward(self, x: Tensor) -> Output:
+        """Each head's output for the same x (B, L, D): score (N, B), steps (N, B, T), attention (N, B, T, L)."""
+        raise NotImplementedError
+
+    def lstm_weights(self, lstm: str, layer: str = "") -> LstmWeights:
+        """The parameters of the LSTM of that name."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return LstmWeights(*(self.parameters[f"{lstm}.{name}{layer}"] for name in names))
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        """The linear layer of that name: x (N, B, I), or (B, I) for all heads, to (N, B, O)."""
+        return linear(x, self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias"))
+
+    def dropouts(self, name: str) -> list[Dropout]:
+        """The dropout of that name of each head."""
+        found = [head.get_submodule(name) for head in self.heads]
+        return [layer for layer in found if isinstance(layer, Dropout)]
+
+    def zero_grad(self) -> None:
+        """Set all gradients to 0, in place: the heads' own are views of them."""
+        for parameter in self.parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.zero_()

@@ -1,0 +1,45 @@
+"""Layers of N heads at once, in plain products: torch's own modules know one head."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from headtrain.dropout import Dropout
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """W x + b of each head: weight (N, O, I), bias (N, O), x (N, B, I), or (B, I) for all; gives (N, B, O)."""
+    y = x @ weight.mT  # (N, B, O)
+    return y if bias is None else y + bias.unsqueeze(1)
+
+
+class LstmWeights(NamedTuple):
+    """Of torch's LSTMCell, gates i f g o."""
+
+    w_ih: Tensor  # (N, 4 * H, I)
+    w_hh: Tensor  # (N, 4 * H, H)
+    b_ih: Tensor  # (N, 4 * H)
+    b_hh: Tensor  # (N, 4 * H)
+
+
+def lstm_cell(x: Tensor, state: tuple[Tensor, Tensor], weights: LstmWeights) -> tuple[Tensor, Tensor]:
+    """One step of torch's LSTMCell: x (N, B, I), state h and c (N, B, H); gives the new state."""
+    (h, c), (w_ih, w_hh, b_ih, b_hh) = state, weights
+    i, f, g, o = (linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)).chunk(4, dim=-1)  # (N, B, H) each
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def dropped(x: Tensor, layers: Sequence[Dropout], shape: Sequence[int]) -> Tensor:
+    """x after each head's own dropout, (N, *shape); as it is where no head drops any. `shape` is that of one head's x.
+
+    x may be one for all heads, of that very shape.
+    """
+    drawn = [layer.draw(shape, x.device) for layer in layers]
+    of_one = next((factors for factors in drawn if factors is not None), None)
+    if of_one is None:
+        return x
+    kept = torch.ones_like(of_one)
+    return x * torch.stack([kept if factors is None else factors for factors in drawn])
