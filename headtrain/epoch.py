@@ -19,9 +19,9 @@ from headtrain.member import Member
 from headtrain.parts import Part
 from headtrain.prediction import predict_picks
 
-# images a backward pass, however many heads: the (L, D) temporaries of a whole batch leave a CPU's cache, or, of many
-# heads, a GPU's memory. A head's dropout depends on it
-CHUNK = {"cpu": 32, "cuda": 64}
+# images a backward pass, however many heads: (n, L, D) temporaries of a whole batch and many heads would not fit in a
+# GPU. A head's dropout depends on it
+CHUNK = 64
 
 
 def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
@@ -84,7 +84,7 @@ def backward(
 
 def chunk_size(bank: Bank, batch: int) -> int:
     """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
-    return batch if bank.config.architecture == "released" else CHUNK.get(bank.heads[0].target_mean.device.type, batch)
+    return batch if bank.config.architecture == "released" else CHUNK
 
 
 def predict_part(

@@ -12,7 +12,7 @@ from amnet_common.errors import CollectionError, MissingRowsError, OutputError
 from headtrain.bank.banks import new_bank
 from headtrain.checkpoint import load_head, read_provenance
 from headtrain.configuration import override
-from headtrain.epoch import CHUNK, backward
+from headtrain.epoch import backward
 from headtrain.member import build_head
 from headtrain.metrics import evaluate
 from headtrain.paper_head import PaperHead
@@ -81,7 +81,7 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny, monkeyp
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
-        monkeypatch.setitem(CHUNK, "cpu", chunk)
+        monkeypatch.setattr("headtrain.epoch.CHUNK", chunk)
         torch.manual_seed(0)
         head = PaperHead(config.head)
         torch.nn.init.normal_(head.regress.out.weight)

@@ -1,0 +1,46 @@
+"""`amnet-head runs`: the leaderboard of all heads below a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from amnet_common.commands import OneLineErrors
+from headtrain.cli.options import PATH
+
+FORMATS = ("table", "csv", "json")
+NO_MARK = "no row is marked: none has a validation rho on just the lists that all have; --where narrows"
+
+
+@click.command("runs", cls=OneLineErrors)
+@click.argument("folder", metavar="[DIR]", default="runs", type=PATH)
+@click.option("--summary", is_flag=True, help="A row for each configuration: mean and spread over splits and seeds.")
+@click.option("--where", "texts", metavar="KEY=VALUE", multiple=True, help="Only such heads: lr=1e-4, split=1, "
+              "status=finished. Given again: all must hold.")  # fmt: skip
+@click.option("--sort", "column", metavar="COLUMN", help="Order by a column: rho from the highest, others from the "
+              "lowest.  [default: val-rho]")  # fmt: skip
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--top", type=click.IntRange(min=1), help="Only the first so many rows.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="csv and json have every digit.")
+def leaderboard(
+    folder: Path, summary: bool, texts: Sequence[str], column: str | None, reverse: bool, top: int | None, form: str
+) -> None:
+    """List the heads trained below DIR (default: runs), finished or not, with the settings in which they differ.
+
+    What is best is chosen by validation: it gives the order, and in a summary the mark *, which only a configuration
+    gets whose heads stand on the same lists as those of all others. Test figures of the rest must steer nothing.
+    """
+    from headtrain import row_text
+    from headtrain.leaderboard import head_rows, ordered, summary_rows
+    from headtrain.run_facts import matching, read_condition
+    from headtrain.run_listing import heads_below
+
+    conditions = [read_condition(text) for text in texts]
+    heads = matching(heads_below(folder), conditions)
+    rows = summary_rows(heads) if summary else head_rows(heads)
+    if summary and not rows[0]["best"]:
+        click.echo(NO_MARK, err=True)
+    if column or reverse:
+        rows = ordered(rows, column or "val-rho", reverse)
+    write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
+    click.echo(write(rows[:top]))
