@@ -55,3 +55,7 @@ class ExistsError(OutputError, FileExistsError):
 
 class BusyError(AmnetError, BlockingIOError):
     """Another process is writing the same rows."""
+
+
+class ExtraError(AmnetError, ImportError):
+    """A package that only an extra of amnet installs is not there."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from amnet_common.errors import ConfigError
 from headtrain.configuration import Config
-from headtrain.run_facts import STATUS, Row, description
+from headtrain.run_facts import Row, description
 from headtrain.run_listing import TrainedHead
 
 HIGHEST_FIRST = ("best", "val-rho", "test-rho", "test-rho-low", "test-rho-high")
@@ -26,7 +26,7 @@ def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
     rows = [
         {
             "run": str(head.run),
-            "status": STATUS[head.finished],
+            "status": head.status,
             "split": head.split,
             **describe(head),
             "val-rho": head.val_rho,

@@ -1,10 +1,13 @@
 """The end of a run: its best checkpoint is tested, once, and what came out is written."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from amnet_common.collection import Collection
+from amnet_common.errors import RunError
 from headtrain.bootstrap import Interval, interval
 from headtrain.checkpoint import load_head
 from headtrain.configuration import Config
@@ -13,7 +16,7 @@ from headtrain.member import Member
 from headtrain.metrics import Metrics, evaluate, finite
 from headtrain.parts import Parts
 from headtrain.predictions import Predictions, write_predictions
-from headtrain.run_folder import METRICS, STATE, TEST, write_json
+from headtrain.run_folder import METRICS, STATE, TEST, read_json, write_json
 from headtrain.run_log import Epoch
 
 
@@ -71,6 +74,23 @@ def metrics_json(
     }
 
 
+def read_result(run: Path) -> Result:
+    """The result of a run that is finished. Raises RunError."""
+    facts = read_json(run / METRICS)
+    try:
+        best, lowest = (Epoch(**_numbers(facts[name])) for name in ("best", "lowest_mse"))
+        bounds = Interval(*_numbers(dict(zip(("low", "high"), facts["interval"], strict=True))).values())
+        test = Metrics(**_numbers(facts["test"]))
+        return Result(run, best, lowest, int(facts["epochs"]), test, bounds, float(facts["seconds"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run / METRICS}: wanted the result of a run, found another file ({error})") from error
+
+
 def epoch_json(epoch: Epoch) -> dict[str, object]:
     """An epoch as JSON values."""
     return {key: finite(value) for key, value in asdict(epoch).items()}
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON has as null is NaN."""
+    return {name: math.nan if value is None else value for name, value in values.items()}

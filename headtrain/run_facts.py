@@ -5,25 +5,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from amnet_common.errors import ConfigError, RunError
-from headtrain.configuration import SETTINGS, option_of
+from headtrain.configuration import SETTINGS
 from headtrain.run_listing import TrainedHead
+from headtrain.setting_text import COLUMNS, read_value
 
 Row = dict[str, Any]  # a cell for each column: text, number, bool, or None where there is none
 Condition = tuple[str, object]  # a fact's name, and what it must be
 
 OWN_COLUMNS = ("status", "features", "split")  # the others stand only where they differ
-STATUS = ("unfinished", "finished")
-COLUMNS: Mapping[str, str] = {name: option_of(name).removeprefix("--") for name in SETTINGS}  # --lr is learning_rate
 KINDS: Mapping[str, type] = {"status": str, "features": str, "split": int, "preset": str} | {
     COLUMNS[name]: setting.kind for name, setting in SETTINGS.items()
 }
 OPTIONAL = {COLUMNS[name] for name, setting in SETTINGS.items() if setting.optional}
-TRUTH = {"true": True, "false": False}
 
 
 def facts_of(head: TrainedHead) -> dict[str, object]:
     """What a head is, by the names that columns and conditions have."""
-    own = {"status": STATUS[head.finished], "features": head.features, "split": head.split}
+    own = {"status": head.status, "features": head.features, "split": head.split}
     settings = {COLUMNS[name]: value for name, value in head.config.values().items()}
     return own | {"preset": head.config.preset} | settings
 
@@ -33,14 +31,9 @@ def read_condition(text: str) -> Condition:
     key, equals, value = text.partition("=")
     if not equals or key not in KINDS:
         raise ConfigError(f"--where: wanted KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
-    kind: Callable[[str], object] = KINDS[key]
-    try:
-        if value == "none" and key in OPTIONAL:
-            return key, None
-        return key, TRUTH[value.lower()] if kind is bool else kind(value)
-    except (KeyError, ValueError) as error:
-        wanted = "true or false" if kind is bool else f"a value of type {KINDS[key].__name__}"
-        raise ConfigError(f"--where {key}: wanted {wanted}, found {value!r}") from error
+    if value == "none" and key in OPTIONAL:
+        return key, None
+    return key, read_value(f"--where {key}", KINDS[key], value)
 
 
 def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> list[TrainedHead]:

@@ -7,6 +7,7 @@ log.csv       a line for each epoch
 state.pt      what `--resume` goes on from; removed when the run is finished
 test.csv      id, score and prediction of every test image, once
 metrics.json  the result
+dropped.json  after which epoch a sweep's halving gave the run up; it can still be resumed alone
 """
 
 import json
@@ -21,6 +22,7 @@ from headtrain.config_file import to_toml
 from headtrain.configuration import Config
 
 RUN, CONFIG, LOG, STATE, TEST, METRICS = "run.json", "config.toml", "log.csv", "state.pt", "test.csv", "metrics.json"
+DROPPED = "dropped.json"
 
 DECISIVE = ("config", "split", "selected_on", "fingerprint", "images")  # of run.json: what must be equal to resume
 

@@ -11,7 +11,9 @@ from typing import Any, NoReturn
 
 from amnet_common.errors import RunError
 from headtrain.configuration import Config
-from headtrain.run_folder import LOG, METRICS, RUN, read_json
+from headtrain.run_folder import DROPPED, LOG, METRICS, RUN, read_json
+
+FINISHED, UNFINISHED, DROPPED_OUT = "finished", "unfinished", "dropped"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TrainedHead:
     features: str  # the collection file's name, without .h5
     fingerprint: str  # of its spec
     images: str  # hash of the three lists: equal where heads were trained, chosen and tested on the same
-    finished: bool = False
+    status: str = UNFINISHED
     val_rho: float | None = None  # the highest; None where the test list validates: that is no validation rho
     test_rho: float | None = None
     low: float | None = None  # 95 % interval of test_rho; runs of older versions have none
@@ -33,6 +35,11 @@ class TrainedHead:
     best_epoch: int | None = None  # that of val_rho
     epochs: int = 0  # trained
     seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has been tested."""
+        return self.status == FINISHED
 
     @property
     def optimistic(self) -> bool:
@@ -81,7 +88,7 @@ def metrics_of(run: Path) -> dict[str, Any]:
     with _damage_named(run / METRICS):
         low, high = facts.get("interval", (None, None))
         return {
-            "finished": True,
+            "status": FINISHED,
             "val_rho": _finite(facts["best"]["val_rho"]),
             "test_rho": _finite(facts["test"]["rho"]),
             "low": _finite(low),
@@ -97,13 +104,14 @@ def log_of(run: Path) -> dict[str, Any]:
     """The figures so far of a run that is not finished: none before its first epoch. Raises RunError."""
     if not (run / LOG).exists():
         return {}
+    status = DROPPED_OUT if (run / DROPPED).exists() else UNFINISHED
     with _damage_named(run / LOG), open(run / LOG, newline="", encoding="utf-8") as file:
         epochs = list(csv.DictReader(file))
         rhos = {int(epoch["epoch"]): float(epoch["val_rho"]) for epoch in epochs}
         seconds = sum(float(epoch["seconds"]) for epoch in epochs)
     best = max((number for number, rho in rhos.items() if math.isfinite(rho)), key=rhos.__getitem__, default=None)
     val_rho = None if best is None else rhos[best]
-    return {"val_rho": val_rho, "best_epoch": best, "epochs": len(epochs), "seconds": seconds}
+    return {"status": status, "val_rho": val_rho, "best_epoch": best, "epochs": len(epochs), "seconds": seconds}
 
 
 def _finite(value: float | None) -> float | None:

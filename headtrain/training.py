@@ -1,7 +1,8 @@
 """Heads of one split trained together, each stopped early by validation, each tested once with its best checkpoint."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from amnet_common.collection import Collection
@@ -11,14 +12,30 @@ from headtrain.bank.banks import new_bank
 from headtrain.bank.grouping import may_train_together
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
-from headtrain.member import Job, Member, begin
+from headtrain.member import Job, Member, begin, identity_of
 from headtrain.metrics import evaluate
-from headtrain.outcome import Result, finish
+from headtrain.outcome import Result, finish, read_result
 from headtrain.parts import Parts
+from headtrain.run_folder import DROPPED, METRICS, refuse_other_run, write_json
 from headtrain.run_log import Epoch
 from headtrain.statistics import Statistics, channel_statistics
 
-Report = tuple[Job, Epoch | Result]
+Report = tuple[Job, "Epoch | Result | Dropped"]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A head that was given up after this epoch; it is not tested."""
+
+    epoch: int
+
+
+Choose = Callable[[Sequence[Member]], Sequence[Member]]  # of the members after an epoch, those to give up
+
+
+def keep_all(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - one of several ways to choose
+    """Give none up."""
+    return []
 
 
 def train(
@@ -38,7 +55,8 @@ def train(
     for _, report in train_together(collection, parts, [Job(config, run)], split, device, check, resume):
         if isinstance(report, Result):
             return report
-        yield report
+        if isinstance(report, Epoch):
+            yield report
     raise AssertionError("a training ends with its result")
 
 
@@ -50,11 +68,13 @@ def train_together(
     device: str = "cpu",
     check: bool = True,
     resume: bool = False,
+    give_up: Choose = keep_all,
 ) -> Generator[Report]:
     """Train heads that fit in one bank: yields (job, epoch) when it is on disk, and (job, result) at a head's end.
 
-    `check`: compare every training view with its checksum; evaluation always does. `resume`: go on with runs that
-    were stopped; on the same machine, with as many threads, they end with the weights of undisturbed ones.
+    `give_up` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
+    does. `resume`: go on with runs that were stopped; on the same machine, with as many threads, they end with the
+    weights of undisturbed ones.
 
     Raises OutputError if a folder exists (without `resume`) or cannot be written; RunError if what is to be resumed
     is another run; ConfigError for an evaluation view that the collection has not.
@@ -63,10 +83,15 @@ def train_together(
     for job in jobs:
         refuse_missing_view(job.config, collection)
     statistics = statistics_for(jobs, collection, parts)
-    members = [begin(collection, parts, job, split, statistics, device, resume) for job in jobs]
+    ended = [job for job in jobs if resume and (job.run / METRICS).exists()]
+    for job in ended:
+        refuse_other_run(job.run, identity_of(collection, parts, job.config, split))
+        yield job, read_result(job.run)
+    going = [job for job in jobs if job not in ended]
+    members = [begin(collection, parts, job, split, statistics, device, resume) for job in going]
     for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
         equal = [member for member in members if len(member.epochs) == done]
-        yield from train_bank(equal, collection, parts, device, check)
+        yield from train_bank(equal, collection, parts, device, check, give_up)
 
 
 def refuse_missing_view(config: Config, collection: Collection) -> None:
@@ -83,9 +108,9 @@ def statistics_for(jobs: Sequence[Job], collection: Collection, parts: Parts) ->
 
 
 def train_bank(
-    members: list[Member], collection: Collection, parts: Parts, device: str, check: bool
+    members: list[Member], collection: Collection, parts: Parts, device: str, check: bool, give_up: Choose
 ) -> Generator[Report]:
-    """Train until every member is finished. One that is leaves the bank, and its memory is freed."""
+    """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
     bank: Bank | None = None
     while members:
         for member in [member for member in members if member.finished]:
@@ -96,6 +121,17 @@ def train_bank(
             bank = bank or new_bank([member.head for member in members])
             for member, epoch in one_epoch(bank, members, collection, parts, check):
                 yield member.job, epoch
+            for member in give_up(members):
+                yield member.job, drop(member)
+                members.remove(member)
+                bank = None
+
+
+def drop(member: Member) -> Dropped:
+    """Say in its folder that a member is given up."""
+    found = Dropped(len(member.epochs))
+    write_json(member.job.run / DROPPED, asdict(found))
+    return found
 
 
 def one_epoch(

@@ -4,10 +4,12 @@ import click
 
 from amnet_common.commands import OneLineErrorsGroup
 from headtrain.cli.compare import baseline, compare, table
+from headtrain.cli.curves import curves
 from headtrain.cli.evaluate import evaluate
 from headtrain.cli.leaderboard import leaderboard
 from headtrain.cli.runs import import_, show
 from headtrain.cli.score import score
+from headtrain.cli.sweep import sweep
 from headtrain.cli.train import train
 
 __all__ = ["main"]
@@ -18,5 +20,5 @@ def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 
 
-for command in (train, baseline, evaluate, leaderboard, table, compare, show, import_, score):
+for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score):
     main.add_command(command)

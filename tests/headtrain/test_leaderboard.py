@@ -17,9 +17,11 @@ from headtrain.run_listing import TrainedHead, heads_below, read_head
 from headtrain.run_log import Epoch, write_log
 
 
-def head(split=1, val=0.5, test=0.4, name=None, finished=True, features="f", print_="aa" * 32, images=None, **settings):
+def head(
+    split=1, val=0.5, test=0.4, name=None, status="finished", features="f", print_="aa" * 32, images=None, **settings
+):
     config = override(PAPER, **settings)
-    found = TrainedHead(Path(name or "r"), config, split, features, print_, images or f"images-{split}", finished, val)
+    found = TrainedHead(Path(name or "r"), config, split, features, print_, images or f"images-{split}", status, val)
     return replace(found, test_rho=test, mse=test and test / 10, epochs=10 * split, seconds=60.0 * split)
 
 
@@ -152,11 +154,13 @@ def test_a_split_that_counts_more_often_than_another_makes_no_best():
 
 
 def test_unfinished_heads_are_counted_apart():
-    rows = summary_rows([head(steps=1, val=0.3), head(steps=1, val=0.9, finished=False), head(steps=2, finished=False)])
+    rows = summary_rows(
+        [head(steps=1, val=0.3), head(steps=1, val=0.9, status="unfinished"), head(steps=2, status="unfinished")]
+    )
     assert [(row["steps"], row["heads"], row["unfinished"], row["val-rho"]) for row in rows] == [
         (1, 1, 1, 0.3), (2, 0, 1, None)]  # fmt: skip
     assert rows[0]["best"]
-    assert not summary_rows([head(finished=False)])[0]["best"]
+    assert not summary_rows([head(status="unfinished")])[0]["best"]
 
 
 def test_a_mean_with_an_undefined_rho_is_undefined_and_no_best():
@@ -226,7 +230,7 @@ class TestReading:
         found = read_head(make_run(rhos=(0.9,), config=override(PAPER, select_on="test")))
         assert found.val_rho is None
         assert notes(head_rows([found])) == ["optimistic: epoch chosen on the test list"]
-        rows = summary_rows([replace(found, finished=True, images="x"), head(split=2, val=0.1)])
+        rows = summary_rows([replace(found, status="finished", images="x"), head(split=2, val=0.1)])
         assert [row["best"] for row in rows] == [True, False]
         assert notes(rows) == ["", "optimistic: epoch chosen on the test list"]
 

@@ -1,0 +1,130 @@
+"""`amnet-head sweep`: every combination of some settings on every split, in few passes over the features."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors, progress
+from amnet_common.errors import ConfigError, OutputError
+from headtrain.cli.options import (
+    PATH,
+    PRESET_NAMES,
+    chosen_splits,
+    device_option,
+    features_option,
+    merged,
+    setting_options,
+)
+from headtrain.presets import DEFAULT
+
+if TYPE_CHECKING:
+    from headtrain.sweep.passes import Pass
+    from headtrain.training import Report
+
+AUTO = "auto"
+
+
+@click.command(cls=OneLineErrors)
+@features_option
+@click.option("--grid", "grids", multiple=True, metavar="KEY=VALUE,VALUE",
+              help="Values to try of an option: lr=1e-4,3e-4; dropout sets --feature-dropout and --regress-dropout. "
+              "Given again: every combination.")  # fmt: skip
+@click.option("--seeds", default=1, type=click.IntRange(min=1), help="So many seeds of each combination: 0, 1, ...")
+@click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
+@click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help=f"What is varied.  [default: {DEFAULT}]")
+@click.option("--config", "file", type=PATH, help="TOML file of settings.")
+@click.option("--out", required=True, type=PATH, help="Folder of the runs: OUT/KEY=VALUE,.../split-K.")
+@click.option("--heads-per-pass", default=AUTO, help="Heads that train together, or auto: as many as fit.")
+@click.option("--halving", type=click.IntRange(min=2), metavar="F", help="After epochs F, F^2, ... only the best 1/F "
+              "of a split's heads go on, by validation rho.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the sweep of --out; finished heads are not trained again.")
+@click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+@click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@device_option
+@setting_options
+def sweep(
+    features: Path, grids: Sequence[str], seeds: int, split: str, name: str | None, file: Path | None, out: Path,
+    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, device: str,
+    **given: Any,  # noqa: ANN401 - one for each setting
+) -> None:  # fmt: skip
+    """Train a head for every combination of the --grid values, on every split, and print the leaderboard."""
+    if given["seed"] is not None:
+        raise ConfigError("--seed: wanted --seeds N, which trains the seeds 0 to N - 1 of each combination")
+    if out.exists() and not resume:
+        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; --resume goes on with its sweep")
+    collection = Collection(features)
+    splits = chosen_splits(collection, split)
+    base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
+    from amnet_common.devices import choose_device
+    from amnet_common.freed_memory import keep_freed_memory
+    from headtrain.member import Job
+    from headtrain.parts import split_parts
+    from headtrain.sweep.grid import points, read_axis
+    from headtrain.sweep.passes import passes
+    from headtrain.sweep.sweeping import Halving
+    from headtrain.sweep.sweeping import sweep as train_all
+
+    found = points(base, [read_axis(text) for text in grids], range(seeds))
+    keep_freed_memory()
+    device = choose_device(device)
+    jobs = [(k, Job(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
+    plan = passes(jobs, heads_chooser(heads_per_pass, device))
+    training = base.training
+    parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
+    click.echo(describe_plan(len(found), len(splits), plan), err=True)
+    watch(train_all(collection, parts, plan, device, check, Halving(halving) if halving else None), plan, out)
+    print_summary(out)
+
+
+def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Config], int]
+    """How many heads of a configuration a pass may hold. Raises ConfigError."""
+    from headtrain.sweep.capacity import heads_that_fit
+
+    if text == AUTO:
+        return lambda config: heads_that_fit(config, device)
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--heads-per-pass: wanted {AUTO} or a number from 1, found {text!r}")
+    return lambda _: int(text)
+
+
+def describe_plan(points: int, splits: int, plan: "Sequence[Pass]") -> str:
+    """How much there is to do."""
+    sizes = sorted({len(one.jobs) for one in plan})
+    heads = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+    return f"{points} configurations on {splits} splits: {points * splits} heads in {len(plan)} passes of {heads}"
+
+
+def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path) -> None:
+    """One bar of epochs over all heads; a line for each head at its end."""
+    from headtrain.outcome import Result
+    from headtrain.run_log import Epoch
+
+    done = {job: 0 for one in plan for job in one.jobs}
+    total = sum(job.config.training.epochs for job in done)
+    with progress("sweep", total, "epochs") as bar:
+        try:
+            for job, report in reports:
+                if isinstance(report, Epoch):
+                    bar.update(report.epoch - done[job])
+                    done[job] = report.epoch
+                    continue
+                total -= job.config.training.epochs - done[job]
+                bar.total = total
+                label = f"{job.run.parent.name} {job.run.name}"
+                end = (f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
+                       if isinstance(report, Result) else f"dropped after epoch {report.epoch}")  # fmt: skip
+                bar.write(f"{label}: {end}")
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"{out} keeps its finished epochs; the same command with --resume goes on") from None
+
+
+def print_summary(out: Path) -> None:
+    """The leaderboard of the sweep."""
+    from headtrain.leaderboard import summary_rows
+    from headtrain.row_text import as_table
+    from headtrain.run_listing import heads_below
+
+    click.echo(as_table(summary_rows(heads_below(out))))

@@ -1,0 +1,55 @@
+"""How many heads fit in memory together: an estimate from their shapes, and what is free."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from amnet_common.errors import ConfigError
+from headtrain.architectures import new_head
+from headtrain.configuration import Config
+from headtrain.epoch import CHUNK
+
+COPIES = 5  # of the parameters: they, their gradients, two moments of Adam, the running average
+SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
+MOST_ON_CPU = 16  # where more heads in a pass save no time
+
+
+def heads_that_fit(config: Config, device: str) -> int:
+    """At least 1. Raises ConfigError if not even one fits in all that is free."""
+    free, one = free_bytes(device), bytes_of_head(config)
+    if one > free:
+        raise ConfigError(f"--heads-per-pass: wanted {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB free on "
+                          f"{device}; a smaller --batch-size wants less where the head has a BatchNorm")  # fmt: skip
+    found = max(1, int(SHARE * free / one))
+    return min(found, MOST_ON_CPU) if device == "cpu" else found
+
+
+def bytes_of_head(config: Config) -> int:
+    """What a head in training takes, near enough: parameters and the float32 (n, L, D) arrays of a backward pass."""
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in new_head(config.head).parameters())
+    images = config.training.batch_size if config.head.architecture == "released" else CHUNK
+    return 4 * (COPIES * parameters + arrays(config) * images * config.head.places * config.head.channels)
+
+
+def arrays(config: Config) -> int:
+    """How many (n, L, D) arrays a backward pass holds at its peak, counted in the equations and checked by memory."""
+    head = config.head
+    dropout = head.attention_dropout > 0
+    if head.architecture == "released":
+        return 8 + (5 + 5 * max(head.steps, 1) if head.attention else 0)
+    if not head.attention:
+        return 3
+    return 6 + (1 + 2 * dropout) * max(head.steps, 1)
+
+
+def free_bytes(device: str) -> int:
+    """What a process may take more, on a GPU or of the main memory."""
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -1,0 +1,28 @@
+"""Successive halving (Jamieson and Talwalkar 2016; asynchronous: Li et al. 2020), on validation rho alone (pure).
+
+At epochs f, f^2, f^3 ... only the best 1/f of all heads of the split that have come so far go on.
+"""
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+from headtrain.metrics import rank
+
+K = TypeVar("K", bound=Hashable)
+
+
+def is_rung(epoch: int, factor: int) -> bool:
+    """Whether heads are compared after this epoch."""
+    while epoch % factor == 0:
+        epoch //= factor
+        if epoch == 1:
+            return True
+    return False
+
+
+def losers(rhos: Mapping[K, float], earlier: list[float], factor: int) -> set[K]:
+    """Those of `rhos` (each head's highest validation rho) that do not go on; `earlier`: of heads that came before."""
+    going_on = math.ceil((len(rhos) + len(earlier)) / factor)
+    better = sorted([*map(rank, rhos.values()), *map(rank, earlier)], reverse=True)
+    return {key for key, rho in rhos.items() if rank(rho) < better[going_on - 1]}

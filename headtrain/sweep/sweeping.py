@@ -1,0 +1,56 @@
+"""A sweep: its passes one after another, heads that are finished or dropped left out."""
+
+from collections.abc import Generator, Mapping, Sequence
+
+from amnet_common.collection import Collection
+from headtrain.member import Member
+from headtrain.metrics import rank
+from headtrain.parts import Parts
+from headtrain.run_folder import DROPPED
+from headtrain.sweep.halving import is_rung, losers
+from headtrain.sweep.passes import Pass
+from headtrain.training import Choose, Report, keep_all, refuse_missing_view, train_together
+
+
+class Halving:
+    """What has been seen at each rung of each split, for heads that come there later, in other passes."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+        self._seen: dict[tuple[int, int], list[float]] = {}  # by split and epoch
+
+    def of_split(self, split: int) -> Choose:
+        """What `train_together` asks after each epoch."""
+
+        def give_up(members: Sequence[Member]) -> list[Member]:
+            going = {n: best_rho(member) for n, member in enumerate(members) if not member.finished}
+            epoch = len(members[0].epochs)
+            if not going or not is_rung(epoch, self.factor):
+                return []
+            seen = self._seen.setdefault((split, epoch), [])
+            lost = losers(going, seen, self.factor)
+            seen.extend(going.values())
+            return [members[n] for n in sorted(lost)]
+
+        return give_up
+
+
+def best_rho(member: Member) -> float:
+    """The highest validation rho so far."""
+    return max((epoch.val_rho for epoch in member.epochs), key=rank)
+
+
+def sweep(
+    collection: Collection, parts: Mapping[int, Parts], plan: Sequence[Pass], device: str, check: bool,
+    halving: Halving | None = None,
+) -> Generator[Report]:  # fmt: skip
+    """Train every pass, going on where runs were stopped; `parts` by split. Yields and raises as `train_together`."""
+    for one in plan:
+        for job in one.jobs:
+            refuse_missing_view(job.config, collection)
+    for one in plan:
+        give_up = halving.of_split(one.split) if halving else keep_all
+        jobs = [job for job in one.jobs if not (halving and (job.run / DROPPED).exists())]
+        yield from train_together(
+            collection, parts[one.split], jobs, one.split, device, check, resume=True, give_up=give_up
+        )

@@ -1,0 +1,117 @@
+"""`amnet-head sweep` as a user types it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from amnet_common.datasets import SplitList
+from headtrain.checkpoint import load_head
+from headtrain.cli import main
+
+SMALL = ("--hidden", 8, "--regress-hidden", 4, "--no-attention", "--epochs", 2, "--device", "cpu")
+
+
+def amnet_head(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def features(make_collection):
+    """Twelve images in two splits."""
+    scores, ids = np.linspace(0.3, 0.9, 12), tuple(f"{row:02}.jpg" for row in range(12))
+    order = {1: np.arange(12), 2: np.arange(12)[::-1]}
+    cuts = {"train": slice(0, 4), "val": slice(4, 10), "test": slice(10, 12)}
+    lists = {f"{part}_{k}": SplitList(o[cut], scores[o[cut]]) for k, o in order.items() for part, cut in cuts.items()}
+    return make_collection(ids, done=range(12), splits=lists)
+
+
+def test_every_combination_is_trained_on_every_split_and_listed(features, tmp_path):
+    grid = ("--grid", "lr=1e-3,1e-2", "--grid", "steps=1,2", "--seeds", 2)
+    result = amnet_head("sweep", "--features", features, *grid, "--out", tmp_path / "s", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "8 configurations on 2 splits: 16 heads in 4 passes of 4" in result.stderr
+    runs = sorted(str(path.parent.relative_to(tmp_path / "s")) for path in tmp_path.rglob("metrics.json"))
+    assert len(runs) == 16
+    assert runs[0] == "lr=0.001,steps=1,seed=0/split-1"
+    assert result.stdout.count("| 4 ") >= 4  # four heads each: two splits, two seeds
+    listed = amnet_head("runs", tmp_path / "s", "--format", "csv", "--where", "lr=1e-2", "--where", "split=2")
+    assert {row["steps"] for row in csv.DictReader(io.StringIO(listed.stdout))} == {"1", "2"}
+
+
+def test_a_head_of_a_sweep_is_the_head_that_train_makes(features, tmp_path):
+    amnet_head("sweep", "--features", features, "--grid", "lr=1e-3,1e-2", "--seeds", 2, "--out", tmp_path / "s", *SMALL)
+    amnet_head(
+        "train", "--features", features, "--split", 2, "--lr", 1e-2, "--seed", 1, "--out", tmp_path / "t", *SMALL
+    )
+    found = load_head(tmp_path / "s" / "lr=0.01,seed=1" / "split-2").state_dict()
+    for name, wanted in load_head(tmp_path / "t").state_dict().items():
+        torch.testing.assert_close(found[name], wanted, atol=1e-5, rtol=0)
+
+
+def test_a_folder_that_exists_is_not_swept_into_without_resume(features, tmp_path):
+    (tmp_path / "s").mkdir()
+    result = amnet_head("sweep", "--features", features, "--out", tmp_path / "s", *SMALL)
+    assert result.exit_code == 2
+    assert "wanted a new folder, found one that exists" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seed", 3), "--seed: wanted --seeds N"),
+        (("--heads-per-pass", "many"), "--heads-per-pass: wanted auto or a number from 1, found 'many'"),
+        (("--grid", "eval-view=0,9"), "--eval-view: wanted a view in 0..1"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_trained(features, tmp_path, words, message):
+    result = amnet_head("sweep", "--features", features, "--out", tmp_path / "s", *words, *SMALL)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not [*tmp_path.rglob("run.json")]
+
+
+def test_halving_drops_the_losers_untested_and_resume_leaves_them_dropped(features, tmp_path):
+    words = ("sweep", "--features", features, "--grid", "lr=1e-6,1e-5,1e-3,1e-2", "--split", 1, "--halving", 2)
+    small = (*SMALL[:-4], "--epochs", 5, "--device", "cpu")
+    first = amnet_head(*words, "--out", tmp_path / "s", *small)
+    assert first.exit_code == 0, first.output
+    dropped = {path.parent for path in tmp_path.rglob("dropped.json")}
+    tested = {path.parent for path in tmp_path.rglob("metrics.json")}
+    assert len(dropped) + len(tested) == 4
+    assert dropped
+    assert not dropped & tested
+    assert all(json.loads((run / "dropped.json").read_text())["epoch"] in (2, 4) for run in dropped)
+    again = amnet_head(*words, "--out", tmp_path / "s", "--resume", *small)
+    assert again.exit_code == 0, again.output
+    assert {path.parent for path in tmp_path.rglob("metrics.json")} == tested
+    statuses = json.loads(amnet_head("runs", tmp_path / "s", "--format", "json").stdout)
+    assert sorted(row["status"] for row in statuses) == sorted(["dropped"] * len(dropped) + ["finished"] * len(tested))
+
+
+def test_a_killed_sweep_goes_on_and_trains_no_finished_head_again(features, tmp_path):
+    words = ["sweep", "--features", features, "--grid", "lr=1e-3,1e-2", "--heads-per-pass", 1, "--split", 1,
+             *SMALL[:-4], "--epochs", 40, "--patience", 40, "--device", "cpu"]  # fmt: skip
+    command = [sys.executable, "-P", "-c", "from headtrain.cli import main; main()", *map(str, words)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    first, second = (tmp_path / "cut" / f"lr={lr},seed=0" / "split-1" for lr in (0.001, 0.01))
+    process = subprocess.Popen([*command, "--out", tmp_path / "cut"], **quiet)
+    deadline = time.monotonic() + 60
+    while not (second / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stamp = (first / "best.safetensors").stat().st_mtime_ns
+    assert not (second / "metrics.json").exists()
+    assert subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=False, **quiet).returncode == 0
+    assert (first / "best.safetensors").stat().st_mtime_ns == stamp
+    assert len((second / "log.csv").read_text().splitlines()) == 41
