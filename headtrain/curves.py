@@ -4,17 +4,16 @@ Training stands on the left, validation on the right. Each quantity has a panel 
 magnitude apart. Curves differ in line and marker, so that they can be told apart without colour.
 """
 
-import csv
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amnet_common.errors import ConfigError, ExtraError, OutputError, RunError
 from headtrain.run_folder import LOG, RUN, read_json
-from headtrain.run_log import Epoch
+from headtrain.run_log import Epoch, read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,24 +91,6 @@ def curve_of(run: Path) -> Curve:
     """The curve of one run. Raises RunError."""
     begun = read_json(run / RUN) if (run / RUN).exists() else {}
     return Curve(run, read_log(run), "optimistic" in str(begun.get("selected_on")))
-
-
-def read_log(run: Path) -> list[Epoch]:
-    """What `write_log` wrote, at least one epoch. Raises RunError that names the file."""
-    try:
-        with open(run / LOG, newline="", encoding="utf-8") as file:
-            epochs = [_epoch(row) for row in csv.DictReader(file)]
-    except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{run / LOG}: wanted a log as amnet-head train writes it, found {found}") from error
-    if not epochs:
-        raise RunError(f"{run / LOG}: wanted a line for each epoch, found none")
-    return epochs
-
-
-def _epoch(row: dict[str, str]) -> Epoch:
-    kinds: dict[Any, Callable[[str], Any]] = {int: int, float: float, bool: "True".__eq__}
-    return Epoch(**{field.name: kinds[field.type](row[field.name]) for field in fields(Epoch)})
 
 
 def figure_of(curves: Sequence[Curve], title: str) -> "Figure":

@@ -2,10 +2,12 @@
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from amnet_common.errors import RunError
 from headtrain.run_folder import LOG
 
 
@@ -31,3 +33,21 @@ def write_log(run: Path, epochs: Sequence[Epoch]) -> None:
         writer.writeheader()
         writer.writerows(asdict(epoch) for epoch in epochs)
     os.replace(temporary, run / LOG)
+
+
+def read_log(run: Path) -> list[Epoch]:
+    """What `write_log` wrote, at least one epoch. Raises RunError that names the file."""
+    try:
+        with open(run / LOG, newline="", encoding="utf-8") as file:
+            epochs = [_epoch(row) for row in csv.DictReader(file)]
+    except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else error
+        raise RunError(f"{run / LOG}: wanted a log as amnet-head train writes it, found {found}") from error
+    if not epochs:
+        raise RunError(f"{run / LOG}: wanted a line for each epoch, found none")
+    return epochs
+
+
+def _epoch(row: dict[str, str]) -> Epoch:
+    kinds: dict[Any, Callable[[str], Any]] = {int: int, float: float, bool: "True".__eq__}
+    return Epoch(**{field.name: kinds[field.type](row[field.name]) for field in fields(Epoch)})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amnet_common.errors import ExtraError
-from headtrain.run_log import Epoch
+from headtrain.run_log import Epoch, read_log
 
 EVENTS = "events"
 TAGS = {
@@ -55,3 +55,22 @@ class EventLog:
     def close(self) -> None:
         """Close the file; it is not written to afterwards."""
         self._writer.close()
+
+
+class EventLogs:
+    """The event files of several runs in training. Raises ExtraError."""
+
+    def __init__(self) -> None:
+        require_tensorboard()
+        self._logs: dict[Path, EventLog] = {}
+
+    def follow(self, run: Path) -> None:
+        """Bring a run's events up to its log."""
+        if run not in self._logs:
+            self._logs[run] = EventLog(run)
+        self._logs[run].write(read_log(run))
+
+    def close(self) -> None:
+        """Close all files."""
+        for log in self._logs.values():
+            log.close()

@@ -22,6 +22,7 @@ from headtrain.presets import DEFAULT
 
 if TYPE_CHECKING:
     from headtrain.sweep.passes import Pass
+    from headtrain.tensorboard import EventLogs
     from headtrain.training import Report
 
 AUTO = "auto"
@@ -43,11 +44,13 @@ AUTO = "auto"
 @click.option("--resume", is_flag=True, help="Go on with the sweep of --out; finished heads are not trained again.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def sweep(
     features: Path, grids: Sequence[str], seeds: int, split: str, name: str | None, file: Path | None, out: Path,
-    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, device: str,
+    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, tensorboard: bool,
+    device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head for every combination of the --grid values, on every split, and print the leaderboard."""
@@ -66,7 +69,9 @@ def sweep(
     from headtrain.sweep.passes import passes
     from headtrain.sweep.sweeping import Halving
     from headtrain.sweep.sweeping import sweep as train_all
+    from headtrain.tensorboard import EventLogs
 
+    events = EventLogs() if tensorboard else None
     found = points(base, [read_axis(text) for text in grids], range(seeds))
     keep_freed_memory()
     device = choose_device(device)
@@ -75,7 +80,7 @@ def sweep(
     training = base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
     click.echo(describe_plan(len(found), len(splits), plan), err=True)
-    watch(train_all(collection, parts, plan, device, check, Halving(halving) if halving else None), plan, out)
+    watch(train_all(collection, parts, plan, device, check, Halving(halving) if halving else None), plan, out, events)
     print_summary(out)
 
 
@@ -97,7 +102,7 @@ def describe_plan(points: int, splits: int, plan: "Sequence[Pass]") -> str:
     return f"{points} configurations on {splits} splits: {points * splits} heads in {len(plan)} passes of {heads}"
 
 
-def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path) -> None:
+def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path, events: "EventLogs | None") -> None:
     """One bar of epochs over all heads; a line for each head at its end."""
     from headtrain.outcome import Result
     from headtrain.run_log import Epoch
@@ -110,6 +115,8 @@ def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path) -> Non
                 if isinstance(report, Epoch):
                     bar.update(report.epoch - done[job])
                     done[job] = report.epoch
+                    if events:
+                        events.follow(job.run)
                     continue
                 total -= job.config.training.epochs - done[job]
                 bar.total = total

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headtrain.outcome import Result
     from headtrain.parts import Parts
     from headtrain.run_log import Epoch
+    from headtrain.tensorboard import EventLogs
 
 
 @click.command(cls=OneLineErrors)
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def train(
     features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
-    allow_missing: bool, check: bool, device: str,
+    allow_missing: bool, check: bool, tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
@@ -54,14 +56,16 @@ def train(
     from amnet_common.devices import choose_device
     from amnet_common.freed_memory import keep_freed_memory
     from headtrain.run_folder import free_run_name
+    from headtrain.tensorboard import EventLogs
 
+    events = EventLogs() if tensorboard else None
     keep_freed_memory()
     device = choose_device(device)
     out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
     results = []
     for number in splits:
         run = run_of(out, number, splits)
-        results.append(train_one(collection, config, number, run, device, allow_missing, check, resume))
+        results.append(train_one(collection, config, number, run, device, allow_missing, check, resume, events))
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
@@ -83,7 +87,7 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 def train_one(
     collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
-    resume: bool,
+    resume: bool, events: "EventLogs | None" = None,
 ) -> "Result":  # fmt: skip
     """Train one run, or go on with it, with a line for each epoch."""
     from headtrain.parts import split_parts
@@ -91,14 +95,16 @@ def train_one(
 
     parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
-    return watched(train_head(collection, parts, config, split, run, device, check, resume), run)
+    return watched(train_head(collection, parts, config, split, run, device, check, resume), run, events)
 
 
-def watched(epochs: "Generator[Epoch, None, Result]", run: Path) -> "Result":
-    """Print each epoch; the result."""
+def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventLogs | None") -> "Result":
+    """Print each epoch, and follow it with the events; the result."""
     try:
         while True:
             click.echo(describe_epoch(next(epochs)), err=True)
+            if events:
+                events.follow(run)
     except StopIteration as stop:
         result: Result = stop.value
         return result

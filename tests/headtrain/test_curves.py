@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from headtrain.cli import main
-from headtrain.curves import PANELS, Curve, curves_of, draw_curves, figure_of, read_log
+from headtrain.curves import PANELS, Curve, curves_of, draw_curves, figure_of
 from headtrain.run_folder import LOG, write_json
-from headtrain.run_log import Epoch, write_log
+from headtrain.run_log import Epoch, read_log, write_log
 
 LABELS = {"squared_error": "squared error (training scale)", "val_mse": "MSE (data's scale)",
           "penalty": "attention penalty (before λ)", "val_rho": "Spearman's rho"}  # fmt: skip

@@ -7,10 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from amnet_common.errors import AmnetError, ExtraError
-from headtrain.run_log import Epoch
+from headtrain.cli import main
+from headtrain.config_file import to_toml
+from headtrain.configuration import override
+from headtrain.parts import split_parts
+from headtrain.run_log import Epoch, read_log
 from headtrain.tensorboard import EVENTS, EventLog, require_tensorboard
+from headtrain.training import train
 
 FIELDS = {"loss/train_squared_error": "squared_error", "loss/penalty": "penalty", "val/rho": "val_rho",
           "val/mse": "val_mse", "time/epoch_seconds": "seconds"}  # fmt: skip
@@ -109,3 +115,19 @@ def test_without_tensorboard_the_extra_is_named_before_anything_is_touched(tmp_p
             call()
     assert issubclass(ExtraError, AmnetError)
     assert not (tmp_path / EVENTS).exists()
+
+
+def test_a_training_with_events_has_each_epoch_once_after_a_resume(make_learnable, small, tmp_path):
+    collection, config = make_learnable(), override(small, attention=False)
+    toml = tmp_path / "c.toml"
+    toml.write_text(to_toml(config))
+    words = ["train", "--features", collection.path, "--config", toml, "--out", tmp_path / "r", "--device", "cpu"]
+    parts = split_parts(collection, 1, 0, allow_missing=False)
+    begun = train(collection, parts, config, 1, tmp_path / "r")
+    next(begun)
+    begun.close()
+    result = CliRunner().invoke(main, [str(word) for word in [*words, "--resume", "--tensorboard"]])
+    assert result.exit_code == 0, result.output
+    log = read_log(tmp_path / "r")
+    assert len(log) == 3
+    assert scalars(opened(tmp_path / "r")) == wanted(log)
