@@ -45,7 +45,7 @@ class Collection:
 
     Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
-    `parts`, `len(collection)` = N, `views` = V. Pickles as its path; each process opens files and threads of its own,
+    `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens files and threads of its own,
     so it may be used after a fork.
 
     Raises CollectionError if there is no such file, or it is not a whole collection of this format, or a part of a link
@@ -70,7 +70,7 @@ class Collection:
         self.views: int = first.features.shape[1]
         self.view_shape: tuple[int, ...] = first.features.shape[2:]
         self.dtype: np.dtype = first.features.dtype
-        self._view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
+        self.view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
         self._handles: _Handles | None = None
         self._raw_ids_array = np.array(raw_ids)
         self._gather()
@@ -188,8 +188,8 @@ class Collection:
     def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray, check: bool) -> None:
         starts = np.array([part.planes.features.offset for part in self.parts])
         part_of = self._part_of[rows]  # (n,)
-        offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self._view_bytes).tolist()
-        planes = buffer.view(np.uint8).reshape(len(rows), self._view_bytes)
+        offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self.view_bytes).tolist()
+        planes = buffer.view(np.uint8).reshape(len(rows), self.view_bytes)
         handles = self._open_handles()
         files = [handles.files[part] for part in part_of.tolist()]
 

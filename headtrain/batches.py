@@ -1,12 +1,13 @@
 """Which views an epoch shows, in which order (pure), and what makes floats of them."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amnet_common.collection import Collection
+from amnet_common.prefetch import P
 from amnet_common.seeds import keyed_philox
 from headtrain.configuration import TrainingConfig
 
@@ -17,6 +18,23 @@ class Picks(NamedTuple):
     rows: np.ndarray  # (n,) int64, rows of the collection
     views: np.ndarray  # (n,) int64
     places: np.ndarray  # (n,) int64, positions in the list
+
+
+class Source(Protocol):
+    """What an epoch reads from: a Collection, or one whose views are in memory."""
+
+    views: int
+    scales: np.ndarray | None
+
+    def batches(
+        self, picks: Iterable[P], ahead: int = 1, check: bool = True
+    ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
+        """Each of `picks` with its views (n, 14, 14, D) as stored."""
+
+
+def training_views(views: int, settings: TrainingConfig) -> list[int]:
+    """The views that epochs show, of a collection with so many: the augmented ones, or view 0 where it is alone."""
+    return [0] if views == 1 else [1] if settings.views == "first" else list(range(1, views))
 
 
 def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
@@ -56,6 +74,6 @@ def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:
     return x if scales is None else x * scales
 
 
-def scales_on(device: torch.device | str, collection: Collection) -> Tensor | None:
+def scales_on(device: torch.device | str, source: Source) -> Tensor | None:
     """The collection's scales (D,) on `device`; None where it stores floats."""
-    return None if collection.scales is None else torch.from_numpy(collection.scales).to(device)
+    return None if source.scales is None else torch.from_numpy(source.scales).to(device)

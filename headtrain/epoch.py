@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amnet_common.collection import Collection
 from amnet_common.seeds import derived_seed
 from headtrain.bank.bank import Bank
-from headtrain.batches import epoch_picks, ordered_picks, scales_on, to_floats
+from headtrain.batches import Source, epoch_picks, ordered_picks, scales_on, to_floats
 from headtrain.configuration import TrainingConfig
 from headtrain.dropout import set_noise
 from headtrain.head import Head
@@ -34,7 +33,7 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
 
 
 def train_epoch(
-    bank: Bank, members: Sequence[Member], collection: Collection, part: Part, number: int, check: bool = True
+    bank: Bank, members: Sequence[Member], source: Source, part: Part, number: int, check: bool = True
 ) -> np.ndarray:
     """One pass of the bank's heads, those of `members`, over the training images.
 
@@ -45,11 +44,11 @@ def train_epoch(
     for member in members:
         prepare(member, number)
     targets = torch.stack([member.targets(part.scores) for member in members])  # (N, n)
-    picks, scales = epoch_picks(part.rows, collection.views, settings[0], number), scales_on(device, collection)
+    picks, scales = epoch_picks(part.rows, source.views, settings[0], number), scales_on(device, source)
     sums = torch.zeros(len(members), 2, device=device)
-    for batch, features in collection.batches(picks, check=check):
+    for batch, features in source.batches(picks, check=check):
         bank.zero_grad()
-        sums += backward(bank, torch.from_numpy(features), scales, targets[:, batch.places], settings)
+        sums += backward(bank, torch.as_tensor(features), scales, targets[:, batch.places], settings)
         for member in members:
             member.optimiser.step()
             member.average.update(member.head)
@@ -87,11 +86,9 @@ def chunk_size(bank: Bank, batch: int) -> int:
     return batch if bank.config.architecture == "released" else CHUNK
 
 
-def predict_part(
-    heads: Sequence[Head], collection: Collection, part: Part, view: int, batch_size: int = 64
-) -> np.ndarray:
+def predict_part(heads: Sequence[Head], source: Source, part: Part, view: int, batch_size: int = 64) -> np.ndarray:
     """(N, n) float64: each head's scores of the part's images in one view, which is read once."""
     picks = ordered_picks(part.rows, view, batch_size)
     scores = [np.stack([output.score.numpy() for output in outputs])
-              for _, outputs in predict_picks(heads, collection, picks)]  # (N, b) each  # fmt: skip
+              for _, outputs in predict_picks(heads, source, picks)]  # (N, b) each  # fmt: skip
     return np.concatenate(scores, axis=1).astype(np.float64)

@@ -10,6 +10,7 @@ from amnet_common.errors import ConfigError
 from headtrain.bank.bank import Bank
 from headtrain.bank.banks import new_bank
 from headtrain.bank.grouping import may_train_together
+from headtrain.batches import Source
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
 from headtrain.member import Job, Member, begin, identity_of
@@ -47,12 +48,13 @@ def train(
     device: str = "cpu",
     check: bool = True,
     resume: bool = False,
+    source: Source | None = None,
 ) -> Generator[Epoch, None, Result]:
     """Train one head into the folder `run`: yields each epoch when it is on disk, returns the result.
 
     It is `train_together` of one, and raises as that does.
     """
-    for _, report in train_together(collection, parts, [Job(config, run)], split, device, check, resume):
+    for _, report in train_together(collection, parts, [Job(config, run)], split, device, check, resume, source=source):
         if isinstance(report, Result):
             return report
         if isinstance(report, Epoch):
@@ -69,9 +71,11 @@ def train_together(
     check: bool = True,
     resume: bool = False,
     give_up: Choose = keep_all,
+    source: Source | None = None,
 ) -> Generator[Report]:
     """Train heads that fit in one bank: yields (job, epoch) when it is on disk, and (job, result) at a head's end.
 
+    `source`: where training and validation views are read, if not from the collection itself (`headtrain.residency`).
     `give_up` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
     does. `resume`: go on with runs that were stopped; on the same machine, with as many threads, they end with the
     weights of undisturbed ones.
@@ -91,7 +95,7 @@ def train_together(
     members = [begin(collection, parts, job, split, statistics, device, resume) for job in going]
     for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
         equal = [member for member in members if len(member.epochs) == done]
-        yield from train_bank(equal, collection, parts, device, check, give_up)
+        yield from train_bank(equal, collection, source or collection, parts, device, check, give_up)
 
 
 def refuse_missing_view(config: Config, collection: Collection) -> None:
@@ -108,7 +112,13 @@ def statistics_for(jobs: Sequence[Job], collection: Collection, parts: Parts) ->
 
 
 def train_bank(
-    members: list[Member], collection: Collection, parts: Parts, device: str, check: bool, give_up: Choose
+    members: list[Member],
+    collection: Collection,
+    source: Source,
+    parts: Parts,
+    device: str,
+    check: bool,
+    give_up: Choose,
 ) -> Generator[Report]:
     """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
     bank: Bank | None = None
@@ -119,7 +129,7 @@ def train_bank(
             bank = None
         if members:
             bank = bank or new_bank([member.head for member in members])
-            for member, epoch in one_epoch(bank, members, collection, parts, check):
+            for member, epoch in one_epoch(bank, members, source, parts, check):
                 yield member.job, epoch
             for member in give_up(members):
                 yield member.job, drop(member)
@@ -135,13 +145,13 @@ def drop(member: Member) -> Dropped:
 
 
 def one_epoch(
-    bank: Bank, members: Sequence[Member], collection: Collection, parts: Parts, check: bool
+    bank: Bank, members: Sequence[Member], source: Source, parts: Parts, check: bool
 ) -> list[tuple[Member, Epoch]]:
     """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
     begun, number = time.monotonic(), len(members[0].epochs) + 1
-    losses = train_epoch(bank, members, collection, parts.train, number, check)
+    losses = train_epoch(bank, members, source, parts.train, number, check)
     view = members[0].config.training.eval_view
-    predicted = predict_part([member.average.head for member in members], collection, parts.val, view)
+    predicted = predict_part([member.average.head for member in members], source, parts.val, view)
     seconds = (time.monotonic() - begun) / len(members)
     return [
         (member, member.record(error, penalty, evaluate(of_one, parts.val.scores), seconds))

@@ -18,6 +18,7 @@ from headtrain.cli.options import (
     merged,
     setting_options,
 )
+from headtrain.cli.placing import placed, residency_option
 from headtrain.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ AUTO = "auto"
 @click.option("--resume", is_flag=True, help="Go on with the sweep of --out; finished heads are not trained again.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@residency_option
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def sweep(
     features: Path, grids: Sequence[str], seeds: int, split: str, name: str | None, file: Path | None, out: Path,
-    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, tensorboard: bool,
-    device: str,
+    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, residency: str,
+    tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head for every combination of the --grid values, on every split, and print the leaderboard."""
@@ -80,7 +82,13 @@ def sweep(
     training = base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
     click.echo(describe_plan(len(found), len(splits), plan), err=True)
-    watch(train_all(collection, parts, plan, device, check, Halving(halving) if halving else None), plan, out, events)
+    watch(
+        train_all(
+            collection, parts, plan, device, check, Halving(halving) if halving else None,
+            lambda k, settings: placed(collection, parts[k], settings, residency, device, check),
+        ),
+        plan, out, events,
+    )  # fmt: skip
     print_summary(out)
 
 

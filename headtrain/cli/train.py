@@ -19,6 +19,7 @@ from headtrain.cli.options import (
     merged,
     setting_options,
 )
+from headtrain.cli.placing import placed, residency_option
 from headtrain.configuration import Config
 from headtrain.presets import DEFAULT
 
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
+@residency_option
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def train(
     features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
-    allow_missing: bool, check: bool, tensorboard: bool, device: str,
+    allow_missing: bool, check: bool, residency: str, tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
@@ -65,7 +67,9 @@ def train(
     results = []
     for number in splits:
         run = run_of(out, number, splits)
-        results.append(train_one(collection, config, number, run, device, allow_missing, check, resume, events))
+        results.append(
+            train_one(collection, config, number, run, device, allow_missing, check, resume, residency, events)
+        )
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
@@ -87,7 +91,7 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 def train_one(
     collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
-    resume: bool, events: "EventLogs | None" = None,
+    resume: bool, residency: str, events: "EventLogs | None" = None,
 ) -> "Result":  # fmt: skip
     """Train one run, or go on with it, with a line for each epoch."""
     from headtrain.parts import split_parts
@@ -95,7 +99,8 @@ def train_one(
 
     parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
-    return watched(train_head(collection, parts, config, split, run, device, check, resume), run, events)
+    source = placed(collection, parts, [config.training], residency, device, check)
+    return watched(train_head(collection, parts, config, split, run, device, check, resume, source), run, events)
 
 
 def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventLogs | None") -> "Result":

@@ -1,14 +1,12 @@
 """How many heads fit in memory together: an estimate from their shapes, and what is free."""
 
-import os
-from pathlib import Path
-
 import torch
 
 from amnet_common.errors import ConfigError
 from headtrain.architectures import new_head
 from headtrain.configuration import Config
 from headtrain.epoch import CHUNK
+from headtrain.free_memory import free_bytes
 
 COPIES = 5  # of the parameters: they, their gradients, two moments of Adam, the running average
 SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
@@ -42,14 +40,3 @@ def arrays(config: Config) -> int:
     if not head.attention:
         return 3
     return 6 + (1 + 2 * dropout) * max(head.steps, 1)
-
-
-def free_bytes(device: str) -> int:
-    """What a process may take more, on a GPU or of the main memory."""
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

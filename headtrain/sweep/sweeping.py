@@ -1,8 +1,11 @@
 """A sweep: its passes one after another, heads that are finished or dropped left out."""
 
-from collections.abc import Generator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from amnet_common.collection import Collection
+from headtrain.batches import Source
+from headtrain.configuration import TrainingConfig
 from headtrain.member import Member
 from headtrain.metrics import rank
 from headtrain.parts import Parts
@@ -10,6 +13,8 @@ from headtrain.run_folder import DROPPED
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
 from headtrain.training import Choose, Report, keep_all, refuse_missing_view, train_together
+
+SourceOf = Callable[[int, Sequence[TrainingConfig]], Source]
 
 
 class Halving:
@@ -42,15 +47,20 @@ def best_rho(member: Member) -> float:
 
 def sweep(
     collection: Collection, parts: Mapping[int, Parts], plan: Sequence[Pass], device: str, check: bool,
-    halving: Halving | None = None,
+    halving: Halving | None = None, source_of: SourceOf | None = None,
 ) -> Generator[Report]:  # fmt: skip
-    """Train every pass, going on where runs were stopped; `parts` by split. Yields and raises as `train_together`."""
+    """Train every pass, going on where runs were stopped; `parts` by split. Yields and raises as `train_together`.
+
+    `source_of(split, settings)`: what the passes of a split read from, asked for when its first one begins.
+    """
     for one in plan:
         for job in one.jobs:
             refuse_missing_view(job.config, collection)
-    for one in plan:
-        give_up = halving.of_split(one.split) if halving else keep_all
-        jobs = [job for job in one.jobs if not (halving and (job.run / DROPPED).exists())]
-        yield from train_together(
-            collection, parts[one.split], jobs, one.split, device, check, resume=True, give_up=give_up
-        )
+    for split, group in itertools.groupby(plan, key=lambda one: one.split):
+        of_split = [*group]
+        settings = [job.config.training for one in of_split for job in one.jobs]
+        source = source_of(split, settings) if source_of else None
+        give_up = halving.of_split(split) if halving else keep_all
+        for one in of_split:
+            jobs = [job for job in one.jobs if not (halving and (job.run / DROPPED).exists())]
+            yield from train_together(collection, parts[split], jobs, split, device, check, True, give_up, source)

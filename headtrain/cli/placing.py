@@ -1,0 +1,42 @@
+"""Where a training's views are put, said before it begins."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import progress
+
+if TYPE_CHECKING:
+    from headtrain.batches import Source
+    from headtrain.configuration import TrainingConfig
+    from headtrain.parts import Parts
+
+residency_option = click.option(
+    "--residency", type=click.Choice(("auto", "gpu", "ram", "disk")), default="auto",
+    help="Where the views live while heads train: in GPU memory, in main memory, or on the disk, read ahead.",
+)  # fmt: skip
+
+
+def placed(
+    collection: Collection,
+    parts: "Parts",
+    settings: "Sequence[TrainingConfig]",
+    residency: str,
+    device: str,
+    check: bool,
+) -> "Source":
+    """What the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory."""
+    from headtrain.free_memory import free_bytes
+    from headtrain.residency import DISK, choose, load, needed
+
+    held = needed(parts, collection.views, settings)
+    size = len(held.rows) * collection.view_bytes
+    gpu_free = 0 if device == "cpu" else free_bytes(device)
+    found = choose(residency, size, device, gpu_free, free_bytes("cpu"))
+    click.echo(f"views: {found.where} ({found.why})", err=True)
+    if found.where == DISK:
+        return collection
+    with progress("load", len(held.rows), "views") as bar:
+        return load(collection, found.where, held, device, bar.update, check)
