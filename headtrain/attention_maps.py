@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib.figure
 import numpy as np
 from PIL import Image, ImageOps
 
 from amnet_common.collection import Collection
 from headtrain.head import Head
+from headtrain.pictures import new_figure
 
 VIEW_PIXELS = 224
 
@@ -31,10 +31,13 @@ def heat_map(attention: np.ndarray) -> np.ndarray:
 
 
 def draw_attention(collection: Collection, head: Head, rows: list[int], image_root: Path, out: Path) -> None:
-    """A picture: one line an image, with its evaluation view and the heat map of each step over it."""
+    """A picture: one line an image, with its evaluation view and the heat map of each step over it.
+
+    Raises ExtraError without matplotlib.
+    """
     output = head.predict(collection.read_dequantised(rows, 0, check=True))
     steps = head.config.steps
-    figure = matplotlib.figure.Figure(figsize=(2.2 * (steps + 1), 2.5 * len(rows)), layout="constrained")
+    figure = new_figure(2.2 * (steps + 1), 2.5 * len(rows))
     axes = figure.subplots(len(rows), steps + 1, squeeze=False)
     for line, row, score, m, attention in zip(axes, rows, *(part.numpy() for part in output), strict=True):
         view = cut_view(image_root / collection.ids[row], collection.boxes[row, 0])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amnet_common.errors import ConfigError, ExtraError, OutputError, RunError
+from amnet_common.errors import ConfigError, OutputError, RunError
+from headtrain.pictures import new_figure
 from headtrain.run_folder import LOG, RUN, read_json
 from headtrain.run_log import Epoch, read_log
 
@@ -95,7 +96,7 @@ def curve_of(run: Path) -> Curve:
 
 def figure_of(curves: Sequence[Curve], title: str) -> "Figure":
     """The figure: four panels, below them what line, marker and mark mean. Raises ExtraError without matplotlib."""
-    figure = new_figure()
+    figure = new_figure(9, 6.5)
     figure.suptitle(title, parse_math=False)  # a name may hold a dollar sign
     panels = figure.subplots(2, 2, sharex=True)
     for axes, name in zip(panels.flat, PANELS, strict=True):
@@ -108,15 +109,6 @@ def figure_of(curves: Sequence[Curve], title: str) -> "Figure":
     handles = [line for label, line in lines.items() if not label.startswith("_")]  # matplotlib's name for no label
     figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1.2, frameon=False)
     return figure
-
-
-def new_figure() -> "Figure":
-    """An empty figure, which belongs to no window and changes no global state. Raises ExtraError."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ExtraError("wanted matplotlib, found none; pip install 'amnet[figures]'") from error
-    return Figure(figsize=(9, 6.5), layout="constrained")
 
 
 def draw_panel(axes: "Axes", name: str, curves: Sequence[Curve]) -> None:

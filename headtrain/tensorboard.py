@@ -70,7 +70,7 @@ class EventLogs:
             self._logs[run] = EventLog(run)
         self._logs[run].write(read_log(run))
 
-    def close(self) -> None:
-        """Close all files."""
-        for log in self._logs.values():
-            log.close()
+    def end(self, run: Path) -> None:
+        """The same for the last time: a kill may have come between log and events. Closes the file."""
+        self.follow(run)
+        self._logs.pop(run).close()

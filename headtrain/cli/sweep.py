@@ -126,6 +126,8 @@ def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path, events
                     if events:
                         events.follow(job.run)
                     continue
+                if events:
+                    events.end(job.run)
                 total -= job.config.training.epochs - done[job]
                 bar.total = total
                 label = f"{job.run.parent.name} {job.run.name}"

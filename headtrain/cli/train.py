@@ -112,6 +112,8 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
                 events.follow(run)
     except StopIteration as stop:
         result: Result = stop.value
+        if events:
+            events.end(run)
         return result
     except KeyboardInterrupt as stop:
         raise type(stop)(f"{run} keeps its finished epochs; --out {run} --resume goes on from there") from None

@@ -1,5 +1,6 @@
 """The README and the commands agree."""
 
+import tomllib
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ from amnet_common.cli import main as cache
 from extract.cli import main as extract
 from headtrain.cli import main as head
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {"amnet-extract": extract}
 COMMANDS |= {f"amnet-{group} {name}": command for group, commands in (("head", head), ("cache", cache))
              for name, command in commands.commands.items()}  # fmt: skip
@@ -27,3 +29,13 @@ def test_every_command_and_option_has_help(name):
     assert CliRunner().invoke(command, ["--help"]).exit_code == 0
     assert command.help
     assert not [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+
+
+def test_every_package_is_named_in_pyproject():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("extract", "headtrain", "amnet_common")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(listed) == found
