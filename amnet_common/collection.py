@@ -45,8 +45,8 @@ class Collection:
 
     Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
-    `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens files and threads of its own,
-    so it may be used after a fork.
+    `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens
+    files and threads of its own, so it may be used after a fork.
 
     Raises CollectionError if there is no such file, or it is not a whole collection of this format, or a part of a link
     is missing or replaced; SpecError if a part is of another spec.

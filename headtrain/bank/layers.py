@@ -5,13 +5,23 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from headtrain.dropout import Dropout
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """W x + b of each head: weight (N, O, I), bias (N, O), x (N, B, I), or (B, I) for all; gives (N, B, O)."""
-    y = x @ weight.mT  # (N, B, O)
+    """W x + b of each head: weight (N, O, I), bias (N, O), x (N, B, I), or (B, I) for all; gives (N, B, O).
+
+    One x for all heads is one product with all their weights; one head is a plain one, as torch's batched is slower.
+    """
+    N, outputs, _ = weight.shape
+    if x.dim() == 2:
+        y = functional.linear(x, weight.flatten(0, 1)).view(-1, N, outputs).transpose(0, 1)  # (N, B, O)
+    elif N == 1:
+        y = functional.linear(x[0], weight[0]).unsqueeze(0)  # (1, B, O)
+    else:
+        y = x @ weight.mT  # (N, B, O)
     return y if bias is None else y + bias.unsqueeze(1)
 
 

@@ -1,0 +1,65 @@
+"""Where a search looks (pure): `--grid steps=2,3` is a choice, `--range lr=1e-5:1e-2:log` anything in between."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from amnet_common.errors import ConfigError
+from headtrain.configuration import SETTINGS, Config
+from headtrain.setting_text import NAMES, read_value
+from headtrain.sweep.grid import TOGETHER, Axis, points, settings_of
+
+LOG = "log"
+
+
+class Range(NamedTuple):
+    """A key with bounds, which belong to it, and the settings that it sets. Integers if the bounds are."""
+
+    key: str
+    settings: tuple[str, ...]
+    low: float
+    high: float
+    log: bool  # as many values from 1 to 10 as from 10 to 100
+
+
+def read_range(text: str) -> Range:
+    """KEY=LOW:HIGH or KEY=LOW:HIGH:log, with the keys of a grid whose settings are numbers. Raises ConfigError."""
+    key, _, bounds = text.partition("=")
+    settings, (low, high, *scale) = settings_of(key), [*bounds.split(":"), ""][: max(2, bounds.count(":") + 1)]
+    if not is_number(key) or bounds.count(":") not in (1, 2) or scale not in ([], [LOG]):
+        wanted = ", ".join(known for known in (*TOGETHER, *NAMES) if is_number(known))
+        raise ConfigError(f"--range: wanted KEY=LOW:HIGH or KEY=LOW:HIGH:{LOG} with one of {wanted}, found {text!r}")
+    kind = SETTINGS[settings[0]].kind
+    ends: list[Any] = [read_value(f"--range {key}", kind, end) for end in (low, high)]
+    if not (all(map(math.isfinite, ends)) and ends[0] < ends[1]):
+        raise ConfigError(f"--range {key}: wanted LOW < HIGH, found {bounds}")
+    if scale and ends[0] <= 0:
+        raise ConfigError(f"--range {key}: wanted LOW > 0 for a logarithmic scale, found {bounds}")
+    return Range(key, settings, *ends, bool(scale))
+
+
+def is_number(key: str) -> bool:
+    """Whether a key sets numbers."""
+    return any(SETTINGS[name].kind in (int, float) for name in settings_of(key))
+
+
+def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list[Config]:
+    """`base` at every choice with every end of the ranges. What a setting may be has no gaps: if these are possible,
+    all between them is.
+
+    Raises ConfigError for impossible ones, a setting that is set twice, and a space of one point.
+    """
+    keys = [axis.settings for axis in (*axes, *ranges)]
+    twice = [name for name in SETTINGS if sum(name in settings for settings in keys) > 1]
+    if twice:
+        raise ConfigError(f"--grid, --range: wanted each setting once, found {', '.join(twice)} in several")
+    if not keys:
+        raise ConfigError("--trials: wanted a --grid or --range to search in, found none")
+    ends = [Axis(one.key, one.settings, (one.low, one.high)) for one in ranges]
+    return [point.config for point in points(base, [*axes, *ends], [base.training.seed])]
+
+
+def described(axes: Sequence[Axis], ranges: Sequence[Range]) -> dict[str, str]:
+    """The space by its keys, as it is typed."""
+    choices = {axis.key: ",".join(str(value).lower() for value in axis.values) for axis in axes}
+    return choices | {one.key: f"{one.low}:{one.high}{f':{LOG}' if one.log else ''}" for one in ranges}
