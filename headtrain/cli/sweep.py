@@ -1,6 +1,8 @@
-"""`amnet-head sweep`: every combination of some settings on every split, in few passes over the features."""
+"""`amnet-head sweep`: every combination of some settings, or a search, on every split, many heads in a pass."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from headtrain.cli.placing import placed, residency_option
 from headtrain.presets import DEFAULT
 
 if TYPE_CHECKING:
+    from headtrain.member import Job
     from headtrain.sweep.passes import Pass
     from headtrain.tensorboard import EventLogs
     from headtrain.training import Report
@@ -34,11 +37,16 @@ AUTO = "auto"
 @click.option("--grid", "grids", multiple=True, metavar="KEY=VALUE,VALUE",
               help="Values to try of an option: lr=1e-4,3e-4; dropout sets --feature-dropout and --regress-dropout. "
               "Given again: every combination.")  # fmt: skip
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Instead of every combination let Optuna "
+              "search: N trials, chosen by mean validation rho.")  # fmt: skip
+@click.option("--range", "ranges", multiple=True, metavar="KEY=LOW:HIGH[:log]", help="With --trials, any value in "
+              "between: lr=1e-5:1e-2:log; with :log on a logarithmic scale.")  # fmt: skip
 @click.option("--seeds", default=1, type=click.IntRange(min=1), help="So many seeds of each combination: 0, 1, ...")
 @click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
 @click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help=f"What is varied.  [default: {DEFAULT}]")
 @click.option("--config", "file", type=PATH, help="TOML file of settings.")
-@click.option("--out", required=True, type=PATH, help="Folder of the runs: OUT/KEY=VALUE,.../split-K.")
+@click.option("--out", required=True, type=PATH, help="Folder of the runs: OUT/KEY=VALUE,.../split-K; of a search "
+              "OUT/trial-0000,.../split-K, beside OUT/study.db for optuna-dashboard.")  # fmt: skip
 @click.option("--heads-per-pass", default=AUTO, help="Heads that train together, or auto: as many as fit.")
 @click.option("--halving", type=click.IntRange(min=2), metavar="F", help="After epochs F, F^2, ... only the best 1/F "
               "of a split's heads go on, by validation rho.")  # fmt: skip
@@ -50,14 +58,18 @@ AUTO = "auto"
 @device_option
 @setting_options
 def sweep(
-    features: Path, grids: Sequence[str], seeds: int, split: str, name: str | None, file: Path | None, out: Path,
-    heads_per_pass: str, halving: int | None, resume: bool, allow_missing: bool, check: bool, residency: str,
-    tensorboard: bool, device: str,
+    features: Path, grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
+    name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
+    resume: bool, allow_missing: bool, check: bool, residency: str, tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
-    """Train a head for every combination of the --grid values, on every split, and print the leaderboard."""
+    """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard."""
     if given["seed"] is not None:
         raise ConfigError("--seed: wanted --seeds N, which trains the seeds 0 to N - 1 of each combination")
+    if ranges and not trials:
+        raise ConfigError("--range: wanted --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
+    if halving and trials:
+        raise ConfigError("--halving: wanted without --trials, which compares heads that are trained to their end")
     if out.exists() and not resume:
         raise OutputError(f"--out {out}: wanted a new folder, found one that exists; --resume goes on with its sweep")
     collection = Collection(features)
@@ -69,26 +81,40 @@ def sweep(
     from headtrain.parts import split_parts
     from headtrain.sweep.grid import points, read_axis
     from headtrain.sweep.passes import passes
+    from headtrain.sweep.searching import begin_search, search, trial_jobs
+    from headtrain.sweep.space import read_range
     from headtrain.sweep.sweeping import Halving
     from headtrain.sweep.sweeping import sweep as train_all
     from headtrain.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
-    found = points(base, [read_axis(text) for text in grids], range(seeds))
+    axes, between = [read_axis(text) for text in grids], [read_range(text) for text in ranges]
     keep_freed_memory()
     device = choose_device(device)
-    jobs = [(k, Job(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
-    plan = passes(jobs, heads_chooser(heads_per_pass, device))
-    training = base.training
+    most, training = heads_chooser(heads_per_pass, device), base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
-    click.echo(describe_plan(len(found), len(splits), plan), err=True)
-    watch(
-        train_all(
+
+    def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
+        return train_all(
             collection, parts, plan, device, check, Halving(halving) if halving else None,
             lambda k, settings: placed(collection, parts[k], settings, residency, device, check),
-        ),
-        plan, out, events,
-    )  # fmt: skip
+        )  # fmt: skip
+
+    if trials:
+        size = max(1, most(base) // seeds)
+        study = begin_search(collection, parts, base, range(seeds), axes, between, out)
+        left = max(0, trials - study.finished)
+        click.echo(describe_search(left, trials, len(splits) * seeds, size), err=True)
+        jobs_of = partial(trial_jobs, base=base, seeds=range(seeds), splits=splits, out=out)
+        reports: Iterable[Report] = search(study, trials, size, jobs_of, lambda jobs: train(passes(jobs, most)))
+        total = left * len(splits) * seeds * training.epochs
+    else:
+        found = points(base, axes, range(seeds))
+        jobs = [(k, Job(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
+        plan = passes(jobs, most)
+        click.echo(describe_plan(len(found), len(splits), plan), err=True)
+        reports, total = train(plan), sum(job.config.training.epochs for _, job in jobs)
+    watch(reports, total, out, events)
     print_summary(out)
 
 
@@ -110,13 +136,17 @@ def describe_plan(points: int, splits: int, plan: "Sequence[Pass]") -> str:
     return f"{points} configurations on {splits} splits: {points * splits} heads in {len(plan)} passes of {heads}"
 
 
-def watch(reports: "Iterable[Report]", plan: "Sequence[Pass]", out: Path, events: "EventLogs | None") -> None:
-    """One bar of epochs over all heads; a line for each head at its end."""
+def describe_search(left: int, trials: int, heads: int, size: int) -> str:
+    """How much there is to do."""
+    return f"{left} of {trials} trials to go: {left * heads} heads, in batches of {min(size, trials)} trials"
+
+
+def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs | None") -> None:
+    """One bar of `total` epochs over all heads; a line for each head at its end."""
     from headtrain.outcome import Result
     from headtrain.run_log import Epoch
 
-    done = {job: 0 for one in plan for job in one.jobs}
-    total = sum(job.config.training.epochs for job in done)
+    done: Counter[Job] = Counter()
     with progress("sweep", total, "epochs") as bar:
         try:
             for job, report in reports:

@@ -1,169 +1,95 @@
-"""A search: Optuna asks for trials in batches, each batch is a bank, and validation rho alone says how good it was.
+"""A search: trials are asked for in batches that train together, and the mean validation rho says how good each was."""
 
-Its study stands in OUT/study.db, which optuna-dashboard shows.
-"""
-
-import json
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.errors import ExtraError, RunError
-from amnet_common.seeds import derived_seed
-from amnet_common.spec import differences
+from amnet_common.errors import ConfigError
 from headtrain.configuration import Config, override
 from headtrain.member import Job, identity_of
 from headtrain.outcome import Result
 from headtrain.parts import Parts
 from headtrain.sweep.grid import Axis
-from headtrain.sweep.passes import passes
-from headtrain.sweep.space import Range, described
-from headtrain.sweep.sweeping import SourceOf, sweep
-from headtrain.training import Report
+from headtrain.sweep.space import Range, corners
+from headtrain.sweep.study import Search, Trial
+from headtrain.training import Report, refuse_missing_view
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
-
-STUDY, SPACE, FACTS = "study.db", "space", "facts"  # the file; the study's attributes
 WORST = -1.0  # that rho can be
+SplitJobs = list[tuple[int, Job]]
 
 
-class Trial(NamedTuple):
-    """One point of the search space."""
+def begin_search(
+    collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int],
+    axes: Sequence[Axis], ranges: Sequence[Range], out: Path,
+) -> Search:  # fmt: skip
+    """The study in `out`, once the whole space is known to be possible; `parts` by split.
 
-    number: int
-    values: dict[str, Any]  # settings by their fields' names
-
-    @property
-    def name(self) -> str:
-        """Of its folders, before the seed."""
-        return f"trial-{self.number:04}"
-
-
-class Search:
-    """The study in the folder `out`: a new one, or that of before."""
-
-    def __init__(
-        self, out: Path, axes: Sequence[Axis], ranges: Sequence[Range], seed: int, facts: Mapping[str, Any]
-    ) -> None:
-        """`facts`: what else makes trials comparable. Raises ExtraError without Optuna, OSError, and RunError if the
-        file is damaged, or if its space or its facts are others.
-        """  # fmt: skip
-        self._settings = {one.key: one.settings for one in (*axes, *ranges)}
-        self._seed = seed
-        self._study = open_study(out)
-        self._distributions = distributions(axes, ranges)
-        refuse_other_study(out, self._study, {SPACE: described(axes, ranges), FACTS: dict(facts)})
-        for trial in self._running():
-            if trial.params.keys() != self._distributions.keys():  # killed while its values were drawn
-                self._study.tell(trial.number, state=state("FAIL"))
-
-    def ask(self, count: int) -> list[Trial]:
-        """That many trials: those that were asked before and never told, then new ones."""
-        return [*self.unfinished(), *self._new(count - len(self._running()))][:count]
-
-    def tell(self, trial: Trial, value: float) -> None:
-        """How good it was: the more the better."""
-        self._study.tell(trial.number, value)
-
-    @property
-    def finished(self) -> int:
-        """How many trials were told."""
-        return len(self._study.get_trials(deepcopy=False, states=[state("COMPLETE")]))
-
-    def unfinished(self) -> list[Trial]:
-        """What was asked, before a kill say, and never told."""
-        return [self._trial(trial.number, trial.params) for trial in self._running()]
-
-    def _running(self) -> "list[FrozenTrial]":
-        return self._study.get_trials(deepcopy=False, states=[state("RUNNING")])
-
-    def _new(self, count: int) -> Generator[Trial]:
-        """Each with random numbers of its own, so that a search that was stopped does not draw the same again."""
-        from optuna.samplers import TPESampler
-
-        for _ in range(count):
-            number = len(self._study.get_trials(deepcopy=False))
-            seed = derived_seed("sweep", self._seed, number) % 2**32  # NumPy's RandomState takes no more
-            self._study.sampler = TPESampler(seed=seed, multivariate=False)
-            trial = self._study.ask(self._distributions)
-            yield self._trial(trial.number, trial.params)
-
-    def _trial(self, number: int, params: Mapping[str, Any]) -> Trial:
-        return Trial(number, {name: params[key] for key, names in self._settings.items() for name in names})
-
-
-def open_study(out: Path) -> "Study":
-    """Make it, or open that of before. Raises ExtraError, OSError and RunError."""
-    try:
-        import optuna
-        from sqlalchemy.exc import SQLAlchemyError
-    except ImportError as error:
-        raise ExtraError("wanted optuna, found none; pip install 'amnet[sweep]'") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        url = f"sqlite:///{out / STUDY}"
-        return optuna.create_study(study_name="sweep", storage=url, direction="maximize", load_if_exists=True)
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        line = str(error).partition("\n")[0]
-        raise RunError(f"{out / STUDY}: wanted a study of this version of Optuna, found another file ({line})") from error
-
-
-def refuse_other_study(out: Path, study: "Study", now: Mapping[str, Any]) -> None:
-    """RunError, with each difference, if a study is about another space or other facts; a new one keeps `now`."""
-    now = json.loads(json.dumps(now))
-    lines = differences({key: study.user_attrs.get(key, value) for key, value in now.items()}, now)
-    if lines:
-        raise RunError(f"--resume: {out} is another search: {'; '.join(lines)}")
-    for key, value in now.items():
-        study.set_user_attr(key, value)
-
-
-def distributions(axes: Sequence[Axis], ranges: Sequence[Range]) -> "dict[str, BaseDistribution]":
-    """The space as Optuna has it."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    found: dict[str, BaseDistribution] = {axis.key: CategoricalDistribution(axis.values) for axis in axes}  # type: ignore[arg-type]
-    for key, _, low, high, log in ranges:
-        if isinstance(low, int) and isinstance(high, int):
-            found[key] = IntDistribution(low, high, log=log)
-        else:
-            found[key] = FloatDistribution(low, high, log=log)
-    return found
-
-
-def state(name: str) -> Any:  # noqa: ANN401 - optuna.trial.TrialState
-    """Of a trial, by its name."""
-    from optuna.trial import TrialState
-
-    return TrialState[name]
+    Raises ConfigError for an impossible space and for epochs chosen on the test list, and as Search does.
+    """
+    if base.training.select_on != "validation":
+        raise ConfigError(f"--trials: wanted --select-on validation, by which a search chooses, found "
+                          f"{base.training.select_on}")  # fmt: skip
+    for config in corners(base, axes, ranges):
+        refuse_missing_view(config, collection)
+    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, parts, base, seeds))
 
 
 def facts_of(
     collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int]
-) -> dict[str, Any]:
-    """What makes the trials of two searches comparable, beside the space; `parts` by split."""
-    of_splits = {str(split): identity_of(collection, part, base, split) for split, part in parts.items()}
+) -> dict[str, Any]:  # fmt: skip
+    """What makes trials comparable, beside their space."""
+    identities = {str(split): identity_of(collection, part, base, split) for split, part in parts.items()}
     return {
         "config": base.as_dict(),
-        "seeds": [*seeds],
+        "seeds": len(seeds),
         "fingerprint": collection.spec.fingerprint,
-        "images": {split: identity["images"] for split, identity in of_splits.items()},
+        "images": {split: identity["images"] for split, identity in identities.items()},
     }
 
 
 def search(
-    study: Search, trials: int, collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int],
-    out: Path, most: Callable[[Config], int], device: str, check: bool, source_of: SourceOf | None = None,
+    study: Search, trials: int, size: int, jobs_of: Callable[[Trial], SplitJobs],
+    train: Callable[[SplitJobs], Iterable[Report]],
 ) -> Generator[Report]:  # fmt: skip
-    """Train batches of trials, `base` with their values, until `trials` are told. Yields and raises as `sweep`."""
-    size = max(1, most(base) // len(seeds))
-    while left := max(0, trials - study.finished):
-        jobs = {trial: jobs_of(trial, base, seeds, [*parts], out) for trial in ...}
+    """Train batches of `size` trials until `trials` are told. Yields and raises as `train`."""
+    while (left := trials - study.finished) > 0:
+        batch = {trial: jobs_of(trial) for trial in study.ask(min(size, left))}
+        yield from train_batch(study, batch, train)
+
+
+def train_batch(
+    study: Search, batch: Mapping[Trial, SplitJobs], train: Callable[[SplitJobs], Iterable[Report]]
+) -> Generator[Report]:  # fmt: skip
+    """Each trial is told when the last of its heads has its result."""
+    owner = {job: trial for trial, jobs in batch.items() for _, job in jobs}
+    rhos: dict[Trial, list[float]] = {trial: [] for trial in batch}
+    for job, report in train([pair for jobs in batch.values() for pair in jobs]):
+        if isinstance(report, Result):
+            trial = owner[job]
+            rhos[trial].append(report.best.val_rho)
+            if len(rhos[trial]) == len(batch[trial]):
+                study.tell(trial, objective(rhos[trial]))
+        yield job, report
+
+
+def objective(rhos: Sequence[float]) -> float:
+    """The mean over splits and seeds of the highest validation rho.
+
+    NaN, of heads that say the same of every image, counts as -1, the worst: a trial without a value would tell the
+    sampler nothing, and it would come back to such points.
+    """
+    return float(np.mean([WORST if math.isnan(rho) else rho for rho in rhos]))
+
+
+def trial_jobs(trial: Trial, base: Config, seeds: Sequence[int], splits: Sequence[int], out: Path) -> SplitJobs:
+    """Its heads: `base` with its values, at every seed and split."""
+    configs = {seed: override(base, **trial.values, seed=seed) for seed in seeds}
+    return [
+        (split, Job(config, out / f"{trial.name},seed={seed}" / f"split-{split}"))
+        for seed, config in configs.items()
+        for split in splits
+    ]

@@ -1,8 +1,9 @@
 """Where a search looks (pure): `--grid steps=2,3` is a choice, `--range lr=1e-5:1e-2:log` anything in between."""
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from amnet_common.errors import ConfigError
 from headtrain.configuration import SETTINGS, Config
@@ -24,18 +25,18 @@ class Range(NamedTuple):
 
 def read_range(text: str) -> Range:
     """KEY=LOW:HIGH or KEY=LOW:HIGH:log, with the keys of a grid whose settings are numbers. Raises ConfigError."""
-    key, _, bounds = text.partition("=")
-    settings, (low, high, *scale) = settings_of(key), [*bounds.split(":"), ""][: max(2, bounds.count(":") + 1)]
-    if not is_number(key) or bounds.count(":") not in (1, 2) or scale not in ([], [LOG]):
+    found = re.fullmatch(f"(.*?)=([^:]*):([^:]*)(:{LOG})?", text)
+    if not found or not is_number(found[1]):
         wanted = ", ".join(known for known in (*TOGETHER, *NAMES) if is_number(known))
         raise ConfigError(f"--range: wanted KEY=LOW:HIGH or KEY=LOW:HIGH:{LOG} with one of {wanted}, found {text!r}")
+    key, settings, log = found[1], settings_of(found[1]), bool(found[4])
     kind = SETTINGS[settings[0]].kind
-    ends: list[Any] = [read_value(f"--range {key}", kind, end) for end in (low, high)]
-    if not (all(map(math.isfinite, ends)) and ends[0] < ends[1]):
-        raise ConfigError(f"--range {key}: wanted LOW < HIGH, found {bounds}")
-    if scale and ends[0] <= 0:
-        raise ConfigError(f"--range {key}: wanted LOW > 0 for a logarithmic scale, found {bounds}")
-    return Range(key, settings, *ends, bool(scale))
+    low, high = (cast(float, read_value(f"--range {key}", kind, end)) for end in found.group(2, 3))
+    if not -math.inf < low < high < math.inf:
+        raise ConfigError(f"--range {key}: wanted LOW < HIGH, found {low}:{high}")
+    if log and low <= 0:
+        raise ConfigError(f"--range {key}: wanted LOW > 0 for a logarithmic scale, found {low}")
+    return Range(key, settings, low, high, log)
 
 
 def is_number(key: str) -> bool:
@@ -49,8 +50,8 @@ def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list
 
     Raises ConfigError for impossible ones, a setting that is set twice, and a space of one point.
     """
-    keys = [axis.settings for axis in (*axes, *ranges)]
-    twice = [name for name in SETTINGS if sum(name in settings for settings in keys) > 1]
+    keys: list[Axis | Range] = [*axes, *ranges]
+    twice = [name for name in SETTINGS if sum(name in one.settings for one in keys) > 1]
     if twice:
         raise ConfigError(f"--grid, --range: wanted each setting once, found {', '.join(twice)} in several")
     if not keys:

@@ -1,0 +1,143 @@
+"""The study of a search, in OUT/study.db as Optuna and optuna-dashboard read it. All that knows Optuna is here."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amnet_common.errors import ExtraError, RunError
+from amnet_common.seeds import derived_seed
+from amnet_common.spec import differences
+from headtrain.sweep.grid import Axis
+from headtrain.sweep.space import Range, described
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+STUDY, SPACE, FACTS = "study.db", "space", "facts"  # the file; the study's attributes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the search space."""
+
+    number: int
+    values: Mapping[str, Any] = field(hash=False)  # settings by their fields' names
+
+    @property
+    def name(self) -> str:
+        """Of its folders, before the seed."""
+        return f"trial-{self.number:04}"
+
+
+class Search:
+    """The study in the folder `out`: a new one, or that of before."""
+
+    def __init__(
+        self, out: Path, axes: Sequence[Axis], ranges: Sequence[Range], seed: int, facts: Mapping[str, Any]
+    ) -> None:
+        """`facts`: what else makes trials comparable. Raises ExtraError without Optuna, OSError, and RunError if the
+        file is damaged, or if its space or its facts are others.
+        """
+        keys: list[Axis | Range] = [*axes, *ranges]
+        self._settings = {one.key: one.settings for one in keys}
+        self._seed = seed
+        self._study = open_study(out)
+        self._distributions = distributions(axes, ranges)
+        refuse_other_study(out, self._study, {SPACE: described(axes, ranges), FACTS: dict(facts)})
+        for trial in self._running():
+            if trial.params.keys() != self._distributions.keys():  # killed while its values were drawn
+                self._study.tell(trial.number, state=state("FAIL"))
+
+    def ask(self, count: int) -> list[Trial]:
+        """That many trials: those that were asked before and never told, then new ones."""
+        return [*self.unfinished(), *self._new(count - len(self._running()))][:count]
+
+    def tell(self, trial: Trial, value: float) -> None:
+        """How good it was: the more the better."""
+        self._study.tell(trial.number, value)
+
+    @property
+    def finished(self) -> int:
+        """How many trials were told."""
+        return len(self._study.get_trials(deepcopy=False, states=[state("COMPLETE")]))
+
+    def unfinished(self) -> list[Trial]:
+        """What was asked, before a kill say, and never told."""
+        return [self._trial(trial.number, trial.params) for trial in self._running()]
+
+    def _running(self) -> "list[FrozenTrial]":
+        return self._study.get_trials(deepcopy=False, states=[state("RUNNING")])
+
+    def _new(self, count: int) -> Iterator[Trial]:
+        """Each with random numbers of its own, so that a search that was stopped does not draw the same again."""
+        from optuna.samplers import TPESampler
+
+        for _ in range(count):
+            number = len(self._study.get_trials(deepcopy=False))
+            seed = derived_seed("sweep", self._seed, number) % 2**32  # NumPy's RandomState takes no more
+            self._study.sampler = TPESampler(seed=seed, multivariate=False)
+            trial = self._study.ask(self._distributions)
+            yield self._trial(trial.number, trial.params)
+
+    def _trial(self, number: int, params: Mapping[str, Any]) -> Trial:
+        return Trial(number, {name: params[key] for key, names in self._settings.items() for name in names})
+
+
+def open_study(out: Path) -> "Study":
+    """Make it, or open that of before. Raises ExtraError, OSError and RunError."""
+    try:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise ExtraError("wanted optuna, found none; pip install 'amnet[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": partial(connect, out)})
+        return optuna.create_study(study_name="sweep", storage=storage, direction="maximize", load_if_exists=True)
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+        line = str(error).partition("\n")[0]
+        raise RunError(
+            f"{out / STUDY}: wanted a study of this version of Optuna, found another file ({line})"
+        ) from error
+
+
+def connect(out: Path) -> sqlite3.Connection:
+    """By the path itself: in a URL a % or ? means something else. Waits a minute for a dashboard that writes notes."""
+    return sqlite3.connect(out / STUDY, timeout=60, check_same_thread=False)
+
+
+def refuse_other_study(out: Path, study: "Study", now: Mapping[str, Any]) -> None:
+    """RunError, with each difference, if a study is about another space or other facts; a new one keeps `now`."""
+    now = json.loads(json.dumps(now))
+    lines = differences({key: study.user_attrs.get(key, value) for key, value in now.items()}, now)
+    if lines:
+        raise RunError(f"--resume: {out} is another search: {'; '.join(lines)}")
+    for key, value in now.items():
+        study.set_user_attr(key, value)
+
+
+def distributions(axes: Sequence[Axis], ranges: Sequence[Range]) -> "dict[str, BaseDistribution]":
+    """The space as Optuna has it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {axis.key: CategoricalDistribution(axis.values) for axis in axes}  # type: ignore[arg-type]
+    for key, _, low, high, log in ranges:
+        if isinstance(low, int) and isinstance(high, int):
+            found[key] = IntDistribution(low, high, log=log)
+        else:
+            found[key] = FloatDistribution(low, high, log=log)
+    return found
+
+
+def state(name: str) -> Any:  # noqa: ANN401 - optuna.trial.TrialState
+    """Of a trial, by its name."""
+    from optuna.trial import TrialState
+
+    return TrialState[name]
