@@ -64,14 +64,7 @@ def sweep(
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard."""
-    if given["seed"] is not None:
-        raise ConfigError("--seed: wanted --seeds N, which trains the seeds 0 to N - 1 of each combination")
-    if ranges and not trials:
-        raise ConfigError("--range: wanted --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
-    if halving and trials:
-        raise ConfigError("--halving: wanted without --trials, which compares heads that are trained to their end")
-    if out.exists() and not resume:
-        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; --resume goes on with its sweep")
+    refuse_contradictions(given["seed"], ranges, trials, halving, out, resume)
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
@@ -116,6 +109,20 @@ def sweep(
         reports, total = train(plan), sum(job.config.training.epochs for _, job in jobs)
     watch(reports, total, out, events)
     print_summary(out)
+
+
+def refuse_contradictions(
+    seed: int | None, ranges: Sequence[str], trials: int | None, halving: int | None, out: Path, resume: bool
+) -> None:
+    """ConfigError or OutputError for options that do not go together."""
+    if seed is not None:
+        raise ConfigError("--seed: wanted --seeds N, which trains the seeds 0 to N - 1 of each combination")
+    if ranges and not trials:
+        raise ConfigError("--range: wanted --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
+    if halving and trials:
+        raise ConfigError("--halving: wanted without --trials, which compares heads that are trained to their end")
+    if out.exists() and not resume:
+        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; --resume goes on with its sweep")
 
 
 def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Config], int]

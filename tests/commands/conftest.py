@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from amnet_common.datasets import SplitList
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -23,3 +25,20 @@ def root(tmp_path):
 def out(tmp_path):
     (tmp_path / "out").mkdir()
     return tmp_path / "out" / "t.h5"
+
+
+@pytest.fixture
+def counts():
+    """Training, validation and test images of `features`, twelve in all."""
+    return 6, 3, 3
+
+
+@pytest.fixture
+def features(make_collection, counts):
+    """A collection of twelve images in two splits, the second in reverse order."""
+    scores, ids = np.linspace(0.3, 0.9, 12), tuple(f"{row:02}.jpg" for row in range(12))
+    lists = {}
+    for k, order in ((1, np.arange(12)), (2, np.arange(12)[::-1])):
+        parts = zip(("train", "val", "test"), np.split(order, np.cumsum(counts)[:2]), strict=True)
+        lists |= {f"{part}_{k}": SplitList(rows, scores[rows]) for part, rows in parts}
+    return make_collection(ids, done=range(12), splits=lists)

@@ -8,7 +8,6 @@ import torch
 from click.testing import CliRunner
 
 from amnet_common.collection import Collection
-from amnet_common.datasets import SplitList
 from headtrain.checkpoint import load_head
 from headtrain.cli import main
 from headtrain.predictions import read_predictions
@@ -18,16 +17,6 @@ SMALL = ("--hidden", 8, "--regress-hidden", 4, "--epochs", 2, "--device", "cpu")
 
 def amnet_head(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
-
-
-@pytest.fixture
-def features(make_collection):
-    """Twelve images in two splits."""
-    scores, ids = np.linspace(0.3, 0.9, 12), tuple(f"{row:02}.jpg" for row in range(12))
-    order = {1: np.arange(12), 2: np.arange(12)[::-1]}
-    cuts = {"train": slice(0, 6), "val": slice(6, 9), "test": slice(9, 12)}
-    lists = {f"{part}_{k}": SplitList(o[cut], scores[o[cut]]) for k, o in order.items() for part, cut in cuts.items()}
-    return make_collection(ids, done=range(12), splits=lists)
 
 
 def test_every_split_is_trained_and_ends_in_one_table(features, tmp_path):

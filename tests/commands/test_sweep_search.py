@@ -7,21 +7,10 @@ import optuna
 import pytest
 from click.testing import CliRunner
 
-from amnet_common.datasets import SplitList
 from headtrain.cli import main
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--no-attention", "--epochs", 2, "--device", "cpu")
 SPACE = ("--range", "lr=1e-4:1e-1:log", "--grid", "dropout=0,0.3", "--heads-per-pass", 2)
-
-
-@pytest.fixture
-def features(make_collection):
-    """Twelve images in two splits."""
-    scores, ids = np.linspace(0.3, 0.9, 12), tuple(f"{row:02}.jpg" for row in range(12))
-    order = {1: np.arange(12), 2: np.arange(12)[::-1]}
-    cuts = {"train": slice(0, 6), "val": slice(6, 9), "test": slice(9, 12)}
-    lists = {f"{part}_{k}": SplitList(o[cut], scores[o[cut]]) for k, o in order.items() for part, cut in cuts.items()}
-    return make_collection(ids, done=range(12), splits=lists)
 
 
 @pytest.fixture
