@@ -33,13 +33,11 @@ HEADS = {
 def main(root: Path, weights: str, work: Path, only: tuple[str, ...], peer: Path | None) -> None:
     """Extract, fit the baselines, train the heads, and print one table on standard output."""
     work.mkdir(parents=True, exist_ok=True)
-    features = work / "lnsim.h5"
-    source = ("--dataset", "lamem", "--root", root, "--augs", 10, "--weights", weights)
-    command("amnet-extract", *source, "--out", features)
+    features = extracted(work / "lnsim.h5", root, weights, "standard", 10)
     made = [work / name for name in only or HEADS]
     for run in made:
-        options = HEADS[run.name]
-        command("amnet-head", "train", "--features", features, "--split", "all", "--out", run, "--resume", *options)
+        read = extracted(work / "squash264.h5", root, weights, "squash264", 5) if run.name == "released" else features
+        command("amnet-head", "train", "--features", read, "--split", "all", "--out", run, "--resume", *HEADS[run.name])
     if peer:
         made.append(once(work / "peer", "evaluate", "--features", features, "--scores", peer, "--name", peer.stem))
     baselines = once(work / "baselines", "baseline", "--features", features)
@@ -47,6 +45,13 @@ def main(root: Path, weights: str, work: Path, only: tuple[str, ...], peer: Path
           f"{time.strftime('%Y-%m-%d')}\n", flush=True)  # fmt: skip
     runs = [*made, *sorted(baselines.iterdir())]
     subprocess.run([BIN / "amnet-head", "table", *map(str, runs)], check=True)
+
+
+def extracted(out: Path, root: Path, weights: str, plan: str, augs: int) -> Path:
+    """The features of one view plan; the authors' recipe has its own."""
+    words = ("--dataset", "lamem", "--root", root, "--plan", plan, "--augs", augs, "--weights", weights)
+    command("amnet-extract", *words, "--out", out)
+    return out
 
 
 def once(out: Path, *words: object) -> Path:
