@@ -1,8 +1,17 @@
-"""The device a head runs on."""
+"""The device that features are computed or heads trained on, and what it can do."""
 
 import torch
 
 from amnet_common.errors import ConfigError
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a device has units for bfloat16 products; a CPU that only emulates them is slower with it."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if kind == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def choose_device(name: str) -> str:

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from amnet_common.devices import choose_device
+from amnet_common.devices import choose_device, multiplies_bfloat16
 from amnet_common.errors import ConfigError
 from amnet_common.quantise import CODES
 from extract.trunk import Trunk, build_trunk, fold_batchnorm
@@ -78,8 +78,7 @@ def choose_compute(
 def _fastest_precision(kind: str) -> str:
     """Half precision where the hardware multiplies it faster; a CPU that only emulates bfloat16 is slower with it."""
     if kind == "cpu":
-        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+        return "bfloat16" if multiplies_bfloat16(kind) else "float32"
     return "float16"
 
 

@@ -33,25 +33,30 @@ class Source(Protocol):
 
 
 def training_views(views: int, settings: TrainingConfig) -> list[int]:
-    """The views that epochs show, of a collection with so many: the augmented ones, or view 0 where it is alone."""
-    return [0] if views == 1 else [1] if settings.views == "first" else list(range(1, views))
+    """The views that epochs show, of a collection with so many: the augmented ones, or view 0 if there are none."""
+    most = 1 if settings.views == "first" else views
+    return list(range(1, views))[: settings.augs][:most] or [0]
+
+
+def views_an_epoch(images: int, views: int, settings: TrainingConfig) -> int:
+    """How many views an epoch shows of so many images, of a collection with so many views."""
+    return images * len(training_views(views, settings)) if settings.views == "all" else images
 
 
 def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
     """The batches of an epoch, in random order.
 
-    Of its augmented views 1..V-1 each row shows what `settings.views` says: a `random` one, `all`, or always the
-    `first`; view 0 where there is no other. The same for equal (data_seed, epoch), whatever happened before: an epoch
-    can be repeated alone.
+    Of its `training_views` each row shows what `settings.views` says: a `random` one, `all`, or always the `first`. The
+    same for equal (data_seed, epoch), whatever happened before: an epoch can be repeated alone.
     """
     draw = np.random.Generator(keyed_philox("epoch", settings.data_seed, epoch))
-    if settings.views == "all" and views > 1:
-        pairs = draw.permutation(len(rows) * (views - 1))
-        order, chosen = pairs // (views - 1), 1 + pairs % (views - 1)  # (n,) places and their views
+    shown = np.array(training_views(views, settings))
+    if settings.views == "all":
+        pairs = draw.permutation(len(rows) * len(shown))
+        order, chosen = pairs // len(shown), shown[pairs % len(shown)]  # (n,) places and their views
     else:
         order = draw.permutation(len(rows))
-        drawn = draw.integers(1, views, len(rows)) if views > 1 else np.zeros(len(rows), np.int64)
-        chosen = (drawn if settings.views == "random" else np.minimum(drawn, 1))[order]
+        chosen = shown[draw.integers(len(shown), size=len(rows))][order]
     size = min(settings.batch_size, len(order))
     stop = len(order) // size * size if settings.drop_last else len(order)
     parts = [slice(start, start + size) for start in range(0, stop, size)]

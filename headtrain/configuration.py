@@ -77,9 +77,12 @@ class TrainingConfig:
     order_penalty: float = setting(0.0, "tried and dropped by the paper", "Weight of the penalty on step order.")
     order: str = setting("ascending", "unused: weight 0", "Which order of step outputs it wants.",
                          choices=("ascending", "descending"))  # fmt: skip
+    clip: float = setting(0.0, "4.1: none", "Largest norm of the gradient of all parameters of a head; 0: any.")
     weight_average: float = setting(0.0, "4.1: none", "Decay of a running average of the weights, which is kept.")
     views: str = setting("random", "4.1: new crops each epoch", "Augmented views an epoch shows of an image: a random "
                          "one, all, or always the first.", choices=("random", "all", "first"))  # fmt: skip
+    augs: int | None = setting(None, "4.1: new crops each epoch", "Of the augmented views use only the first so many; "
+                               "0: view 0 alone.")  # fmt: skip
     eval_view: int = setting(0, "assumption: the centre", "View that validation and test look at.")
     target_mean: float | None = setting(None, "4.1: of the training list", "Mean taken off the scores.")
     target_scale: float | None = setting(None, "4.1: to [-1, 1]", "Factor on the scores after that.")
@@ -96,8 +99,8 @@ class TrainingConfig:
         for name in ("batch_size", "epochs", "patience", "lr_step"):
             _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
         _require(0 <= self.weight_average < 1, "--weight-average", "a share in [0, 1)", self.weight_average)
-        for name in ("l2", "penalty", "order_penalty", "eval_view"):
-            _require(getattr(self, name) >= 0, option_of(name), "0 or more", getattr(self, name))
+        for name in ("l2", "penalty", "order_penalty", "clip", "augs", "eval_view"):
+            _require((getattr(self, name) or 0) >= 0, option_of(name), "0 or more", getattr(self, name))
         _require(self.target_scale is None or self.target_scale > 0, "--target-scale", "more than 0", self.target_scale)
 
 

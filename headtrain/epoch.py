@@ -9,10 +9,11 @@ from torch import Tensor
 
 from amnet_common.seeds import derived_seed
 from headtrain.bank.bank import Bank
-from headtrain.batches import Source, epoch_picks, ordered_picks, scales_on, to_floats
-from headtrain.configuration import TrainingConfig
+from headtrain.batches import Source, epoch_picks, ordered_picks, scales_on
+from headtrain.configuration import Config, TrainingConfig
 from headtrain.dropout import set_noise
 from headtrain.head import Head
+from headtrain.kernels import EAGER, Forward, Kernels, forward_of
 from headtrain.losses import loss_terms
 from headtrain.member import Member
 from headtrain.parts import Part
@@ -33,25 +34,26 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
 
 
 def train_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, part: Part, number: int, check: bool = True
-) -> np.ndarray:
+    bank: Bank, members: Sequence[Member], source: Source, part: Part, number: int, check: bool = True,
+    kernels: Kernels = EAGER,
+) -> np.ndarray:  # fmt: skip
     """One pass of the bank's heads, those of `members`, over the training images.
 
     Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
     """
     settings = [member.config.training for member in members]
-    device = bank.heads[0].target_mean.device
+    picks, scales = epoch_picks(part.rows, source.views, settings[0], number), scales_on(bank.device, source)
+    size = chunk_size(members[0].config, len(picks[0].rows))
+    forward = forward_of(bank, kernels, size)
     for member in members:
         prepare(member, number)
     targets = torch.stack([member.targets(part.scores) for member in members])  # (N, n)
-    picks, scales = epoch_picks(part.rows, source.views, settings[0], number), scales_on(device, source)
-    sums = torch.zeros(len(members), 2, device=device)
+    sums = torch.zeros(len(members), 2, device=bank.device)
     for batch, features in source.batches(picks, check=check):
         bank.zero_grad()
-        sums += backward(bank, torch.as_tensor(features), scales, targets[:, batch.places], settings)
+        sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.places], settings, size)
         for member in members:
-            member.optimiser.step()
-            member.average.update(member.head)
+            member.update()
     return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
 
 
@@ -65,25 +67,25 @@ def prepare(member: Member, number: int) -> None:
 
 
 def backward(
-    bank: Bank, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig]
-) -> Tensor:
-    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, targets (N, n), added up in chunks.
+    forward: Forward, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig],
+    size: int,
+) -> Tensor:  # fmt: skip
+    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, targets (N, n), added up in chunks of `size`.
 
     Returns (N, 2): sums over the batch of squared error and attention penalty.
     """
     sums = targets.new_zeros(len(targets), 2)
-    size = chunk_size(bank, len(features))
     for x, y in zip(features.split(size), targets.split(size, dim=1), strict=True):
-        output = bank.forward(to_floats(x.to(targets.device, non_blocking=True), scales))  # of (n, L, D)
+        output = forward(x.to(targets.device, non_blocking=True), scales)
         error, penalty, loss = loss_terms(output, y, settings)  # (N,) each
         (loss.sum() * (len(x) / len(features))).backward()  # no head's loss depends on another's parameters
         sums += len(x) * torch.stack([error, penalty], dim=1).detach()
     return sums
 
 
-def chunk_size(bank: Bank, batch: int) -> int:
+def chunk_size(config: Config, batch: int) -> int:
     """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
-    return batch if bank.config.architecture == "released" else CHUNK
+    return batch if config.head.architecture == "released" else min(batch, CHUNK)
 
 
 def predict_part(heads: Sequence[Head], source: Source, part: Part, view: int, batch_size: int = 64) -> np.ndarray:

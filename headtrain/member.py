@@ -18,6 +18,7 @@ from headtrain.averaging import RunningAverage
 from headtrain.checkpoint import BEST, LAST, Provenance, save_head
 from headtrain.configuration import Config
 from headtrain.head import Head
+from headtrain.kernels import Kernels
 from headtrain.metrics import Metrics, rank
 from headtrain.paper_head import PaperHead
 from headtrain.parts import Parts
@@ -62,6 +63,13 @@ class Member:
         scaled = (scores - self.head.target_mean.item()) * self.head.target_scale.item()
         return torch.as_tensor(scaled).float().to(self.head.target_mean.device)
 
+    def update(self) -> None:
+        """Follow the gradients that are there: this head's alone, whatever trains beside it."""
+        if self.config.training.clip:
+            torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.training.clip)
+        self.optimiser.step()
+        self.average.update(self.head)
+
     def record(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
         """Add an epoch to the log and put everything on the disk."""
         improved = rank(val.rho) > max((rank(epoch.val_rho) for epoch in self.epochs), default=-math.inf)
@@ -82,23 +90,23 @@ class Member:
 
 
 def begin(
-    collection: Collection, parts: Parts, job: Job, split: int, statistics: Statistics | None, device: str, resume: bool
-) -> Member:
+    collection: Collection, parts: Parts, job: Job, split: int, statistics: Statistics | None, device: str,
+    resume: bool, kernels: Kernels,
+) -> Member:  # fmt: skip
     """A new member with its folder; or, with `resume`, one where its folder says that it was stopped.
 
     `statistics` of the training images' channels, for configurations that standardise. Raises OutputError if the
     folder exists (without `resume`) or cannot be written; RunError if what is to be resumed is another run.
     """
     head, settings = build_head(parts.train.scores, job.config, statistics).to(device), job.config.training
-    optimiser = torch.optim.Adam(
-        head.parameters(), settings.learning_rate, weight_decay=settings.l2, fused=head.target_mean.is_cuda or None
-    )
+    optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2, fused=True)
     average = RunningAverage(head, settings.weight_average)
-    identity = identity_of(collection, parts, job.config, split)
+    identity = identity_of(collection, parts, job.config, split, kernels)
     if resume and job.run.exists():
         refuse_other_run(job.run, identity)
     else:
-        new_run_folder(job.run, identity | {"features": str(collection.path.absolute())}, job.config)
+        where = {"features": str(collection.path.absolute()), "compiled": kernels.compiled}
+        new_run_folder(job.run, identity | where, job.config)
     epochs = load_state(job.run, head, optimiser, average)
     provenance = Provenance(job.config, collection.spec.as_dict(), split, None)
     member = Member(job, head, optimiser, average, provenance, epochs)
@@ -126,8 +134,10 @@ def build_head(scores: np.ndarray, config: Config, statistics: Statistics | None
     return head
 
 
-def identity_of(collection: Collection, parts: Parts, config: Config, split: int) -> dict[str, Any]:
-    """What makes two runs the same run: configuration, features, and each list's images with their scores."""
+def identity_of(
+    collection: Collection, parts: Parts, config: Config, split: int, kernels: Kernels
+) -> dict[str, Any]:  # fmt: skip
+    """What makes two runs the same run: configuration, features, each list's images with their scores, arithmetic."""
     lists = [
         [[collection.ids[row], score] for row, score in zip(part.rows.tolist(), part.scores.tolist(), strict=True)]
         for part in (parts.train, parts.val, parts.test)
@@ -138,4 +148,5 @@ def identity_of(collection: Collection, parts: Parts, config: Config, split: int
         "selected_on": parts.selection,
         "fingerprint": collection.spec.fingerprint,
         "images": hashlib.sha256(canonical_json(lists).encode()).hexdigest(),
+        "precision": kernels.precision,
     }

@@ -1,6 +1,7 @@
 """The folder of a run: what stands in it, and how it is made.
 
-run.json      what the run is, written first: configuration, collection, split, images; `--resume` compares it
+run.json      what the run is, written first: configuration, collection, split, images, arithmetic; `--resume`
+              compares it
 config.toml   the configuration, as `--config` reads it
 best.safetensors, last.safetensors   the checkpoints of the highest validation rho and of the last epoch
 log.csv       a line for each epoch
@@ -24,7 +25,8 @@ from headtrain.configuration import Config
 RUN, CONFIG, LOG, STATE, TEST, METRICS = "run.json", "config.toml", "log.csv", "state.pt", "test.csv", "metrics.json"
 DROPPED = "dropped.json"
 
-DECISIVE = ("config", "split", "selected_on", "fingerprint", "images")  # of run.json: what must be equal to resume
+DECISIVE = ("config", "split", "selected_on", "fingerprint", "images", "precision")  # what must be equal to resume
+UNSAID = {"precision": "float32"}  # in run.json of older versions, which knew nothing else
 
 
 def new_run_folder(run: Path, identity: Mapping[str, Any], config: Config) -> None:
@@ -44,7 +46,9 @@ def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
     """RunError, with each difference, if the folder is of another run than `identity`; where it ran may differ."""
     begun = read_json(run / RUN)
     now = json.loads(json.dumps(identity))
-    lines = differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
+    lines = differences(
+        {key: begun.get(key, UNSAID.get(key)) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE}
+    )
     if lines:
         raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
 

@@ -13,6 +13,7 @@ from headtrain.bank.grouping import may_train_together
 from headtrain.batches import Source
 from headtrain.configuration import Config
 from headtrain.epoch import predict_part, train_epoch
+from headtrain.kernels import EAGER, Kernels
 from headtrain.member import Job, Member, begin, identity_of
 from headtrain.metrics import evaluate
 from headtrain.outcome import Result, finish, read_result
@@ -49,12 +50,16 @@ def train(
     check: bool = True,
     resume: bool = False,
     source: Source | None = None,
+    kernels: Kernels = EAGER,
 ) -> Generator[Epoch, None, Result]:
     """Train one head into the folder `run`: yields each epoch when it is on disk, returns the result.
 
     It is `train_together` of one, and raises as that does.
     """
-    for _, report in train_together(collection, parts, [Job(config, run)], split, device, check, resume, source=source):
+    jobs = [Job(config, run)]
+    for _, report in train_together(
+        collection, parts, jobs, split, device, check, resume, source=source, kernels=kernels
+    ):
         if isinstance(report, Result):
             return report
         if isinstance(report, Epoch):
@@ -72,10 +77,12 @@ def train_together(
     resume: bool = False,
     give_up: Choose = keep_all,
     source: Source | None = None,
+    kernels: Kernels = EAGER,
 ) -> Generator[Report]:
     """Train heads that fit in one bank: yields (job, epoch) when it is on disk, and (job, result) at a head's end.
 
     `source`: where training and validation views are read, if not from the collection itself (`headtrain.residency`).
+    `kernels`: in what arithmetic heads train; a run that is resumed must have begun in the same precision.
     `give_up` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
     does. `resume`: go on with runs that were stopped; on the same machine, with as many threads, they end with the
     weights of undisturbed ones.
@@ -85,24 +92,27 @@ def train_together(
     """
     assert may_train_together(job.config for job in jobs)
     for job in jobs:
-        refuse_missing_view(job.config, collection)
+        refuse_missing_views(job.config, collection)
     statistics = statistics_for(jobs, collection, parts)
     ended = [job for job in jobs if resume and (job.run / METRICS).exists()]
     for job in ended:
-        refuse_other_run(job.run, identity_of(collection, parts, job.config, split))
+        refuse_other_run(job.run, identity_of(collection, parts, job.config, split, kernels))
         yield job, read_result(job.run)
     going = [job for job in jobs if job not in ended]
-    members = [begin(collection, parts, job, split, statistics, device, resume) for job in going]
+    members = [begin(collection, parts, job, split, statistics, device, resume, kernels) for job in going]
     for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
         equal = [member for member in members if len(member.epochs) == done]
-        yield from train_bank(equal, collection, source or collection, parts, device, check, give_up)
+        yield from train_bank(equal, collection, source or collection, parts, device, check, give_up, kernels)
 
 
-def refuse_missing_view(config: Config, collection: Collection) -> None:
-    """ConfigError if the collection has not the view that validation and test look at."""
-    if config.training.eval_view >= collection.views:
-        raise ConfigError(f"--eval-view: wanted a view in 0..{collection.views - 1} of {collection.path}, "
-                          f"found {config.training.eval_view}")  # fmt: skip
+def refuse_missing_views(config: Config, collection: Collection) -> None:
+    """ConfigError if the collection has not the views that are trained on, or that validation and test look at."""
+    most, wanted = collection.views - 1, config.training
+    if wanted.eval_view > most:
+        raise ConfigError(f"--eval-view: wanted a view in 0..{most} of {collection.path}, found {wanted.eval_view}")
+    if wanted.augs is not None and wanted.augs > most:
+        raise ConfigError(f"--augs: wanted at most the {most} augmented views of {collection.path}, "
+                          f"found {wanted.augs}")  # fmt: skip
 
 
 def statistics_for(jobs: Sequence[Job], collection: Collection, parts: Parts) -> Statistics | None:
@@ -119,6 +129,7 @@ def train_bank(
     device: str,
     check: bool,
     give_up: Choose,
+    kernels: Kernels,
 ) -> Generator[Report]:
     """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
     bank: Bank | None = None
@@ -129,7 +140,7 @@ def train_bank(
             bank = None
         if members:
             bank = bank or new_bank([member.head for member in members])
-            for member, epoch in one_epoch(bank, members, source, parts, check):
+            for member, epoch in one_epoch(bank, members, source, parts, check, kernels):
                 yield member.job, epoch
             for member in give_up(members):
                 yield member.job, drop(member)
@@ -145,11 +156,11 @@ def drop(member: Member) -> Dropped:
 
 
 def one_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, parts: Parts, check: bool
+    bank: Bank, members: Sequence[Member], source: Source, parts: Parts, check: bool, kernels: Kernels
 ) -> list[tuple[Member, Epoch]]:
     """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
     begun, number = time.monotonic(), len(members[0].epochs) + 1
-    losses = train_epoch(bank, members, source, parts.train, number, check)
+    losses = train_epoch(bank, members, source, parts.train, number, check, kernels)
     view = members[0].config.training.eval_view
     predicted = predict_part([member.average.head for member in members], source, parts.val, view)
     seconds = (time.monotonic() - begun) / len(members)

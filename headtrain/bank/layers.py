@@ -42,14 +42,18 @@ def lstm_cell(x: Tensor, state: tuple[Tensor, Tensor], weights: LstmWeights) -> 
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-def dropped(x: Tensor, layers: Sequence[Dropout], shape: Sequence[int]) -> Tensor:
-    """x after each head's own dropout, (N, *shape); as it is where no head drops any. `shape` is that of one head's x.
-
-    x may be one for all heads, of that very shape.
-    """
-    drawn = [layer.draw(shape, x.device) for layer in layers]
+def stacked_draws(layers: Sequence[Dropout], shape: Sequence[int], device: torch.device) -> Tensor | None:
+    """Each head's own dropout factors for its values of that shape, (N, ...); None where no head drops any."""
+    drawn = [layer.draw(shape, device) for layer in layers]
     of_one = next((factors for factors in drawn if factors is not None), None)
     if of_one is None:
-        return x
+        return None
+    if len(layers) == 1:
+        return of_one.unsqueeze(0)  # without a copy
     kept = torch.ones_like(of_one)
-    return x * torch.stack([kept if factors is None else factors for factors in drawn])
+    return torch.stack([kept if factors is None else factors for factors in drawn])
+
+
+def dropped(x: Tensor, factors: Tensor | None) -> Tensor:
+    """x after dropout by these factors (N, ...). Where there are some, one x for all heads becomes one for each."""
+    return x if factors is None else x * factors

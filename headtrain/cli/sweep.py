@@ -11,6 +11,7 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress
 from amnet_common.errors import ConfigError, OutputError
+from headtrain.cli.computing import chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
@@ -54,13 +55,15 @@ AUTO = "auto"
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @residency_option
+@kernel_options
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def sweep(
     features: Path, grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
-    resume: bool, allow_missing: bool, check: bool, residency: str, tensorboard: bool, device: str,
+    resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
+    tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard."""
@@ -86,16 +89,17 @@ def sweep(
     device = choose_device(device)
     most, training = heads_chooser(heads_per_pass, device), base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
+    kernels = chosen_kernels(precision, compiled, device, parts[splits[0]], collection.views, training)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
         return train_all(
             collection, parts, plan, device, check, Halving(halving) if halving else None,
-            lambda k, settings: placed(collection, parts[k], settings, residency, device, check),
+            lambda k, settings: placed(collection, parts[k], settings, residency, device, check), kernels,
         )  # fmt: skip
 
     if trials:
         size = max(1, most(base) // seeds)
-        study = begin_search(collection, parts, base, range(seeds), axes, between, out)
+        study = begin_search(collection, parts, base, range(seeds), axes, between, out, kernels)
         left = max(0, trials - study.finished)
         click.echo(describe_search(left, trials, len(splits) * seeds, size), err=True)
         jobs_of = partial(trial_jobs, base=base, seeds=range(seeds), splits=splits, out=out)

@@ -10,6 +10,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import print_table
+from headtrain.cli.computing import chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @residency_option
+@kernel_options
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def train(
     features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
-    allow_missing: bool, check: bool, residency: str, tensorboard: bool, device: str,
+    allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, tensorboard: bool,
+    device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> None:  # fmt: skip
     """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
@@ -68,8 +71,9 @@ def train(
     for number in splits:
         run = run_of(out, number, splits)
         results.append(
-            train_one(collection, config, number, run, device, allow_missing, check, resume, residency, events)
-        )
+            train_one(collection, config, number, run, device, allow_missing, check, resume, residency, precision,
+                      compiled, events)
+        )  # fmt: skip
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
@@ -91,7 +95,7 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 def train_one(
     collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
-    resume: bool, residency: str, events: "EventLogs | None" = None,
+    resume: bool, residency: str, precision: str, compiled: bool | None, events: "EventLogs | None",
 ) -> "Result":  # fmt: skip
     """Train one run, or go on with it, with a line for each epoch."""
     from headtrain.parts import split_parts
@@ -99,8 +103,10 @@ def train_one(
 
     parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
+    kernels = chosen_kernels(precision, compiled, device, parts, collection.views, config.training)
     source = placed(collection, parts, [config.training], residency, device, check)
-    return watched(train_head(collection, parts, config, split, run, device, check, resume, source), run, events)
+    epochs = train_head(collection, parts, config, split, run, device, check, resume, source, kernels)
+    return watched(epochs, run, events)
 
 
 def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventLogs | None") -> "Result":

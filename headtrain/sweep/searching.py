@@ -10,13 +10,14 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
 from headtrain.configuration import Config, override
+from headtrain.kernels import EAGER, Kernels
 from headtrain.member import Job, identity_of
 from headtrain.outcome import Result
 from headtrain.parts import Parts
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
-from headtrain.training import Report, refuse_missing_view
+from headtrain.training import Report, refuse_missing_views
 
 WORST = -1.0  # that rho can be
 SplitJobs = list[tuple[int, Job]]
@@ -24,7 +25,7 @@ SplitJobs = list[tuple[int, Job]]
 
 def begin_search(
     collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int],
-    axes: Sequence[Axis], ranges: Sequence[Range], out: Path,
+    axes: Sequence[Axis], ranges: Sequence[Range], out: Path, kernels: Kernels = EAGER,
 ) -> Search:  # fmt: skip
     """The study in `out`, once the whole space is known to be possible; `parts` by split.
 
@@ -34,19 +35,20 @@ def begin_search(
         raise ConfigError(f"--trials: wanted --select-on validation, by which a search chooses, found "
                           f"{base.training.select_on}")  # fmt: skip
     for config in corners(base, axes, ranges):
-        refuse_missing_view(config, collection)
-    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, parts, base, seeds))
+        refuse_missing_views(config, collection)
+    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, parts, base, seeds, kernels))
 
 
 def facts_of(
-    collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int]
+    collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int], kernels: Kernels
 ) -> dict[str, Any]:  # fmt: skip
     """What makes trials comparable, beside their space."""
-    identities = {str(split): identity_of(collection, part, base, split) for split, part in parts.items()}
+    identities = {str(split): identity_of(collection, part, base, split, kernels) for split, part in parts.items()}
     return {
         "config": base.as_dict(),
         "seeds": len(seeds),
         "fingerprint": collection.spec.fingerprint,
+        "precision": kernels.precision,
         "images": {split: identity["images"] for split, identity in identities.items()},
     }
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from amnet_common.collection import Collection
 from headtrain.batches import Source
 from headtrain.configuration import TrainingConfig
+from headtrain.kernels import EAGER, Kernels
 from headtrain.member import Member
 from headtrain.metrics import rank
 from headtrain.parts import Parts
 from headtrain.run_folder import DROPPED
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
-from headtrain.training import Choose, Report, keep_all, refuse_missing_view, train_together
+from headtrain.training import Choose, Report, keep_all, refuse_missing_views, train_together
 
 SourceOf = Callable[[int, Sequence[TrainingConfig]], Source]
 
@@ -47,7 +48,7 @@ def best_rho(member: Member) -> float:
 
 def sweep(
     collection: Collection, parts: Mapping[int, Parts], plan: Sequence[Pass], device: str, check: bool,
-    halving: Halving | None = None, source_of: SourceOf | None = None,
+    halving: Halving | None = None, source_of: SourceOf | None = None, kernels: Kernels = EAGER,
 ) -> Generator[Report]:  # fmt: skip
     """Train every pass, going on where runs were stopped; `parts` by split. Yields and raises as `train_together`.
 
@@ -55,7 +56,7 @@ def sweep(
     """
     for one in plan:
         for job in one.jobs:
-            refuse_missing_view(job.config, collection)
+            refuse_missing_views(job.config, collection)
     for split, group in itertools.groupby(plan, key=lambda one: one.split):
         of_split = [*group]
         settings = [job.config.training for one in of_split for job in one.jobs]
@@ -63,4 +64,6 @@ def sweep(
         give_up = halving.of_split(split) if halving else keep_all
         for one in of_split:
             jobs = [job for job in one.jobs if not (halving and (job.run / DROPPED).exists())]
-            yield from train_together(collection, parts[split], jobs, split, device, check, True, give_up, source)
+            yield from train_together(
+                collection, parts[split], jobs, split, device, check, True, give_up, source, kernels
+            )

@@ -75,7 +75,7 @@ def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, 
     ]
     wanted = losses_of(alone, x, y[0], settings)
     bank = new_bank(with_noise(together))
-    found = bank.forward(x)
+    found = bank.forward(x, bank.draw(len(x)))
     loss_terms(found, y[:1].expand_as(found.score), settings)[2].sum().backward()
     for n, head in enumerate(alone):
         for mine, reference in zip(found, wanted[n], strict=True):
@@ -104,7 +104,7 @@ def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):
     heads = random_heads(tiny, (0.0, 0.0))
     bank = new_bank(heads)
     before = bank.parameters["attention.M"].detach().clone()
-    bank.forward(torch.rand(B, L, D)).score.sum().backward()
+    bank.forward(torch.rand(B, L, D), bank.draw(B)).score.sum().backward()
     torch.optim.Adam(heads[1].parameters(), lr=0.1).step()
     assert torch.equal(bank.parameters["attention.M"][0], before[0])
     assert not torch.equal(bank.parameters["attention.M"][1], before[1])
@@ -118,7 +118,7 @@ def test_batchnorm_statistics_of_each_head_follow_the_batches():
     alone = deepcopy(heads)
     x = torch.rand(B, L, D)
     bank = new_bank(heads)
-    bank.forward(x)
+    bank.forward(x, bank.draw(len(x)))
     for head, reference in zip(heads, alone, strict=True):
         reference(x)
         torch.testing.assert_close(head.bn1.running_var, reference.bn1.running_var)
@@ -137,7 +137,7 @@ def test_twenty_updates_in_double_precision_are_those_of_each_head_alone(tiny, a
         bank = new_bank(heads)
         for step in range(20):
             bank.zero_grad()
-            ((bank.forward(x[step]).score - y[step]) ** 2).mean(1).sum().backward()
+            ((bank.forward(x[step], bank.draw(B)).score - y[step]) ** 2).mean(1).sum().backward()
             for optimiser in optimisers:
                 optimiser.step()
     for one, other in zip(together, alone, strict=True):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headtrain.batches import epoch_picks, ordered_picks
+from headtrain.batches import epoch_picks, ordered_picks, views_an_epoch
 from headtrain.configuration import TrainingConfig
 
 ROWS, EIGHT = np.arange(100, 150), TrainingConfig(batch_size=8)
@@ -57,6 +57,15 @@ def test_all_augmented_views_of_every_row_can_be_shown_in_one_epoch():
     assert pairs == {(row, view) for row in ROWS.tolist() for view in (1, 2, 3)}
     assert len(rows) == 150
     assert np.array_equal(ROWS[places], rows)
+
+
+@pytest.mark.parametrize(("augs", "shown"), [(0, {0}), (1, {1}), (2, {1, 2}), (None, {1, 2, 3})])
+@pytest.mark.parametrize("views", ["random", "all"])
+def test_only_the_first_augs_augmented_views_are_shown(views, augs, shown):
+    settings = TrainingConfig(batch_size=8, views=views, augs=augs)
+    found = joined(epoch_picks(ROWS, 4, settings, 1))[1]
+    assert set(found) == shown
+    assert len(found) == views_an_epoch(len(ROWS), 4, settings)
 
 
 def test_the_first_augmented_view_alone_can_be_shown():

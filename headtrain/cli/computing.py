@@ -1,0 +1,38 @@
+"""In what arithmetic a training computes, said before it begins."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headtrain.configuration import TrainingConfig
+
+if TYPE_CHECKING:
+    from headtrain.kernels import Kernels
+    from headtrain.parts import Parts
+
+
+def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
+    """--precision and --compile."""
+    precision = click.option(
+        "--precision", type=click.Choice(("auto", "float32", "bfloat16")), default="auto",
+        help="Of the products while heads train; auto: bfloat16 where the device has units for it.",
+    )  # fmt: skip
+    compiled = click.option(
+        "--compile/--no-compile", "compiled", default=None,
+        help="Compile what lies between the products.  [default: where the training is long enough]",
+    )  # fmt: skip
+    return precision(compiled(command))
+
+
+def chosen_kernels(
+    precision: str, compiled: bool | None, device: str, parts: "Parts", views: int, settings: TrainingConfig
+) -> "Kernels":
+    """For heads like this one; `views` of the collection."""
+    from headtrain.batches import views_an_epoch
+    from headtrain.kernels import choose_kernels
+
+    shown = settings.epochs * views_an_epoch(len(parts.train.rows), views, settings)
+    found = choose_kernels(precision, compiled, device, shown)
+    first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""
+    click.echo(f"training in {found}{first}", err=True)
+    return found

@@ -1,0 +1,103 @@
+"""In what arithmetic, and by which kernels, heads train: decided once for a job, then held in one place.
+
+Validation, test and scores are always float32 and eager.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from amnet_common.devices import multiplies_bfloat16
+from amnet_common.errors import ConfigError
+from headtrain.bank.bank import Bank, Noise
+from headtrain.batches import to_floats
+from headtrain.head import Output
+
+AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
+PRECISIONS = (AUTO, FLOAT32, BFLOAT16)
+PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all epochs; compiling takes 20 to 40 s once
+
+MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
+
+Forward = Callable[[Tensor, Tensor | None], Output]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How products are computed, and whether the rest is compiled.
+
+    bfloat16 is of the matrix products and of the large (B, L, D) arrays alone: parameters, their gradients, sums and
+    the optimiser stay float32. Compiled kernels differ from eager ones in the last bits.
+    """
+
+    precision: str = FLOAT32
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {'compiled' if self.compiled else 'eager'}"
+
+
+EAGER = Kernels()
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """`auto`: bfloat16 where the device has units for it, which is twice as fast, else float32."""
+    if wanted != AUTO:
+        return wanted
+    return BFLOAT16 if multiplies_bfloat16(device) else FLOAT32
+
+
+def choose_kernels(precision: str, compiled: bool | None, device: str, shown: int) -> Kernels:
+    """`compiled` None: where `shown`, the views that heads see in all epochs, pays for it and a compiler is there.
+
+    Raises ConfigError if compiled kernels are asked for and there is no compiler.
+    """
+    able = compiler_found(device)
+    if compiled and not able:
+        raise ConfigError(f"--compile: wanted a compiler for {device}, found none; install g++ (and triton for a GPU), "
+                          "or leave --compile out")  # fmt: skip
+    pays = shown >= PAYS_FROM.get(torch.device(device).type, sys.maxsize)
+    return Kernels(choose_precision(precision, device), able and pays if compiled is None else compiled)
+
+
+def compiler_found(device: str) -> bool:
+    """Whether torch.compile has what it calls: a C++ compiler, on a GPU Triton as well."""
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    kind = torch.device(device).type
+    return bool(shutil.which(compiler)) and (kind == "cpu" or importlib.util.find_spec("triton") is not None)
+
+
+def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
+    """What takes stored views (n, 14, 14, D) and their scales to the bank's output, with fresh dropout.
+
+    Compiled for n = `size`; the smaller rest of a batch is computed eagerly.
+    """
+    half = kernels.precision == BFLOAT16
+
+    def chosen(stored: Tensor, scales: Tensor | None) -> Output:
+        run = compiled_forward() if kernels.compiled and len(stored) == size else forward
+        return run(bank, half, stored, scales, bank.draw(len(stored)))
+
+    return chosen
+
+
+def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, noise: Noise) -> Output:
+    """The eager kernels, and what is compiled."""
+    with torch.autocast(bank.device.type, torch.bfloat16, enabled=half):
+        return bank.forward(to_floats(stored, scales), noise)
+
+
+@cache
+def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Noise], Output]:
+    """`forward` compiled: anew for each shape and setting, never generalised from those that came before, so that a
+    head's bits do not depend on them. The system's temporary folder keeps what was compiled for later processes.
+    """
+    torch._dynamo.config.recompile_limit = MOST_KERNELS
+    return torch.compile(forward, dynamic=False)
