@@ -7,7 +7,8 @@ from headtrain.configuration import Config
 # what each head of a bank has for itself; all else makes the shape, the batches or the loss that they share
 OWN = {
     "feature_dropout", "attention_dropout", "regress_dropout", "learning_rate", "lr_schedule", "lr_step", "lr_factor",
-    "l2", "epochs", "patience", "penalty", "order_penalty", "clip", "weight_average", "target_mean", "target_scale", "seed",
+    "l2", "epochs", "patience", "penalty", "order_penalty", "clip", "weight_average", "target_mean", "target_scale",
+    "seed",
 }  # fmt: skip
 
 

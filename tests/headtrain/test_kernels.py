@@ -113,7 +113,7 @@ def test_asking_for_compiled_kernels_without_a_compiler_is_refused(monkeypatch):
     assert not choose_kernels("auto", None, "cpu", 10**9).compiled
 
 
-def test_gradients_are_clipped_for_each_head_alone(make_learnable, small, tmp_path):
+def test_gradients_are_clipped_for_each_head_alone(small, tmp_path):
     """Of one head's gradients, a thousand times those of the other, only its own are clipped."""
     from headtrain.averaging import RunningAverage
     from headtrain.member import Job, Member
