@@ -23,7 +23,6 @@ class RunningAverage:
         """Take one step towards the parameters of `current`."""
         self.updates += 1
         keep = min(self._decay, (1 + self.updates) / (10 + self.updates))
-        for average, parameter in zip(self.head.parameters(), current.parameters(), strict=True):
-            average.lerp_(parameter, 1 - keep)
+        torch._foreach_lerp_([*self.head.parameters()], [*current.parameters()], 1 - keep)
         for mine, buffer in zip(self.head.buffers(), current.buffers(), strict=True):  # BatchNorm's running statistics
             mine.copy_(buffer)

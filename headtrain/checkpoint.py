@@ -14,6 +14,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from amnet_common.errors import ConfigError, OutputError, RunError
 from amnet_common.spec import canonical_json
@@ -23,6 +24,8 @@ from headtrain.head import Head
 
 FORMAT = "amnet-head 1"
 BEST, LAST = "best.safetensors", "last.safetensors"
+
+Tensors = Mapping[str, Tensor]  # the state of a head
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,13 @@ class Provenance:
 
 def save_head(path: Path, head: Head, provenance: Provenance) -> None:
     """Write a checkpoint, replacing an older one only when the new one is whole. Raises OutputError."""
+    save_tensors(path, head.state_dict(), provenance)
+
+
+def save_tensors(path: Path, state: Tensors, provenance: Provenance) -> None:
+    """The same of a head's state, by the names in it."""
     temporary = path.with_name(f".{path.name}.tmp")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     try:
         safetensors.torch.save_file(tensors, temporary, provenance.metadata())
         os.replace(temporary, path)

@@ -15,7 +15,7 @@ from amnet_common.seeds import derived_seed
 from amnet_common.spec import canonical_json
 from headtrain.architectures import new_head
 from headtrain.averaging import RunningAverage
-from headtrain.checkpoint import BEST, LAST, Provenance, save_head
+from headtrain.checkpoint import BEST, LAST, Provenance, Tensors, save_head, save_tensors
 from headtrain.configuration import Config
 from headtrain.head import Head
 from headtrain.kernels import Kernels
@@ -45,6 +45,8 @@ class Member:
     average: RunningAverage  # its head is what is evaluated and kept
     provenance: Provenance  # without the epoch
     epochs: list[Epoch] = field(default_factory=list)
+    best: Tensors = field(default_factory=dict)  # the average's state after the best epoch
+    saved: int = 0  # epochs that stand in the folder
 
     @property
     def config(self) -> Config:
@@ -71,21 +73,28 @@ class Member:
         self.average.update(self.head)
 
     def record(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
-        """Add an epoch to the log and put everything on the disk."""
+        """Add an epoch to the log; `save` puts the rest on the disk."""
         improved = rank(val.rho) > max((rank(epoch.val_rho) for epoch in self.epochs), default=-math.inf)
         lower = val.mse < min((epoch.val_mse for epoch in self.epochs), default=math.inf)
         number = len(self.epochs) + 1
         self.epochs.append(Epoch(number, error, penalty, val.rho, val.mse, seconds, improved, lower))
-        save_state(self.job.run, self.head, self.optimiser, self.average, self.epochs)
-        self.publish()
+        if improved:
+            self.best = {name: tensor.clone() for name, tensor in self.average.head.state_dict().items()}
+        write_log(self.job.run, self.epochs)
         return self.epochs[-1]
 
+    def save(self) -> None:
+        """Put everything on the disk that is not there yet."""
+        if len(self.epochs) > self.saved:
+            save_state(self.job.run, self.head, self.optimiser, self.average, self.best, self.epochs)
+            self.publish()
+            self.saved = len(self.epochs)
+
     def publish(self) -> None:
-        """Checkpoints and log of the newest epoch."""
-        provenance = self.provenance.at(self.epochs[-1].epoch)
-        if self.epochs[-1].best:
-            save_head(self.job.run / BEST, self.average.head, provenance)
-        save_head(self.job.run / LAST, self.average.head, provenance)
+        """Checkpoints and log of the epochs so far."""
+        best = max(epoch.epoch for epoch in self.epochs if epoch.best)
+        save_tensors(self.job.run / BEST, self.best, self.provenance.at(best))
+        save_head(self.job.run / LAST, self.average.head, self.provenance.at(self.epochs[-1].epoch))
         write_log(self.job.run, self.epochs)
 
 
@@ -107,9 +116,9 @@ def begin(
     else:
         where = {"features": str(collection.path.absolute()), "compiled": kernels.compiled}
         new_run_folder(job.run, identity | where, job.config)
-    epochs = load_state(job.run, head, optimiser, average)
+    epochs, best = load_state(job.run, head, optimiser, average)
     provenance = Provenance(job.config, collection.spec.as_dict(), split, None)
-    member = Member(job, head, optimiser, average, provenance, epochs)
+    member = Member(job, head, optimiser, average, provenance, epochs, best, len(epochs))
     if epochs:
         member.publish()  # a kill may have come between the state and these
     return member

@@ -53,6 +53,12 @@ def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
         raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
 
 
+def begun_precision(folder: Path) -> str | None:
+    """The precision in which the first run that is `folder`, or stands below it, was begun; None if there is none."""
+    first = min(folder.glob(f"**/{RUN}"), default=None)
+    return str(read_json(first).get("precision", UNSAID["precision"])) if first else None
+
+
 def free_run_name(folder: Path, name: str) -> Path:
     """folder/name, or folder/name-2, -3 ... where that exists."""
     path, number = folder / name, 2

@@ -17,6 +17,7 @@ from headtrain.kernels import EAGER, Kernels
 from headtrain.member import Job, Member, begin, identity_of
 from headtrain.metrics import evaluate
 from headtrain.outcome import Result, finish, read_result
+from headtrain.pace import Pace
 from headtrain.parts import Parts
 from headtrain.run_folder import DROPPED, METRICS, refuse_other_run, write_json
 from headtrain.run_log import Epoch
@@ -52,7 +53,7 @@ def train(
     source: Source | None = None,
     kernels: Kernels = EAGER,
 ) -> Generator[Epoch, None, Result]:
-    """Train one head into the folder `run`: yields each epoch when it is on disk, returns the result.
+    """Train one head into the folder `run`: yields each epoch when it is in the log, returns the result.
 
     It is `train_together` of one, and raises as that does.
     """
@@ -79,13 +80,13 @@ def train_together(
     source: Source | None = None,
     kernels: Kernels = EAGER,
 ) -> Generator[Report]:
-    """Train heads that fit in one bank: yields (job, epoch) when it is on disk, and (job, result) at a head's end.
+    """Train heads that fit in one bank: yields (job, epoch) when it is in the log, and (job, result) at a head's end.
 
     `source`: where training and validation views are read, if not from the collection itself (`headtrain.residency`).
     `kernels`: in what arithmetic heads train; a run that is resumed must have begun in the same precision.
     `give_up` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
-    does. `resume`: go on with runs that were stopped; on the same machine, with as many threads, they end with the
-    weights of undisturbed ones.
+    does. `resume`: go on with runs that were stopped, from their last saved epoch; on the same machine, with as many
+    threads, they end with the weights of undisturbed ones.
 
     Raises OutputError if a folder exists (without `resume`) or cannot be written; RunError if what is to be resumed
     is another run; ConfigError for an evaluation view that the collection has not.
@@ -133,23 +134,41 @@ def train_bank(
 ) -> Generator[Report]:
     """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
     bank: Bank | None = None
-    while members:
-        for member in [member for member in members if member.finished]:
-            yield member.job, finish(member, collection, parts, device)
-            members.remove(member)
-            bank = None
-        if members:
-            bank = bank or new_bank([member.head for member in members])
-            for member, epoch in one_epoch(bank, members, source, parts, check, kernels):
-                yield member.job, epoch
-            for member in give_up(members):
-                yield member.job, drop(member)
+    pace = Pace()
+    try:
+        while members:
+            for member in [member for member in members if member.finished]:
+                member.save()
+                yield member.job, finish(member, collection, parts, device)
                 members.remove(member)
                 bank = None
+            if members:
+                bank = bank or new_bank([member.head for member in members])
+                epochs = one_epoch(bank, members, source, parts, check, kernels)
+                save_at_pace(members, pace)
+                for member, epoch in epochs:
+                    yield member.job, epoch
+                for member in give_up(members):
+                    yield member.job, drop(member)
+                    members.remove(member)
+                    bank = None
+    except GeneratorExit:  # between two epochs: nothing of what was trained is lost
+        for member in members:
+            member.save()
+        raise
+
+
+def save_at_pace(members: Sequence[Member], pace: Pace) -> None:
+    """Save if it is due: on a GPU an epoch may take less time than its state takes to be written."""
+    if pace.due:
+        with pace.kept():
+            for member in members:
+                member.save()
 
 
 def drop(member: Member) -> Dropped:
     """Say in its folder that a member is given up."""
+    member.save()
     found = Dropped(len(member.epochs))
     write_json(member.job.run / DROPPED, asdict(found))
     return found

@@ -1,5 +1,6 @@
 """In what arithmetic a training computes, said before it begins."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,12 +26,16 @@ def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
 
 
 def chosen_kernels(
-    precision: str, compiled: bool | None, device: str, parts: "Parts", views: int, settings: TrainingConfig
-) -> "Kernels":
-    """For heads like this one; `views` of the collection."""
+    precision: str, compiled: bool | None, device: str, parts: "Parts", views: int, settings: TrainingConfig,
+    resumed: Path | None,
+) -> "Kernels":  # fmt: skip
+    """For heads like this one; `views` of the collection. `resumed`: a folder whose runs keep their precision."""
     from headtrain.batches import views_an_epoch
-    from headtrain.kernels import choose_kernels
+    from headtrain.kernels import AUTO, choose_kernels
+    from headtrain.run_folder import begun_precision
 
+    if resumed and precision == AUTO:
+        precision = begun_precision(resumed) or AUTO
     shown = settings.epochs * views_an_epoch(len(parts.train.rows), views, settings)
     found = choose_kernels(precision, compiled, device, shown)
     first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""

@@ -1,6 +1,6 @@
 """Where a training's views are put, said before it begins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +17,28 @@ residency_option = click.option(
     "--residency", type=click.Choice(("auto", "gpu", "ram", "disk")), default="auto",
     help="Where the views live while heads train: in GPU memory, in main memory, or on the disk, read ahead.",
 )  # fmt: skip
+
+
+class Placed:
+    """What the trainings of each split read from. The views of the last split stay in memory: the batches of a search
+    ask for the same ones again and again.
+    """
+
+    def __init__(
+        self, collection: Collection, parts: "Mapping[int, Parts]", residency: str, device: str, check: bool
+    ) -> None:
+        self._of = collection, parts, residency, device, check
+        self._key: object = None
+        self._source: Source | None = None
+
+    def __call__(self, split: int, settings: "Sequence[TrainingConfig]") -> "Source":
+        """Of a split, for trainings with these settings."""
+        collection, parts, residency, device, check = self._of
+        key = split, frozenset((one.views, one.augs, one.eval_view) for one in settings)
+        if self._source is None or key != self._key:
+            self._source = None  # frees its memory first
+            self._key, self._source = key, placed(collection, parts[split], settings, residency, device, check)
+        return self._source
 
 
 def placed(

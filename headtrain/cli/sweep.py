@@ -21,7 +21,7 @@ from headtrain.cli.options import (
     merged,
     setting_options,
 )
-from headtrain.cli.placing import placed, residency_option
+from headtrain.cli.placing import Placed, residency_option
 from headtrain.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -89,12 +89,13 @@ def sweep(
     device = choose_device(device)
     most, training = heads_chooser(heads_per_pass, device), base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
-    kernels = chosen_kernels(precision, compiled, device, parts[splits[0]], collection.views, training)
+    first, begun = parts[splits[0]], out if resume else None
+    kernels = chosen_kernels(precision, compiled, device, first, collection.views, training, begun)
+    source_of = Placed(collection, parts, residency, device, check)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
         return train_all(
-            collection, parts, plan, device, check, Halving(halving) if halving else None,
-            lambda k, settings: placed(collection, parts[k], settings, residency, device, check), kernels,
+            collection, parts, plan, device, check, Halving(halving) if halving else None, source_of, kernels,
         )  # fmt: skip
 
     if trials:
@@ -176,7 +177,7 @@ def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs
                        if isinstance(report, Result) else f"dropped after epoch {report.epoch}")  # fmt: skip
                 bar.write(f"{label}: {end}")
         except KeyboardInterrupt as stop:
-            raise type(stop)(f"{out} keeps its finished epochs; the same command with --resume goes on") from None
+            raise type(stop)(f"{out} keeps its saved epochs; the same command with --resume goes on") from None
 
 
 def print_summary(out: Path) -> None:

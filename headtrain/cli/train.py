@@ -103,7 +103,9 @@ def train_one(
 
     parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
-    kernels = chosen_kernels(precision, compiled, device, parts, collection.views, config.training)
+    kernels = chosen_kernels(
+        precision, compiled, device, parts, collection.views, config.training, run if resume else None
+    )
     source = placed(collection, parts, [config.training], residency, device, check)
     epochs = train_head(collection, parts, config, split, run, device, check, resume, source, kernels)
     return watched(epochs, run, events)
@@ -122,7 +124,7 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
             events.end(run)
         return result
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"{run} keeps its finished epochs; --out {run} --resume goes on from there") from None
+        raise type(stop)(f"{run} keeps its saved epochs; --out {run} --resume goes on from there") from None
 
 
 def describe_parts(parts: "Parts") -> str:

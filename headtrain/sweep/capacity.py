@@ -8,7 +8,7 @@ from headtrain.configuration import Config
 from headtrain.epoch import CHUNK
 from headtrain.free_memory import free_bytes
 
-COPIES = 5  # of the parameters: they, their gradients, two moments of Adam, the running average
+COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
 SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 

@@ -90,3 +90,10 @@ def test_a_search_is_not_resumed_with_other_settings(search):
     result = search("--trials", 2, "--resume", "--l2", 0.5)
     assert result.exit_code == 2
     assert "is another search: facts.config.training.l2: wanted " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("split", "loads"), [("1", 1), ("all", 4)])
+def test_all_batches_of_a_search_on_one_split_share_the_views_in_memory(search, split, loads):
+    result = search("--trials", 4, "--split", split, "--residency", "ram")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("views: ram") == loads

@@ -112,3 +112,30 @@ def test_a_killed_process_resumes_to_the_same_weights(make_learnable, config, tm
     resumed = subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=False, **quiet)
     assert resumed.returncode == 0
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_kill_after_unsaved_epochs_keeps_the_best_checkpoint_that_fits_the_log(
+    make_learnable, config, tmp_path, monkeypatch
+):
+    """Saving is never due after the first epoch; what is left then is as if the second had never been."""
+    collection = make_learnable()
+    epochs_of(collection, config, tmp_path / "whole")
+    monkeypatch.setattr("headtrain.pace.SHARE", 1e-9)
+    parts = split_parts(collection, 1, 0, allow_missing=False)
+    steps = train(collection, parts, config, 1, tmp_path / "cut")
+    next(steps), next(steps)
+    saved = {name: (tmp_path / "cut" / name).read_bytes() for name in (STATE, BEST, LAST)}
+    steps.close()  # which saves the second epoch ...
+    for name, content in saved.items():
+        (tmp_path / "cut" / name).write_bytes(content)  # ... but a kill would not have
+    assert load_head(tmp_path / "cut" / LAST).provenance.epoch == 1
+    again = epochs_of(collection, config, tmp_path / "cut", resume=True)
+    assert [epoch.epoch for epoch in again] == [2, 3, 4]
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_training_that_is_closed_keeps_all_its_epochs(make_learnable, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("headtrain.pace.SHARE", 1e-9)
+    collection = make_learnable()
+    epochs_of(collection, config, tmp_path / "run", most=3)
+    assert [epoch.epoch for epoch in epochs_of(collection, config, tmp_path / "run", resume=True)] == [4]

@@ -128,7 +128,7 @@ def test_the_estimate_of_memory_is_not_below_what_a_backward_pass_keeps(config):
         bank.forward(x, bank.draw(len(x))).score.sum().backward()
     parameters = 4 * sum(p.numel() for p in bank.heads[0].parameters())
     activations = sum(kept.values()) - parameters
-    estimate = bytes_of_head(config) - 5 * parameters
+    estimate = bytes_of_head(config) - 6 * parameters
     assert activations < estimate
     assert activations > 0.4 * estimate or not config.head.attention  # without it, nothing large is kept
 

@@ -14,6 +14,7 @@ from headtrain.cli import main
 from headtrain.config_file import to_toml
 from headtrain.configuration import override
 from headtrain.parts import split_parts
+from headtrain.run_folder import RUN, read_json
 from headtrain.run_log import Epoch, read_log
 from headtrain.tensorboard import EVENTS, EventLog, require_tensorboard
 from headtrain.training import train
@@ -131,3 +132,5 @@ def test_a_training_with_events_has_each_epoch_once_after_a_resume(make_learnabl
     log = read_log(tmp_path / "r")
     assert len(log) == 3
     assert scalars(opened(tmp_path / "r")) == wanted(log)
+    assert read_json(tmp_path / "r" / RUN)["precision"] == "float32"  # as begun, whatever this machine would take
+    assert "training in float32" in result.output

@@ -13,6 +13,7 @@ from headtrain.bank.banks import new_bank
 from headtrain.checkpoint import load_head, read_provenance
 from headtrain.configuration import override
 from headtrain.epoch import backward
+from headtrain.kernels import EAGER, forward_of
 from headtrain.member import build_head
 from headtrain.metrics import evaluate
 from headtrain.paper_head import PaperHead
@@ -76,16 +77,16 @@ def test_training_leaves_the_callers_generator_alone(make_learnable, small, tmp_
     assert torch.equal(torch.rand(1), wanted)
 
 
-def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny, monkeypatch):
+def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny):
     config = override(tiny, places=196, feature_dropout=0.0, regress_dropout=0.0)
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
-        monkeypatch.setattr("headtrain.epoch.CHUNK", chunk)
         torch.manual_seed(0)
         head = PaperHead(config.head)
         torch.nn.init.normal_(head.regress.out.weight)
-        backward(new_bank([head]), x, None, y.unsqueeze(0), [config.training])
+        forward = forward_of(new_bank([head]), EAGER, chunk)
+        backward(forward, x, None, y.unsqueeze(0), [config.training], chunk)
         gradients.append([parameter.grad for parameter in head.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)

@@ -1,0 +1,118 @@
+"""Heads on a GPU, over a collection of LaMem's size: everything in one go, as a table.
+
+    python benchmarks/gpu_heads.py [--images 45000] [--views 4] [--epochs 50] [--heads 16] [--work FOLDER]
+
+A uint8 collection of random codes (36 GB for the defaults; it is kept in FOLDER and used again), then the commands as
+a user types them: `amnet-head train` for one head, `amnet-head sweep` for a bank, each once to compile and once to
+measure. Seconds are those of the log (training and validation) and of the whole process, start and loading included.
+With --device cpu and few images it runs anywhere.
+"""
+
+import csv
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from amnet_common.collection import Collection
+from amnet_common.commands import progress
+from amnet_common.datasets import Dataset
+from amnet_common.datasets.records import SplitList
+from amnet_common.layout import DONE, VIEW_SHAPE
+from amnet_common.quantise import scales_sha256
+from amnet_common.skeleton import create_skeleton
+from amnet_common.spec import Spec
+from amnet_common.writer import ImageFacts, RowWriter
+
+BIN = Path(sys.executable).parent
+SHARES = {"train_1": 1.0, "val_1": 0.083, "test_1": 0.01}  # of --images; LaMem validates on 3,741 for 45,000
+D, L = VIEW_SHAPE[-1], VIEW_SHAPE[0] * VIEW_SHAPE[1]
+PRODUCTS = 2 * 2 * L * D * D  # FLOPs an image: K x, and the gradient of K
+
+
+@click.command()
+@click.option("--images", default=45_000, show_default=True, help="Training images.")
+@click.option("--views", default=4, show_default=True)
+@click.option("--epochs", default=50, show_default=True)
+@click.option("--heads", default=16, show_default=True)
+@click.option("--device", default="cuda", show_default=True)
+@click.option(
+    "--work", type=click.Path(path_type=Path), help="Where the collection is kept.  [default: a temporary one]"
+)
+def main(images: int, views: int, epochs: int, heads: int, device: str, work: Path | None) -> None:
+    """Measure and print."""
+    if work:
+        work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        features = made(work or Path(scratch), images, views)
+        one, bank = (measured(Path(scratch), features, epochs, count, device) for count in (1, heads))
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; {images} images, {views} views, uint8, "
+          f"{epochs} epochs\n")  # fmt: skip
+    print("| | s, by the log | s, whole process | heads x views/s | TFLOP/s of K x |\n|---|---|---|---|---|")
+    for label, count, found in (("one head", 1, one), (f"bank of {heads}", heads, bank)):
+        rate = images * epochs * count / found["log"]
+        print(f"| {label} | {found['log']:.1f} | {found['whole']:.1f} | {rate:.0f} | {rate * PRODUCTS / 1e12:.1f} |")
+
+
+def made(folder: Path, images: int, views: int) -> Path:
+    """The collection, filled unless it is there."""
+    path = folder / f"random-{images}-{views}.h5"
+    counts = [max(8, round(share * images)) for share in SHARES.values()]
+    bounds = np.cumsum([0, *counts])
+    if not path.exists():
+        draw = np.random.default_rng(0)
+        splits = {
+            name: SplitList(np.arange(start, stop), draw.random(stop - start))
+            for name, start, stop in zip(SHARES, bounds[:-1], bounds[1:], strict=True)
+        }
+        dataset = Dataset("bench", folder, tuple(f"{row}.jpg" for row in range(bounds[-1])), splits)
+        scales = np.full(D, 0.1, np.float32)
+        spec = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"augs": views - 1}, 0, "float32", "uint8",
+                    scales_sha256(scales))  # fmt: skip
+        create_skeleton(path, dataset, views, spec, {}, {}, scales)
+    fill(path, views)
+    return path
+
+
+def fill(path: Path, views: int) -> None:
+    """Random codes, the same few blocks again: what they are changes nothing of the time."""
+    blocks = np.random.default_rng(1).integers(0, 255, (16, *VIEW_SHAPE), np.uint8)
+    rows = np.flatnonzero(Collection(path).status != DONE)
+    with RowWriter(path) as writer, progress("fill", len(rows), "images") as bar:
+        for row in rows:
+            for view in range(views):
+                writer.write_view(row, view, blocks[(row + view) % len(blocks)])
+            writer.finish(row, ImageFacts(), np.zeros((views, 5), np.float32))
+            bar.update()
+
+
+def measured(scratch: Path, features: Path, epochs: int, heads: int, device: str) -> dict[str, float]:
+    """Seconds of so many heads together, after a short run that compiles."""
+    for name, count in (("compile", 1), ("measure", epochs)):
+        out = scratch / f"{name}-{heads}"
+        words = ["--features", features, "--preset", "paper", "--epochs", count, "--patience", count, "--no-check",
+                 "--compile", "--device", device, "--out", out]  # fmt: skip
+        several = ["--seeds", heads, "--heads-per-pass", heads, "--split", 1]
+        begun = time.monotonic()
+        command = ["train", *words] if heads == 1 else ["sweep", *words, *several]
+        subprocess.run([BIN / "amnet-head", *map(str, command)], check=True, stdout=sys.stderr)
+        whole = time.monotonic() - begun
+    logs = [*out.glob("**/log.csv")]
+    return {"whole": whole, "log": sum(seconds_of(log) for log in logs)}
+
+
+def seconds_of(log: Path) -> float:
+    """Of all epochs of a run; in a bank its share."""
+    with open(log, newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()
