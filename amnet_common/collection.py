@@ -97,6 +97,13 @@ class Collection:
         """Why a failed row failed; empty for others."""
         return bytes(self.images["error"][row]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
 
+    def image_path(self, row: int, root: str | os.PathLike[str] | None = None) -> Path:
+        """Where the image of a row was when its features were made, below the image root of its part; or below `root`,
+        where the images are now. It need not exist. No id leaves its root: that was checked on opening.
+        """
+        remembered = self.parts[self._part_of[row]].structure.provenance.get("image_root", "")
+        return Path(root if root is not None else str(remembered)) / self.ids[row]
+
     def read(
         self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, out: np.ndarray | None = None, check: bool = False
     ) -> np.ndarray:

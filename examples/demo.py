@@ -19,8 +19,6 @@ from PIL import Image, ImageDraw, ImageFilter
 from amnet_common.collection import Collection
 from amnet_common.errors import WeightsError
 from extract.weights import load_weights
-from headtrain.attention_maps import draw_attention
-from headtrain.checkpoint import load_head
 
 SIZE = (320, 240)
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -48,8 +46,8 @@ def main(folder: Path, images: int) -> None:
     run_command([*train, "--batch-size", "32", "--lr", "3e-4", "--epochs", "12", "--patience", "12"])
     run_command(["amnet-head", "score", "--features", features, "--head", run, "--out", scores])
     picture = folder / "attention.png"
-    collection, head = Collection(features), load_head(run)
-    draw_attention(collection, head, pick_rows(collection), folder / "data" / "images", picture)
+    attend = ["amnet-head", "attend", "--features", features, "--head", run, "--out", picture]
+    run_command([*attend, *pick_images(Collection(features))])
     print(f"\nscores: {scores}\nattention maps: {picture}\nthe head: {run}")
 
 
@@ -119,11 +117,11 @@ def disc(pen: ImageDraw.ImageDraw, draw: np.random.Generator, radius: float, fil
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
-def pick_rows(collection: Collection, count: int = 5) -> list[int]:
+def pick_images(collection: Collection, count: int = 5) -> list[str]:
     """Test images from the lowest to the highest score."""
     test = collection.split("test_1")
     order = test.rows[np.argsort(test.scores)]
-    return [int(row) for row in order[np.linspace(0, len(order) - 1, count).astype(int)]]
+    return [collection.ids[row] for row in order[np.linspace(0, len(order) - 1, count).astype(int)]]
 
 
 if __name__ == "__main__":

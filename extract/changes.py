@@ -7,8 +7,8 @@ from pathlib import Path
 
 from amnet_common.collection import Collection
 from amnet_common.errors import ImageError
+from amnet_common.images import read_source
 from amnet_common.layout import DONE, PENDING
-from extract.images import read_source
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ImageError
+from amnet_common.images import decode_rgb, read_source
 from amnet_common.structure import read_structure
 from amnet_common.writer import ImageFacts, RowWriter
 from extract.compute import Encoded
 from extract.crops import ViewPlan, cut_views, plan_views
-from extract.images import decode_rgb, read_source
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
 NOT_FINITE = "features are not finite; another --out with --precision bfloat16 or float32 may help"

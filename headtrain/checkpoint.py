@@ -74,8 +74,7 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     `.predict(x)` scores raw features. Its configuration is `.config`, what it was made from `.provenance`.
     Raises RunError if there is none or it does not fit.
     """
-    path = Path(run)
-    path = path / BEST if path.is_dir() else path
+    path = checkpoint_of(Path(run))
     provenance = read_provenance(path)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         head = new_head(provenance.config.head)
@@ -86,6 +85,11 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
         raise RunError(f"{path}: wanted the parameters of its own configuration: {reason}") from error
     head.provenance = provenance
     return head.eval().requires_grad_(False).to(device)
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The file of the best head of a run folder; a checkpoint file is one itself."""
+    return run / BEST if run.is_dir() else run
 
 
 def read_provenance(path: Path) -> Provenance:

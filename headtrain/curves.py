@@ -5,14 +5,13 @@ magnitude apart. Curves differ in line and marker, so that they can be told apar
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amnet_common.errors import ConfigError, OutputError, RunError
-from headtrain.pictures import new_figure
+from amnet_common.errors import RunError
+from headtrain.pictures import new_figure, refuse_other_ending, save
 from headtrain.run_folder import LOG, RUN, read_json
 from headtrain.run_log import Epoch, read_log
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CURVES, FORMATS = "curves.png", (".png", ".svg")
+CURVES = "curves.png"
 PANELS = {
     "squared_error": "squared error (training scale)",
     "val_mse": "MSE (data's scale)",
@@ -72,8 +71,7 @@ def draw_curves(run: Path, out: Path) -> None:
     Raises ConfigError for another file ending, ExtraError without matplotlib, RunError if there is no log or a damaged
     one, OutputError.
     """
-    if out.suffix.lower() not in FORMATS:
-        raise ConfigError(f"--out {out}: wanted a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}")
+    refuse_other_ending(out)
     save(figure_of(curves_of(run), "/".join(run.resolve().parts[-2:])), out)
 
 
@@ -148,15 +146,3 @@ def draw_mark(axes: "Axes", name: str, curves: Sequence[Curve], mark: Mark) -> N
         label += f": {getattr(epochs[0], mark.field):{mark.form}}, epoch {epochs[0].epoch}"
     numbers, values = [epoch.epoch for epoch in epochs], [getattr(epoch, name) for epoch in epochs]
     axes.plot(numbers, values, label=label, linestyle="none", zorder=3, **mark.style)
-
-
-def save(figure: "Figure", out: Path) -> None:
-    """Write the picture, whole or not at all. Raises OutputError."""
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=150)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,15 +1,17 @@
-"""In what arithmetic, and by which kernels, heads train: decided once for a job, then held in one place.
+"""In what arithmetic, and by which kernels, heads train and score: decided once for a job, then held in one place.
 
-Validation, test and scores are always float32 and eager.
+Validation and test are always float32 and eager.
 """
 
 import importlib.util
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ from amnet_common.devices import multiplies_bfloat16
 from amnet_common.errors import ConfigError
 from headtrain.bank.bank import Bank, Noise
 from headtrain.batches import to_floats
-from headtrain.head import Output
+from headtrain.head import Head, Output
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 PRECISIONS = (AUTO, FLOAT32, BFLOAT16)
@@ -26,7 +28,9 @@ PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all ep
 
 MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
 
+P = ParamSpec("P")
 Forward = Callable[[Tensor, Tensor | None], Output]
+Predictor = Callable[[Head, Tensor, Tensor | None], Output]
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,44 @@ def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, noise
 
 @cache
 def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Noise], Output]:
-    """`forward` compiled: anew for each shape and setting, never generalised from those that came before, so that a
-    head's bits do not depend on them. The system's temporary folder keeps what was compiled for later processes.
+    """`forward` compiled."""
+    return compiled_well(forward)
+
+
+def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
+    """Compiled anew for each shape and setting, never generalised from those that came before, so that a head's bits
+    do not depend on them. The system's temporary folder keeps what was compiled for later processes.
     """
     torch._dynamo.config.recompile_limit = MOST_KERNELS
-    return torch.compile(forward, dynamic=False)
+    warnings.filterwarnings("ignore", "bf16 and fp16 are mixed")  # stored float16 goes into bfloat16: as intended
+    return torch.compile(function, dynamic=False)
+
+
+def predictor_of(kernels: Kernels, size: int) -> Predictor:
+    """What takes a head in evaluation mode, up to `size` stored views (n, 14, 14, D) on its device and their scales to
+    the output on the data's scale, float32.
+
+    Every call runs the same shape, the last batch padded, so that a score does not depend on what is scored beside it.
+    """
+    half, run = kernels.precision == BFLOAT16, compiled_predict() if kernels.compiled else predict
+
+    @torch.no_grad()  # not inference mode, whose tensors the compiler does not take
+    def chosen(head: Head, stored: Tensor, scales: Tensor | None) -> Output:
+        n = len(stored)
+        padded = stored if n == size else torch.cat([stored, stored.new_zeros(size - n, *stored.shape[1:])])
+        return Output(*(part[:n] for part in run(head, half, padded, scales)))
+
+    return chosen
+
+
+def predict(head: Head, half: bool, stored: Tensor, scales: Tensor | None) -> Output:
+    """The eager kernels, and what is compiled."""
+    with torch.autocast(head.target_mean.device.type, torch.bfloat16, enabled=half):
+        output = head(to_floats(stored, scales))
+    return head.on_data_scale(Output(*(part.float() for part in output)))
+
+
+@cache
+def compiled_predict() -> Callable[[Head, bool, Tensor, Tensor | None], Output]:
+    """`predict` compiled."""
+    return compiled_well(predict)

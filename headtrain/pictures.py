@@ -1,11 +1,21 @@
 """Figures that belong to no window and change no global state; matplotlib is an extra and imports late."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amnet_common.errors import ExtraError
+from amnet_common.errors import ConfigError, ExtraError, OutputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+
+
+def refuse_other_ending(out: Path) -> None:
+    """ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
+    if out.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--out {out}: wanted a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}")
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -15,3 +25,15 @@ def new_figure(width: float, height: float) -> "Figure":
     except ImportError as error:
         raise ExtraError("wanted matplotlib, found none; pip install 'amnet[figures]'") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: "Figure", out: Path) -> None:
+    """Write the picture, whole or not at all. Raises OutputError."""
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=150)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,16 +1,13 @@
-"""A head's scores for every image of a collection, as arrays or as a CSV file."""
+"""A head's scores for every image of a collection, as arrays; and whether the head fits the collection."""
 
-import csv
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.errors import OutputError, SpecError
+from amnet_common.errors import SpecError
 from amnet_common.layout import DONE
 from amnet_common.spec import differences
 from headtrain.batches import ordered_picks
@@ -74,27 +71,3 @@ def score_rows(head: Head, collection: Collection, view: int = 0) -> Iterator[tu
     rows = np.flatnonzero(collection.status == DONE)
     for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):
         yield picks.rows, output.steps.numpy()
-
-
-def write_scores(path: Path, scores: Scores) -> None:
-    """A CSV file `id,score,step_1,...,step_T`, whole or not at all; images without features have empty cells.
-
-    Raises OutputError if it cannot be written.
-    """
-    header = ["id", "score", *(f"step_{t + 1}" for t in range(scores.steps.shape[1]))]
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(_lines(scores))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _lines(scores: Scores) -> Iterable[list[str]]:
-    for id_, score, steps in zip(scores.ids, scores.score, scores.steps, strict=True):
-        yield [id_, *("" if math.isnan(value) else f"{value:.9g}" for value in (score, *steps))]

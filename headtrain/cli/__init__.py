@@ -3,6 +3,7 @@
 import click
 
 from amnet_common.commands import OneLineErrorsGroup
+from headtrain.cli.attend import attend
 from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.curves import curves
 from headtrain.cli.evaluate import evaluate
@@ -20,5 +21,5 @@ def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 
 
-for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score):
+for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score, attend):
     main.add_command(command)

@@ -1,35 +1,98 @@
-"""`amnet-head score`: scores of a whole collection as a table."""
+"""`amnet-head score`: scores of whole collections as a table."""
 
+import heapq
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors
-from amnet_common.errors import OutputError
-from amnet_common.layout import DONE
-from headtrain.cli.options import PATH, device_option, features_option
+from amnet_common.commands import OneLineErrors, printable, progress
+from amnet_common.errors import ConfigError, OutputError
+from headtrain.cli.computing import kernel_options
+from headtrain.cli.options import PATH, device_option
+
+if TYPE_CHECKING:
+    from headtrain.score_job import Counts, Scoring
 
 
 @click.command(cls=OneLineErrors)
-@features_option
-@click.option("--head", "run", required=True, type=PATH, help="Run folder or checkpoint file.")
-@click.option("--out", required=True, type=PATH, help="The CSV file id,score,step_1,...,step_T.")
+@click.option("--features", "files", required=True, multiple=True, type=PATH, help="A collection. Given again: "
+              "several, one after the other.")  # fmt: skip
+@click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
+              "all. Given again, or several splits: their mean and spread.")  # fmt: skip
+@click.option("--out", required=True, type=PATH, help="The table: .csv, .jsonl or .parquet.")
+@click.option("--format", "kind", type=click.Choice(("csv", "jsonl", "parquet")), help="If the ending of --out does "
+              "not say.")  # fmt: skip
+@click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "
+              "mean over all cached views.")  # fmt: skip
+@click.option("--append", is_flag=True, help="Score only what is new since --out was written.")
+@click.option("--overwrite", is_flag=True, help="Replace --out.")
+@click.option("--top", default=0, type=click.IntRange(0), help="Print so many of the highest scores.")
+@click.option("--bottom", default=0, type=click.IntRange(0), help="Print so many of the lowest scores.")
+@kernel_options
 @device_option
-def score(features: Path, run: Path, out: Path, device: str) -> None:
-    """Write the score of every image (evaluation view) and the step scores, which add up to it."""
+def score(
+    files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str, append: bool,
+    overwrite: bool, top: int, bottom: int, precision: str, compiled: bool | None, device: str,
+) -> None:  # fmt: skip
+    """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
+    spread out the attention is. An interrupted scoring goes on with the same command."""
+    if append and overwrite:
+        raise ConfigError("score: wanted --append or --overwrite, found both")
     if not out.parent.is_dir():
         raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
-    collection = Collection(features)
+    collections = [Collection(file) for file in files]
     from amnet_common.devices import choose_device
-    from headtrain.checkpoint import load_head
-    from headtrain.scoring import score_collection, trunk_differences, write_scores
+    from amnet_common.freed_memory import keep_freed_memory
+    from headtrain.ensemble import load_ensemble
+    from headtrain.kernels import choose_kernels
+    from headtrain.score_formats import format_of
+    from headtrain.score_job import ALL, Scoring, write_table
 
-    head = load_head(run, choose_device(device))
-    unlike = trunk_differences(head, collection)
-    if unlike:
-        click.echo(f"warning: {run} was trained on features of another trunk: {'; '.join(unlike)}", err=True)
-    write_scores(out, score_collection(head, collection))
-    done = int((collection.status == DONE).sum())
-    missing = f", {len(collection) - done} images without features left empty" if done < len(collection) else ""
-    click.echo(f"{out}: {done} images scored{missing}")
+    kind = format_of(out, kind)
+    device = choose_device(device)
+    keep_freed_memory()
+    heads = load_ensemble(runs, device)
+    shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
+    kernels = choose_kernels(precision, compiled, device, shown)
+    job = Scoring(heads, collections, out, kind, views, kernels)
+    warn_of_other_trunks(job)
+    click.echo(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
+    begun = time.monotonic()
+    with progress("score", sum(map(len, collections)), "images") as bar:
+        counts = write_table(job, append, overwrite, bar.update)
+    click.echo(describe(counts, out, time.monotonic() - begun))
+    print_ends(job, top, bottom)
+
+
+def warn_of_other_trunks(job: "Scoring") -> None:
+    """A line for each head that was trained on other features."""
+    from headtrain.scoring import trunk_differences
+
+    for path, head in job.heads.items():
+        for collection in job.collections:
+            if unlike := trunk_differences(head, collection):
+                click.echo(f"warning: {path} was trained on features of another trunk than {collection.path}: "
+                           f"{'; '.join(unlike)}", err=True)  # fmt: skip
+
+
+def describe(counts: "Counts", out: Path, seconds: float) -> str:
+    """What was done, and how fast."""
+    kept = f", {counts.kept} kept" if counts.kept else ""
+    missing = f", {counts.missing} images without features left empty" if counts.missing else ""
+    return f"{out}: {counts.scored} images scored{kept}{missing}; {counts.scored / max(seconds, 1e-9):.0f} images/s"
+
+
+def print_ends(job: "Scoring", top: int, bottom: int) -> None:
+    """The highest and the lowest scores of the table."""
+    from headtrain.score_formats import read_rows
+
+    for count, pick, name in ((top, heapq.nlargest, "highest"), (bottom, heapq.nsmallest, "lowest")):
+        if count:
+            scored = ((row.score, row.id) for row in read_rows(job.out, job.kind, job.steps) if row.score is not None)
+            click.echo(f"{name}:")
+            for value, id_ in pick(count, scored):
+                click.echo(f"  {value:.4f}  {printable(id_)}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from amnet_common.errors import ImageError
-from extract.images import decode_rgb, read_source
+from amnet_common.images import decode_rgb, read_source
 from extract.pipeline import ignored_pillow_warnings
 
 

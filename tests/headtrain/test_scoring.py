@@ -1,17 +1,16 @@
 """Scores of whole collections."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from amnet_common.errors import CollectionError, OutputError, SpecError
+from amnet_common.errors import CollectionError, SpecError
 from headtrain.checkpoint import Provenance
 from headtrain.paper_head import PaperHead
 from headtrain.presets import override
-from headtrain.scoring import Scores, score_collection, trunk_differences, write_scores
+from headtrain.scoring import score_collection, trunk_differences
 
 
 @pytest.fixture
@@ -56,26 +55,3 @@ def test_features_of_another_trunk_are_noticed_and_of_another_seed_are_not(head,
     collection = make_learnable()
     head.provenance = Provenance(small, replace(spec, weights_sha256="ab", seed=9).as_dict(), 1, 1)
     assert trunk_differences(head, collection) == [f"weights_sha256: wanted ab, found {spec.weights_sha256}"]
-
-
-def test_the_csv_file_has_a_line_an_image_and_steps_that_add_up(tmp_path):
-    steps = np.array([[0.1, 0.2, 0.3], [np.nan] * 3], np.float32)
-    write_scores(tmp_path / "s.csv", Scores(("a, b.jpg", "c.jpg"), steps.sum(1), steps))
-    with open(tmp_path / "s.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert list(lines[0]) == ["id", "score", "step_1", "step_2", "step_3"]
-    assert lines[0]["id"] == "a, b.jpg"
-    assert sum(float(lines[0][f"step_{t}"]) for t in (1, 2, 3)) == pytest.approx(float(lines[0]["score"]))
-    assert list(lines[1].values()) == ["c.jpg", "", "", "", ""]
-
-
-def test_names_that_are_not_utf8_are_written_as_the_bytes_they_are(tmp_path):
-    id_ = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
-    write_scores(tmp_path / "s.csv", Scores((id_,), np.ones(1), np.ones((1, 1))))
-    assert b"caf\xe9.jpg,1,1" in (tmp_path / "s.csv").read_bytes()
-
-
-def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path):
-    with pytest.raises(OutputError, match=r"none/s\.csv: cannot be written"):
-        write_scores(tmp_path / "none" / "s.csv", Scores((), np.ones(0), np.ones((0, 1))))
-    assert list(tmp_path.iterdir()) == []

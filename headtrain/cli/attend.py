@@ -1,0 +1,63 @@
+"""`amnet-head attend`: where a head looked, step by step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors
+from amnet_common.errors import ConfigError, MissingRowsError
+from headtrain.cli.options import PATH, device_option, features_option
+
+MOST_IMAGES = 50  # on one picture
+
+
+@click.command(cls=OneLineErrors)
+@features_option
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--head", "run", required=True, type=PATH, help="Run folder or checkpoint file.")
+@click.option("--view", default=0, type=click.IntRange(0), help="View that the head looks at.")
+@click.option("--images", type=PATH, help="Folder of the image files.  [default: where they were extracted from]")
+@click.option("--out", default="attention.png", type=PATH, help="Picture, .png or .svg.")
+@click.option("--maps", type=PATH, help="Also write the weights as they are, (n, T, 14, 14) float32, as a .npy file.")
+@device_option
+def attend(
+    features: Path, ids: Sequence[str], run: Path, view: int, images: Path | None, out: Path, maps: Path | None,
+    device: str,
+) -> None:  # fmt: skip
+    """Draw the attention of each step over images of a collection, which are named as in it."""
+    if len(ids) > MOST_IMAGES:
+        raise ConfigError(f"attend: wanted at most {MOST_IMAGES} images, found {len(ids)}")
+    if images and not images.is_dir():
+        raise ConfigError(f"--images {images}: wanted a folder, found none")
+    collection = Collection(features)
+    rows = rows_of(collection, ids)
+    if view >= collection.views:
+        raise ConfigError(f"--view: wanted a number in 0..{collection.views - 1}, found {view}")
+    from amnet_common.devices import choose_device
+    from headtrain.checkpoint import load_head
+    from headtrain.look_figure import draw_looks
+    from headtrain.looks import looks_of, save_maps
+    from headtrain.pictures import refuse_other_ending
+
+    refuse_other_ending(out)
+    looks = looks_of(collection, load_head(run, choose_device(device)), rows, view, images)
+    for look in looks:
+        if look.missing:
+            click.echo(f"{look.id}: drawn without its picture: {look.missing}", err=True)
+    draw_looks(looks, out)
+    click.echo(out)
+    if maps:
+        save_maps(maps, looks)
+        click.echo(maps)
+
+
+def rows_of(collection: Collection, ids: Sequence[str]) -> list[int]:
+    """Their rows. Raises MissingRowsError for an image that the collection has not."""
+    row_of = {id_: row for row, id_ in enumerate(collection.ids)}
+    for id_ in ids:
+        if id_ not in row_of:
+            raise MissingRowsError(f"{collection.path}: wanted an image named as in the collection, such as "
+                                   f"{collection.ids[0]}, found {id_}")  # fmt: skip
+    return [row_of[id_] for id_ in ids]

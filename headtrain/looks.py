@@ -1,0 +1,91 @@
+"""What a head saw of an image: the picture, the view, the attention of each step, what each step added to the score."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from amnet_common.collection import Collection
+from amnet_common.errors import ImageError, OutputError
+from amnet_common.images import decode_rgb, read_source
+from headtrain.head import Head
+from headtrain.scoring import refuse_other_shape
+
+MOST_PIXELS = 640  # of the longer side of a picture that is drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One image with one view. Letters: T steps, L places, D channels."""
+
+    id: str
+    picture: Image.Image | None  # RGB, at most MOST_PIXELS; None: `missing` says why
+    missing: str
+    width: int  # pixels of the picture, or of what stands for it
+    height: int
+    box: np.ndarray  # (5,) float64, of the view in these pixels
+    label: float  # NaN: none
+    score: float
+    steps: np.ndarray  # (T,) float32; they add up to the score
+    attention: np.ndarray  # (T, L) float32, as the view has it
+
+
+def looks_of(
+    collection: Collection, head: Head, rows: Sequence[int], view: int = 0, images: Path | None = None
+) -> list[Look]:
+    """What the head sees of each of `rows` in one view. `images`: where the image files are, if not where they were.
+
+    Raises SpecError for features of another shape, MissingRowsError for images without, CollectionError for damaged
+    ones. An image file that is not there, or cannot be read, is none of these: the look then has no picture.
+    """
+    refuse_other_shape(head, collection)
+    output = head.predict(collection.read_dequantised(rows, view, check=True))
+    return [
+        _look(collection, row, view, images, float(score), steps, attention)
+        for row, score, steps, attention in zip(rows, *(part.numpy() for part in output), strict=True)
+    ]
+
+
+def save_maps(path: Path, looks: Sequence[Look]) -> None:
+    """(n, T, 14, 14) float32: each step's weights as the view has them, as a .npy file. Raises OutputError."""
+    maps = np.stack([look.attention for look in looks])  # (n, T, L)
+    side = math.isqrt(maps.shape[-1])
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.save(file, maps.reshape(*maps.shape[:2], side, side))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"--maps {path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _look(
+    collection: Collection, row: int, view: int, images: Path | None, score: float, steps: np.ndarray,
+    attention: np.ndarray,
+) -> Look:  # fmt: skip
+    picture, missing = open_picture(collection.image_path(row, images))
+    size = (int(collection.images["width"][row]), int(collection.images["height"][row]))
+    if picture and picture.size != size:
+        missing = f"the file has {picture.width}x{picture.height} pixels, not {size[0]}x{size[1]}"
+        picture = None
+    scale = min(1.0, MOST_PIXELS / max(*size, 1))
+    width, height = (max(1, round(side * scale)) for side in size)
+    box = collection.boxes[row, view].astype(np.float64) * (scale, scale, scale, scale, 1)
+    return Look(
+        collection.ids[row], picture.resize((width, height), Image.Resampling.BILINEAR) if picture else None, missing,
+        width, height, box, float(collection.labels[row]), score, steps, attention,
+    )  # fmt: skip
+
+
+def open_picture(path: Path) -> tuple[Image.Image | None, str]:
+    """An image file as RGB, upright, as it was when its features were made; or why there is none."""
+    try:
+        return decode_rgb(read_source(path).data), ""
+    except ImageError as error:
+        return None, str(error)
