@@ -2,12 +2,13 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from amnet_common.errors import ConfigError, ExtraError, RunError
+from amnet_common.errors import ConfigError, ExtraError, OutputError, RunError
 from headtrain.score_rows import ScoreRow, as_record, as_texts, columns, from_record
 
 Write = Callable[[Path, Iterable[ScoreRow], int], None]
@@ -75,6 +76,18 @@ def format_of(path: Path, wanted: str | None) -> str:
     if found == "parquet":
         _arrow()
     return found
+
+
+def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
+    """A whole table or none. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        WRITERS[kind](temporary, rows, steps)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:

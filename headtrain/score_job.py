@@ -66,6 +66,14 @@ class Counts:
     kept: int = 0  # of the older table
     missing: int = 0  # images without features
 
+    def add(self, table: Sequence[ScoreRow], old: Sequence[ScoreRow | None]) -> None:
+        """Count rows of the new table beside those of the older one."""
+        kept = sum(row is before for row, before in zip(table, old, strict=True))
+        missing = sum(row.score is None for row in table)
+        self.scored += len(table) - kept - missing
+        self.kept += kept
+        self.missing += missing
+
 
 def about(path: Path) -> Path:
     """What a table, or the part of one, says of itself."""
@@ -142,7 +150,10 @@ def _fill_part(
             found = [matched.take(collection.ids[row]) for row in rows]
             number += len(rows)
             if number > whole["rows"]:
-                table = score_block(job, collection, rows, found, counts)
+                table = score_block(
+                    [*job.heads.values()], collection, rows, views_of(job, collection), job.kernels, found
+                )
+                counts.add(table, found)
                 file.write(_lines(table, job.steps))
                 file.flush()
                 os.fsync(file.fileno())
@@ -208,25 +219,27 @@ class Matched:
 
 
 def score_block(
-    job: Scoring, collection: Collection, rows: np.ndarray, old: Sequence[ScoreRow | None], counts: Counts
-) -> list[ScoreRow]:
-    """A row for each of `rows`, in their order; `old` rows whose features are the same are taken over."""
+    heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER,
+    old: Sequence[ScoreRow | None] = (),
+) -> list[ScoreRow]:  # fmt: skip
+    """A row for each of `rows`, in their order. One of `old`, if given as many, is taken over if its features are still
+    the same.
+    """
     crcs = [f"{crc32c.crc32c(collection.checksums[row].tobytes()):08x}" for row in rows]
-    kept = {i: row for i, row in enumerate(old) if row and row.status == SCORED and row.features == crcs[i]}
-    kept = {i: row for i, row in kept.items() if collection.status[rows[i]] == DONE}
-    fresh = [i for i in range(len(rows)) if collection.status[rows[i]] == DONE and i not in kept]
-    table = [kept.get(i) or _without(collection, int(row)) for i, row in enumerate(rows)]
-    if fresh:
-        said = say([*job.heads.values()], collection, rows[fresh], views_of(job, collection), job.kernels)
-        for i, score, steps, spread, entropy in zip(fresh, *said, strict=True):
+    done = collection.status[rows] == DONE  # (n,)
+    table = [
+        before if before and before.status == SCORED and done[i] and before.features == crcs[i] else None
+        for i, before in enumerate(old or [None] * len(rows))
+    ]
+    fresh = np.flatnonzero(done & np.array([row is None for row in table]))
+    if len(fresh):
+        said = say(heads, collection, rows[fresh], views, kernels)
+        for i, score, steps, spread, entropy in zip(fresh.tolist(), *said, strict=True):
             table[i] = ScoreRow(
                 collection.ids[rows[i]], SCORED, str(collection.path), float(score), tuple(map(float, steps)),
                 figure(spread), float(entropy), features=crcs[i],
             )  # fmt: skip
-    counts.scored += len(fresh)
-    counts.kept += len(kept)
-    counts.missing += len(rows) - len(fresh) - len(kept)
-    return table
+    return [row or _without(collection, int(rows[i])) for i, row in enumerate(table)]
 
 
 def _without(collection: Collection, row: int) -> ScoreRow:

@@ -8,6 +8,7 @@ from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.curves import curves
 from headtrain.cli.evaluate import evaluate
 from headtrain.cli.leaderboard import leaderboard
+from headtrain.cli.predict import predict
 from headtrain.cli.runs import import_, show
 from headtrain.cli.score import score
 from headtrain.cli.sweep import sweep
@@ -21,5 +22,6 @@ def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 
 
-for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score, attend):
+for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score, predict,
+                attend):  # fmt: skip
     main.add_command(command)

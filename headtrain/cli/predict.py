@@ -1,0 +1,81 @@
+"""`amnet-head predict`: scores of a few photographs, without a collection left behind."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.commands import OneLineErrors, printable
+from amnet_common.errors import ExistsError, OutputError, SpecError
+from headtrain.cli.options import PATH, device_option
+
+if TYPE_CHECKING:
+    from amnet_common.collection import Collection
+    from headtrain.head import Head
+    from headtrain.score_rows import ScoreRow
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PHOTOS...")
+@click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
+              "all. Given again, or several splits: their mean and spread.")  # fmt: skip
+@click.option("--weights", help="Of the trunk that the head was trained on, as for amnet-extract.")
+@click.option("--out", type=PATH, help="Also write a table: .csv, .jsonl or .parquet.")
+@device_option
+def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
+    """Score image files and the images below folders. Exit status 1: some could not be read."""
+    if out and out.exists():
+        raise ExistsError(f"--out {out}: wanted a new file, found one that exists")
+    if out and not out.parent.is_dir():
+        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
+    from amnet_common.devices import choose_device
+    from headtrain.ensemble import load_ensemble
+    from headtrain.photos import extracted, photos_of
+    from headtrain.score_formats import format_of, write_whole
+
+    kind = format_of(out, None) if out else ""
+    photos = photos_of(paths)
+    heads = load_ensemble(runs, choose_device(device))
+    first = next(iter(heads.values()))
+    with tempfile.TemporaryDirectory(prefix="amnet-") as work:
+        spec = first.provenance.spec if first.provenance else {}
+        collection = extracted(photos, Path(work), spec, weights, device)
+        for path, head in heads.items():
+            refuse_other_trunk(path, head, collection)
+        rows = list(scored([*heads.values()], collection, photos))
+    for row in rows:
+        click.echo(printable(line_of(row)))
+    if out:
+        write_whole(out, kind, rows, max(1, first.config.steps))
+    return int(any(row.score is None for row in rows))
+
+
+def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:
+    """SpecError if a head was not trained on such features."""
+    from headtrain.scoring import trunk_differences
+
+    if unlike := trunk_differences(head, collection):
+        raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(unlike)}); name its "
+                        "weights with --weights")  # fmt: skip
+
+
+def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[Path]) -> "Iterator[ScoreRow]":
+    """A row for each photograph, by its own name."""
+    import numpy as np
+
+    from headtrain.score_job import score_block
+
+    table = score_block(heads, collection, np.arange(len(collection)), range(1))
+    for row, photo in zip(table, photos, strict=True):
+        yield replace(row, id=str(photo), collection="")
+
+
+def line_of(row: "ScoreRow") -> str:
+    """As it is printed."""
+    if row.score is None:
+        return f"     -  {row.id}: {row.reason}"
+    spread = f" ± {row.spread:.4f}" if row.spread is not None else ""
+    return f"{row.score:.4f}{spread}  {row.id}"
