@@ -7,6 +7,7 @@ from headtrain.cli.attend import attend
 from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.curves import curves
 from headtrain.cli.evaluate import evaluate
+from headtrain.cli.figure import figure
 from headtrain.cli.leaderboard import leaderboard
 from headtrain.cli.predict import predict
 from headtrain.cli.runs import import_, show
@@ -22,6 +23,9 @@ def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 
 
-for command in (train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_, score, predict,
-                attend):  # fmt: skip
+COMMANDS = (
+    train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_,
+    score, predict, attend, figure,
+)  # fmt: skip
+for command in COMMANDS:
     main.add_command(command)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress
 from amnet_common.errors import OutputError
 from headtrain.cli.options import PATH, chosen_splits, features_option
+
+if TYPE_CHECKING:
+    from headtrain.run_results import RunResult
 
 
 @click.command(cls=OneLineErrors)
@@ -76,13 +80,19 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
 
 def print_table(runs: Sequence[Path]) -> None:
     """The table of these runs."""
-    from headtrain.published import data_of
     from headtrain.run_results import results_of
     from headtrain.table import name_of, table_lines
 
     systems = [(path, results_of(path)) for path in runs]
-    features = {str(result.facts.get("features")) for _, results in systems for result in results}
-    known = {data_of(Collection(path)) for path in features if Path(path).exists()}
-    data = known.pop() if len(known) == 1 else None
+    data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
         click.echo(line)
+
+
+def data_of_runs(results: "Sequence[RunResult]") -> str | None:
+    """The data set of their images, if it is known and the same for all whose collection is still there."""
+    from headtrain.published import data_of
+
+    features = {str(result.facts.get("features")) for result in results}
+    known = {data_of(Collection(path)) for path in features if Path(path).exists()}
+    return known.pop() if len(known) == 1 else None

@@ -1,0 +1,89 @@
+"""`amnet-head figure`: the paper's figures 4, 6 and 7, of one's own runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrorsGroup
+from amnet_common.errors import RunError
+from headtrain.cli.compare import data_of_runs
+from headtrain.cli.options import PATH, device_option
+from headtrain.configuration import Config
+
+if TYPE_CHECKING:
+    from headtrain.figures import Steps
+
+
+@click.group(cls=OneLineErrorsGroup)
+def figure() -> None:
+    """Draw figures of the paper from runs, as PNG or SVG; Figure 3 is amnet-head curves, Figure 5 amnet-head attend."""
+
+
+@figure.command()
+@click.argument("run", type=PATH)
+@click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
+def histogram(run: Path, out: Path) -> None:
+    """Figure 4: the distribution of human and predicted scores of a run's test images."""
+    from headtrain.figures import histogram as draw
+    from headtrain.pictures import refuse_other_ending, save
+    from headtrain.run_results import results_of
+
+    refuse_other_ending(out)
+    save(draw(results_of(run), run.name), out)
+    click.echo(out)
+
+
+@figure.command()
+@click.argument("run", type=PATH)
+@click.option("--features", type=PATH, help="The collection.  [default: where the run was trained]")
+@click.option("--out", default="slope.png", type=PATH, help="Picture, .png or .svg.")
+@device_option
+def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
+    """Figure 6: the slope of the step scores against memorability, over the test images of one head."""
+    from headtrain.figures import slope_figure
+    from headtrain.pictures import refuse_other_ending, save
+
+    refuse_other_ending(out)
+    save(slope_figure(steps_of(run, features, device), run.name), out)
+    click.echo(out)
+
+
+@figure.command()
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
+def comparison(runs: Sequence[Path], out: Path) -> None:
+    """Figure 7: mean test rho of RUNS among the published figures of their data set."""
+    from headtrain.figures import comparison as draw
+    from headtrain.pictures import refuse_other_ending, save
+    from headtrain.run_results import results_of
+    from headtrain.table import name_of
+
+    refuse_other_ending(out)
+    found = [(run, results_of(run)) for run in runs]
+    systems = [(name_of(run, results), results) for run, results in found]
+    save(draw(systems, data_of_runs([result for _, results in found for result in results])), out)
+    click.echo(out)
+
+
+def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
+    """The step scores of a head's test images, in the view that it was tested on. Raises RunError."""
+    from amnet_common.devices import choose_device
+    from headtrain.checkpoint import load_head
+    from headtrain.ensemble import say
+    from headtrain.figures import Steps
+    from headtrain.parts import split_parts
+    from headtrain.run_folder import RUN, read_json
+
+    begun = read_json(run / RUN)
+    if "split" not in begun or "config" not in begun:
+        raise RunError(f"{run}: wanted a run of amnet-head train, found one without a split")
+    head = load_head(run, choose_device(device))
+    if head.config.steps < 2:
+        raise RunError(f"{run}: wanted a head of 2 steps or more, whose scores have a slope, found {head.config.steps}")
+    collection, training = Collection(features or begun["features"]), Config.from_dict(begun["config"]).training
+    parts = split_parts(collection, begun["split"], training.data_seed, True, training.select_on)
+    said = say([head], collection, parts.test.rows, [training.eval_view])
+    return Steps(parts.test.scores, said.steps)
