@@ -19,16 +19,11 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from random_collection import random_collection
 
-from amnet_common.collection import Collection
-from amnet_common.commands import progress
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import SplitList
-from amnet_common.layout import DONE, VIEW_SHAPE
-from amnet_common.quantise import scales_sha256
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
+from amnet_common.layout import VIEW_SHAPE
 
 BIN = Path(sys.executable).parent
 SHARES = {"train_1": 1.0, "val_1": 0.083, "test_1": 0.01}  # of --images; LaMem validates on 3,741 for 45,000
@@ -63,34 +58,14 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
 
 def made(folder: Path, images: int, views: int) -> Path:
     """The collection, filled unless it is there."""
-    path = folder / f"random-{images}-{views}.h5"
-    counts = [max(8, round(share * images)) for share in SHARES.values()]
-    bounds = np.cumsum([0, *counts])
-    if not path.exists():
-        draw = np.random.default_rng(0)
-        splits = {
-            name: SplitList(np.arange(start, stop), draw.random(stop - start))
-            for name, start, stop in zip(SHARES, bounds[:-1], bounds[1:], strict=True)
-        }
-        dataset = Dataset("bench", folder, tuple(f"{row}.jpg" for row in range(bounds[-1])), splits)
-        scales = np.full(D, 0.1, np.float32)
-        spec = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"augs": views - 1}, 0, "float32", "uint8",
-                    scales_sha256(scales))  # fmt: skip
-        create_skeleton(path, dataset, views, spec, {}, {}, scales)
-    fill(path, views)
-    return path
-
-
-def fill(path: Path, views: int) -> None:
-    """Random codes, the same few blocks again: what they are changes nothing of the time."""
-    blocks = np.random.default_rng(1).integers(0, 255, (16, *VIEW_SHAPE), np.uint8)
-    rows = np.flatnonzero(Collection(path).status != DONE)
-    with RowWriter(path) as writer, progress("fill", len(rows), "images") as bar:
-        for row in rows:
-            for view in range(views):
-                writer.write_view(row, view, blocks[(row + view) % len(blocks)])
-            writer.finish(row, ImageFacts(), np.zeros((views, 5), np.float32))
-            bar.update()
+    bounds = np.cumsum([0, *(max(8, round(share * images)) for share in SHARES.values())])
+    draw = np.random.default_rng(0)
+    splits = {
+        name: SplitList(np.arange(start, stop), draw.random(stop - start))
+        for name, start, stop in zip(SHARES, bounds[:-1], bounds[1:], strict=True)
+    }
+    dataset = Dataset("bench", folder, tuple(f"{row}.jpg" for row in range(bounds[-1])), splits)
+    return random_collection(folder / f"random-{images}-{views}.h5", dataset, views)
 
 
 def measured(scratch: Path, features: Path, epochs: int, heads: int, device: str) -> dict[str, float]:

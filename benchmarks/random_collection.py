@@ -1,0 +1,32 @@
+"""A uint8 collection of random codes for benchmarks: the same few blocks again, since what they are changes no time."""
+
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.commands import progress
+from amnet_common.datasets import Dataset
+from amnet_common.layout import CHANNELS, DONE, VIEW_SHAPE
+from amnet_common.quantise import scales_sha256
+from amnet_common.skeleton import create_skeleton
+from amnet_common.spec import Spec
+from amnet_common.writer import ImageFacts, RowWriter
+
+
+def random_collection(path: Path, dataset: Dataset, views: int) -> Path:
+    """The file, made and filled unless it is there; what an earlier call left unfinished is gone on with."""
+    if not path.exists():
+        scales, plan = np.full(CHANNELS, 0.02, np.float32), {"name": "standard", "augs": views - 1}
+        spec = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", plan, 0, "float32", "uint8",
+                    scales_sha256(scales))  # fmt: skip
+        create_skeleton(path, dataset, views, spec, {}, {}, scales)
+    blocks = np.random.default_rng(0).integers(0, 255, (16, *VIEW_SHAPE), np.uint8)
+    rows = np.flatnonzero(Collection(path).status != DONE)
+    with RowWriter(path) as writer, progress("fill", len(rows), "images") as bar:
+        for row in rows.tolist():
+            for view in range(views):
+                writer.write_view(row, view, blocks[(row + view) % len(blocks)])
+            writer.finish(row, ImageFacts(), np.zeros((views, 5), np.float32))
+            bar.update()
+    return path
