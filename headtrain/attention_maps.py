@@ -10,12 +10,17 @@ import numpy as np
 from PIL import Image
 
 
-def heat_map(attention: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W) uint8: softmax weights (L,) of a square grid, from their lowest to their highest as 0 to 255."""
-    side = math.isqrt(len(attention))
+def scaled(attention: np.ndarray) -> np.ndarray:
+    """(L,) uint8: softmax weights from their lowest to their highest as 0 to 255."""
     low, high = float(attention.min()), float(attention.max())
-    scaled = np.rint(255 * (attention - low) / max(high - low, 1e-12)).astype(np.uint8).reshape(side, side)
-    return np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC))
+    return np.rint(255 * (attention - low) / max(high - low, 1e-12)).astype(np.uint8)
+
+
+def heat_map(attention: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(H, W) uint8: the scaled weights (L,) of a square grid, resized smoothly."""
+    side = math.isqrt(len(attention))
+    grid = Image.fromarray(scaled(attention).reshape(side, side))
+    return np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def on_image(attention: np.ndarray, box: np.ndarray, width: int, height: int) -> np.ndarray:

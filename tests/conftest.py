@@ -1,6 +1,7 @@
 """What tests of every package use: the shared data folder, a spec, and small collections."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from amnet_common.writer import ImageFacts, RowWriter
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other by spinning: bad on busy cores
 settings.register_profile("amnet", deadline=None, max_examples=50)  # no test may fail because the machine is busy
 settings.load_profile("amnet")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--no-first-run")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +63,42 @@ def make_collection(tmp_path: Path, spec: Spec) -> Callable[..., Path]:
 
     make.features_of = features_of
     return make
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's chromium, or another Chrome. Skipped where none can be had; with
+    AMNET_BROWSER=required, as CI sets it, that is an error.
+    """
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        message = f"no browser: wanted one of {', '.join(BROWSERS)}; apt-get install chromium"
+        assert os.environ.get("AMNET_BROWSER") != "required", message
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=found, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """open_page(path, **context) -> the page, whose console errors and foreign requests end the test."""
+    opened, complaints = [], []
+
+    def open_page(path, **context):
+        page = browser.new_page(**context)
+        opened.append(page)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    open_page.complaints = complaints
+    yield open_page
+    for page in opened:
+        page.close()
+    assert complaints == []

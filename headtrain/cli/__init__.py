@@ -10,6 +10,7 @@ from headtrain.cli.evaluate import evaluate
 from headtrain.cli.figure import figure
 from headtrain.cli.leaderboard import leaderboard
 from headtrain.cli.predict import predict
+from headtrain.cli.report import report
 from headtrain.cli.runs import import_, show
 from headtrain.cli.score import score
 from headtrain.cli.sweep import sweep
@@ -25,7 +26,7 @@ def main() -> None:
 
 COMMANDS = (
     train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_,
-    score, predict, attend, figure,
+    score, predict, attend, figure, report,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

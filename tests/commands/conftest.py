@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from amnet_common.datasets import SplitList
+from extract.cli import main as extract
+from headtrain.cli import main as head
 
 
 @pytest.fixture
@@ -42,3 +45,21 @@ def features(make_collection, counts):
         parts = zip(("train", "val", "test"), np.split(order, np.cumsum(counts)[:2]), strict=True)
         lists |= {f"{part}_{k}": SplitList(rows, scores[rows]) for part, rows in parts}
     return make_collection(ids, done=range(12), splits=lists)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with images, their features of a trunk with random weights (one augmented view), and a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name in ("images", "splits"):
+        (folder / name).mkdir()
+    for i in range(8):
+        noise = np.random.default_rng(i).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{i}.png")
+    for part, numbers in (("train", range(4)), ("val", range(4, 6)), ("test", range(6, 8))):
+        (folder / "splits" / f"{part}_1.txt").write_text("".join(f"{i}.png {i / 10}\n" for i in numbers))
+    words = ["--dataset", "lamem", "--root", folder, "--augs", 1, "--weights", "untrained", "--precision", "float32"]
+    assert CliRunner().invoke(extract, [str(w) for w in [*words, "--out", folder / "f.h5"]]).exit_code == 0
+    words = ["--features", folder / "f.h5", "--out", folder / "run", "--epochs", 1, "--hidden", 8, "--device", "cpu"]
+    assert CliRunner().invoke(head, ["train", *map(str, words)]).exit_code == 0
+    return folder

@@ -8,31 +8,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from amnet_common.collection import Collection
-from extract.cli import main as extract
 from headtrain.checkpoint import load_head
 from headtrain.cli import main as head
 
 
 def invoke(command, *words):
     return CliRunner().invoke(command, [str(word) for word in words])
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with images, their features (one augmented view) and a run of one epoch."""
-    folder = tmp_path_factory.mktemp("trained")
-    for name in ("images", "splits"):
-        (folder / name).mkdir()
-    for i in range(8):
-        noise = np.random.default_rng(i).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / "images" / f"{i}.png")
-    for part, numbers in (("train", range(4)), ("val", range(4, 6)), ("test", range(6, 8))):
-        (folder / "splits" / f"{part}_1.txt").write_text("".join(f"{i}.png {i / 10}\n" for i in numbers))
-    words = ("--dataset", "lamem", "--root", folder, "--augs", 1, "--weights", "untrained", "--precision", "float32")
-    assert invoke(extract, *words, "--out", folder / "f.h5").exit_code == 0
-    words = ("--features", folder / "f.h5", "--out", folder / "run", "--epochs", 1, "--hidden", 8, "--device", "cpu")
-    assert invoke(head, "train", *words).exit_code == 0
-    return folder
 
 
 @pytest.fixture

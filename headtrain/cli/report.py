@@ -1,0 +1,43 @@
+"""`amnet-head report`: runs as one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors, progress
+from amnet_common.errors import ConfigError, OutputError
+from headtrain.cli.options import PATH, features_option
+
+
+@click.command(cls=OneLineErrors)
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@features_option
+@click.option("--out", default="report.html", type=PATH, help="The page.")
+@click.option("--images", type=PATH, help="Folder of the image files.  [default: where they were extracted from]")
+@click.option("--gallery", default=24, type=click.IntRange(0, 100), help="Images of each kind that are shown large: "
+              "most and least memorable, worst errors.")  # fmt: skip
+@click.option("--title", help="Of the page.  [default: the runs' names]")
+def report(
+    runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None
+) -> None:
+    """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
+    if not out.parent.is_dir():
+        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
+    if images and not images.is_dir():
+        raise ConfigError(f"--images {images}: wanted a folder, found none")
+    collection = Collection(features)
+    from headtrain.report.contents import contents
+    from headtrain.report.images import Images
+    from headtrain.report.page import page, write_page
+
+    small = Images(collection, images)
+    with progress("report", len(runs), "runs") as bar:
+        found = contents(runs, collection, small, gallery, bar.update)
+    text = page(found, title or f"amnet: {', '.join(run.name for run in runs)}")
+    write_page(out, text)
+    if small.missing:
+        click.echo(f"{small.missing} of {len(small.table)} pictures are not shown: "
+                   f"{next(one['missing'] for one in small.table if one['missing'])}", err=True)  # fmt: skip
+    click.echo(f"{out}: {len(text) / 1e6:.1f} MB")

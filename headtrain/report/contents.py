@@ -1,0 +1,167 @@
+"""What stands in a page, as plain JSON values; `page.js` draws them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import amnet_common
+from amnet_common.collection import Collection
+from amnet_common.errors import RunError
+from headtrain.bootstrap import mean_interval, paired
+from headtrain.checkpoint import BEST, read_provenance
+from headtrain.configuration import SETTINGS, Config, option_of
+from headtrain.metrics import finite
+from headtrain.presets import PAPER, PRESETS, Preset
+from headtrain.published import FIGURES, HUMAN, data_of
+from headtrain.report.gallery import cards
+from headtrain.report.images import SMALL, Images
+from headtrain.run_folder import LOG, RUN, read_json
+from headtrain.run_log import read_log
+from headtrain.run_results import RunResult, results_of
+from headtrain.table import name_of
+
+MOST_POINTS = 1500  # of a scatter plot; a seeded choice of more test images
+Advance = Callable[[int], object]
+
+
+def contents(
+    runs: Sequence[Path], collection: Collection, images: Images, count: int, advance: Advance = lambda _: None
+) -> dict[str, Any]:
+    """Of finished runs (folders of one split, or of several) on one collection; `count` images of each kind a run.
+
+    `advance` is told of each run that is done. Raises RunError for a folder that is none, or of other images.
+    """
+    systems = [(run, results_of(run)) for run in runs]
+    row_of = {id_: row for row, id_ in enumerate(collection.ids)}
+    for run, results in systems:
+        refuse_other_images(run, results, row_of, collection)
+    parts = []
+    for run, results in systems:  # large pictures first: an image stands in the page once
+        of_split = -(-count // len(results))
+        shown = [card for result in results for card in cards(result, collection, row_of, images, of_split)]
+        parts.append({**described(run, results), "gallery": shown})
+        advance(1)
+    for part, (_, results) in zip(parts, systems, strict=True):
+        part["points"] = list(points(results, row_of, images))
+    return {
+        "made": time.strftime("%Y-%m-%d %H:%M"),
+        "version": amnet_common.__version__,
+        "data": data_of(collection) or "",
+        "human": HUMAN.get(data_of(collection) or ""),
+        "published": [asdict(figure) for figure in FIGURES if figure.data == data_of(collection)],
+        "runs": parts,
+        "comparisons": list(comparisons(systems)),
+        "images": images.table,
+        "missing": images.missing,
+    }
+
+
+def refuse_other_images(
+    run: Path, results: Sequence[RunResult], row_of: Mapping[str, int], collection: Collection
+) -> None:
+    """RunError if the test images of a run are not in the collection."""
+    for result in results:
+        unknown = [id_ for id_ in result.predictions.ids if id_ not in row_of]
+        if unknown:
+            raise RunError(f"{run}: wanted test images of {collection.path}, found {len(unknown)} that it has not, "
+                           f"such as {unknown[0]}")  # fmt: skip
+
+
+def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
+    """All of a run but its images."""
+    bounds = mean_interval([result.predictions for result in results])
+    rho = np.array([result.metrics.rho for result in results])
+    return {
+        "name": name_of(run, results),
+        "rho": finite(float(rho.mean())),
+        "sd": finite(float(rho.std(ddof=1))) if len(rho) > 1 else None,
+        "low": finite(bounds.low),
+        "high": finite(bounds.high),
+        "splits": [figures_of(result) for result in results],
+        "curves": [curve for result in results if (curve := curve_of(result))],
+        "settings": settings_of(results[0].run),
+        "provenance": dict(provenance_of(run, results[0])),
+    }
+
+
+def figures_of(result: RunResult) -> dict[str, Any]:
+    """The figures of one test list."""
+    epoch = result.facts.get("best", {}).get("epoch")
+    low, high = result.facts.get("interval", (None, None))
+    own = {"split": result.split, "low": low, "high": high, "epoch": epoch, "epochs": result.facts.get("epochs")}
+    optimistic = "optimistic" in str(result.facts.get("selected_on"))
+    return {**result.metrics.as_dict(), **own, "seconds": result.facts.get("seconds"), "optimistic": optimistic}
+
+
+def curve_of(result: RunResult) -> dict[str, Any] | None:
+    """The log of a run; None of what was not trained."""
+    if not (result.run / LOG).exists():
+        return None
+    epochs = [{key: finite(value) for key, value in asdict(epoch).items()} for epoch in read_log(result.run)]
+    return {"split": result.split, "epochs": epochs}
+
+
+def settings_of(run: Path) -> list[dict[str, Any]]:
+    """Each setting with its source, and whether it departs from the paper (*) and from its preset (**)."""
+    if not (run / RUN).exists() or "config" not in (begun := read_json(run / RUN)):
+        return []
+    config = Config.from_dict(begun["config"])
+    preset = PRESETS.get(config.preset, Preset(PAPER))
+    usual, paper = preset.config.values(), PAPER.values()
+    return [
+        {
+            "name": option_of(name).removeprefix("--"),
+            "value": _text(value),
+            "paper": _text(paper[name]),
+            "mark": "**" if value != usual[name] else "*" if value != paper[name] else "",
+            "source": f"set for this run; {SETTINGS[name].about}" if value != usual[name] else preset.source(name),
+        }
+        for name, value in config.values().items()
+    ]
+
+
+def provenance_of(run: Path, result: RunResult) -> Iterator[tuple[str, str]]:
+    """Where a run comes from."""
+    facts = result.facts
+    yield "folder", str(run)
+    yield "features", f"{facts.get('features', '')}, spec {str(facts.get('fingerprint', ''))[:16]}"
+    yield "epochs chosen on", str(facts.get("selected_on", ""))
+    if (result.run / BEST).exists():
+        spec = read_provenance(result.run / BEST).spec
+        yield "trunk", f"{spec.get('trunk')}, {spec.get('variant')}, weights {str(spec.get('weights_sha256'))[:16]}"
+        plan = spec.get("view_plan", {})
+        yield "views", f"plan {plan.get('name')}, {plan.get('augs')} augmented, stored as {spec.get('dtype')}"
+    if (result.run / RUN).exists():
+        begun = read_json(result.run / RUN)
+        yield "trained in", f"{begun.get('precision', 'float32')}, {'compiled' if begun.get('compiled') else 'eager'}"
+
+
+def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Images) -> Iterator[list[float]]:
+    """True and predicted score, split and image of each test image, or of MOST_POINTS of them."""
+    pairs = [(result, place) for result in results for place in range(len(result.predictions))]
+    order = np.random.default_rng(0).permutation(len(pairs))
+    for number in islice(order, MOST_POINTS):
+        result, place = pairs[number]
+        predictions = result.predictions
+        image = images.add(row_of[predictions.ids[place]], SMALL)
+        yield [float(predictions.scores[place]), float(predictions.predicted[place]), result.split, image]
+
+
+def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator[dict[str, Any]]:
+    """The first run against each other one that was tested on the same lists."""
+    first, *others = [(name_of(run, results), [result.predictions for result in results]) for run, results in systems]
+    for name, predictions in others:
+        try:
+            found = paired(first[1], predictions)
+        except RunError:
+            continue
+        yield {"a": first[0], "b": name, **asdict(found), "real": found.real}
+
+
+def _text(value: object) -> str:
+    return "from the data" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,74 @@
+"""Which test images a page shows large: the most and the least memorable by a head, and those it was most wrong about;
+with what the head saw of each.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from headtrain.attention_maps import scaled
+from headtrain.checkpoint import BEST, load_head
+from headtrain.ensemble import BATCH
+from headtrain.predictions import Predictions
+from headtrain.report.images import LARGE, Images
+from headtrain.run_results import RunResult
+
+MOST, LEAST, WORST = "most", "least", "worst"
+
+
+def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
+    """Places of up to `count` images of each kind in the test list, with the kinds they are of (pure)."""
+    order = np.argsort(predictions.predicted, kind="stable")
+    wrong = np.argsort(-np.abs(predictions.predicted - predictions.scores), kind="stable")
+    kinds = {MOST: order[::-1], LEAST: order, WORST: wrong}
+    found: dict[int, list[str]] = {}
+    for kind, places in kinds.items():
+        for place in places[:count].tolist():
+            found.setdefault(place, []).append(kind)
+    return found
+
+
+def cards(
+    result: RunResult, collection: Collection, row_of: Mapping[str, int], images: Images, count: int
+) -> list[dict[str, Any]]:
+    """An entry for each chosen image of a run's test list that the collection has."""
+    predictions = result.predictions
+    picked = {place: kinds for place, kinds in chosen(predictions, count).items() if predictions.ids[place] in row_of}
+    rows = [row_of[predictions.ids[place]] for place in picked]
+    seen = attention_of(result.run, collection, rows) if rows and (result.run / BEST).exists() else [{}] * len(rows)
+    return [
+        {
+            "image": images.add(row, LARGE),
+            "true": float(predictions.scores[place]),
+            "predicted": float(predictions.predicted[place]),
+            "split": result.split,
+            "kinds": kinds,
+            **looked,
+        }
+        for (place, kinds), row, looked in zip(picked.items(), rows, seen, strict=True)
+    ]
+
+
+def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Of each row: step scores, each step's map (L,) as bytes in base64, and the view's box as shares of the image."""
+    head = load_head(run)
+    view = head.provenance.config.training.eval_view if head.provenance else 0
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        output = head.predict(collection.read_dequantised(some, view, check=True))
+        for row, steps, attention in zip(some, output.steps.tolist(), output.attention.numpy(), strict=True):
+            maps = [base64.b64encode(scaled(of_step).tobytes()).decode("ascii") for of_step in attention]
+            found.append({"steps": steps, "maps": maps, "box": box_of(collection, row, view)})
+    return found
+
+
+def box_of(collection: Collection, row: int, view: int) -> list[float]:
+    """Top, left, height and width of a view as shares of its image, and flip 0 or 1."""
+    top, left, height, width, flip = collection.boxes[row, view].astype(float).tolist()
+    H, W = max(1, int(collection.images["height"][row])), max(1, int(collection.images["width"][row]))
+    return [top / H, left / W, height / H, width / W, flip]

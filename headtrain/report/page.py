@@ -1,0 +1,60 @@
+"""The page: contents, style and script in one HTML file. No script but its own may run, which it tells the browser.
+
+Texts reach the page through the script's `textContent` alone, so that no file name is ever read as HTML.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from amnet_common.errors import OutputError
+
+
+def page(contents: Mapping[str, Any], title: str) -> str:
+    """The whole file."""
+    script, style = own_text("page.js"), own_text("page.css")
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{source_hash(script)}'"
+    return "\n".join([
+        "<!doctype html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<title>{html.escape(title)}</title>", f"<style>{style}</style>", "</head>", "<body>",
+        f"<header><h1>{html.escape(title)}</h1><p id=\"made\"></p></header>", '<main id="main"></main>',
+        "<noscript>This page draws itself with its own script, which the browser does not run.</noscript>",
+        f'<script type="application/json" id="contents">{in_script(contents)}</script>',
+        f"<script>{script}</script>", "</body>", "</html>", "",
+    ])  # fmt: skip
+
+
+def own_text(name: str) -> str:
+    """A file of this package."""
+    return files("headtrain.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def source_hash(script: str) -> str:
+    """As a content security policy names a script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
+
+
+def in_script(value: Mapping[str, Any]) -> str:
+    """JSON that stays within a script element whatever its texts are: < is written as an escape."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def write_page(path: Path, text: str) -> None:
+    """Whole or not at all. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
