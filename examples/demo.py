@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -27,8 +28,17 @@ WITHOUT_WEIGHTS = """
 *** the commands work the same, but its features know nothing of the world.
 *** For real work pass --weights FILE or set AMNET_WEIGHTS=FILE.
 """
+
 MADE_HERE = ".made-by-amnet-demo"
 BIN = Path(sys.executable).parent  # the commands of the environment that runs this script
+
+
+class Disc(NamedTuple):
+    """In pixels of the picture."""
+
+    x: float
+    y: float
+    radius: float
 
 
 @click.command()
@@ -78,31 +88,33 @@ def run_command(words: list[object]) -> None:
     subprocess.run([BIN / texts[0], *texts[1:]], check=True)
 
 
-def draw_dataset(root: Path, count: int, seed: int) -> None:
-    """Pictures and one split in LaMem's layout."""
-    draw = np.random.default_rng(seed)
+def draw_dataset(root: Path, count: int, seed: int) -> dict[str, Disc]:
+    """Pictures and one split in LaMem's layout; where each picture's disc is, by its name."""
+    draw, discs = np.random.default_rng(seed), {}
     (root / "images").mkdir(parents=True)
     (root / "splits").mkdir()
     lines = []
     for number in range(count):
         distinctness = draw.uniform()
         name = f"{number:04}.jpg"
-        draw_scene(distinctness, draw).save(root / "images" / name, quality=90)
+        image, discs[name] = draw_scene(distinctness, draw)
+        image.save(root / "images" / name, quality=90)
         lines.append(f"{name} {0.3 + 0.6 * distinctness:.6f}\n")
     ends = np.rint(np.cumsum([0, *SHARES.values()]) * count).astype(int)
     for part, start, end in zip(SHARES, ends, ends[1:], strict=False):
         (root / "splits" / f"{part}_1.txt").write_text("".join(lines[start:end]))
+    return discs
 
 
-def draw_scene(distinctness: float, draw: np.random.Generator) -> Image.Image:
+def draw_scene(distinctness: float, draw: np.random.Generator) -> tuple[Image.Image, Disc]:
     """Soft grey blots with one disc on them, the more colourful the more distinct."""
     image = Image.new("RGB", SIZE, colour(0, 0.5, 0))
     pen = ImageDraw.Draw(image)
     for _ in range(12):
         disc(pen, draw, radius=draw.uniform(20, 70), fill=colour(0, draw.uniform(0.4, 0.6), 0))
     image = image.filter(ImageFilter.GaussianBlur(6))
-    disc(ImageDraw.Draw(image), draw, radius=draw.uniform(30, 42), fill=colour(draw.uniform(), 0.5, distinctness))
-    return image
+    found = disc(ImageDraw.Draw(image), draw, draw.uniform(30, 42), colour(draw.uniform(), 0.5, distinctness))
+    return image, found
 
 
 def colour(hue: float, lightness: float, saturation: float) -> tuple[int, int, int]:
@@ -111,10 +123,11 @@ def colour(hue: float, lightness: float, saturation: float) -> tuple[int, int, i
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def disc(pen: ImageDraw.ImageDraw, draw: np.random.Generator, radius: float, fill: tuple[int, int, int]) -> None:
-    """A disc at a random place that lies within the picture's evaluation view."""
+def disc(pen: ImageDraw.ImageDraw, draw: np.random.Generator, radius: float, fill: tuple[int, int, int]) -> Disc:
+    """Draw a disc at a random place that lies within the picture's evaluation view."""
     x, y = draw.uniform(80, SIZE[0] - 80), draw.uniform(50, SIZE[1] - 50)
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+    return Disc(x, y, radius)
 
 
 def pick_images(collection: Collection, count: int = 5) -> list[str]:
