@@ -5,6 +5,7 @@ caller's buffer, by a few threads. The virtual dataset /features is never opened
 """
 
 import contextlib
+import html
 import os
 import sys
 import weakref
@@ -48,6 +49,14 @@ class Collection:
     `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens
     files and threads of its own, so it may be used after a fork.
 
+    >>> collection = Collection("lamem.h5")
+    >>> collection
+    Collection('lamem.h5': 40 of 40 images done, 2 views, float16)
+    >>> collection.ids[5], f"{collection.labels[5]:.3f}"
+    ('05.jpg', '0.824')
+    >>> collection.read(rows=[5, 17, 3], views=[0, 1, 1]).shape
+    (3, 14, 14, 1024)
+
     Raises CollectionError if there is no such file, or it is not a whole collection of this format, or a part of a link
     is missing or replaced; SpecError if a part is of another spec.
     """
@@ -90,6 +99,19 @@ class Collection:
         return (f"Collection({str(self.path)!r}: {done} of {len(self)} images done{parts}, {self.views} views, "
                 f"{self.dtype})")  # fmt: skip
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it."""
+        counts = {name: int((self.status == mark).sum()) for name, mark in (("done", DONE), ("failed", FAILED))}
+        facts = {
+            "file": self.path,
+            "images": f"{len(self)}: {counts['done']} done, {counts['failed']} failed",
+            "views": f"{self.views}, each {self.view_shape} {self.dtype}",
+            "splits": ", ".join(self.splits) or "none",
+            "trunk": f"{self.spec.trunk}, {self.spec.variant}, {self.spec.precision}",
+        }
+        lines = "".join(f"<tr><th>{name}</th><td>{html.escape(str(fact))}</td></tr>" for name, fact in facts.items())
+        return f"<table>{lines}</table>"
+
     def __reduce__(self) -> tuple[Callable[[Path, int, str], "Collection"], tuple[Path, int, str]]:
         return _reopen, (self.path.absolute(), self.threads, self.uuid)
 
@@ -127,7 +149,11 @@ class Collection:
         return result
 
     def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, check: bool = False) -> np.ndarray:
-        """As `read`, as float32 (n, 14, 14, 1024), whatever the stored dtype."""
+        """As `read`, as float32 (n, 14, 14, 1024), whatever the stored dtype.
+
+        >>> Collection("lamem.h5").read_dequantised([5, 17], check=True).dtype
+        dtype('float32')
+        """
         return dequantise(self.read(rows, views, check=check), self.scales)
 
     def batches(self, picks: Iterable[P], ahead: int = AHEAD, check: bool = True) -> Iterator[tuple[P, np.ndarray]]:

@@ -72,6 +72,10 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     """The best head of a run folder, or the head of a checkpoint file, in evaluation mode.
 
     `.predict(x)` scores raw features. Its configuration is `.config`, what it was made from `.provenance`.
+
+    >>> load_head("runs/lamem-amnet-1")
+    <PaperHead: 3 steps, attention; preset amnet, split 1, epoch 1>
+
     Raises RunError if there is none or it does not fit.
     """
     path = checkpoint_of(Path(run))

@@ -47,6 +47,15 @@ class Head(nn.Module):
         self.register_buffer("target_mean", torch.zeros(()))
         self.register_buffer("target_scale", torch.ones(()))
 
+    def __repr__(self) -> str:
+        """What it is and where it comes from; `print(head.children())` still shows its layers."""
+        attention = "attention" if self.config.attention else "no attention"
+        found, made = f"{type(self).__name__}: {self.config.steps} steps, {attention}", self.provenance
+        if made is None:
+            return f"<{found}>"
+        origin = "imported" if made.split is None else f"split {made.split}, epoch {made.epoch}"
+        return f"<{found}; preset {made.config.preset}, {origin}>"
+
     def on_data_scale(self, output: Output) -> Output:
         """y / scale + mean, and what each step adds to it: m_t / scale + mean / T where the score is the sum."""
         m, T = output.steps, output.steps.shape[1]
@@ -63,6 +72,15 @@ class Head(nn.Module):
 
         Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes
         and for integers: codes of a uint8 collection are no features until they are multiplied by their scales.
+
+        >>> from amnet_common.collection import Collection
+        >>> from headtrain import load_head
+        >>> head = load_head("runs/lamem-amnet-1")
+        >>> out = head.predict(Collection("lamem.h5").read_dequantised([5, 17]))
+        >>> out.score.shape, out.steps.shape, out.attention.shape
+        (torch.Size([2]), torch.Size([2, 3]), torch.Size([2, 3, 196]))
+        >>> bool((out.steps.sum(1) - out.score).abs().max() < 1e-6)
+        True
         """
         device, (L, D) = self.target_mean.device, (self.config.places, self.config.channels)
         if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:

@@ -25,6 +25,12 @@ class Scores(NamedTuple):
     score: np.ndarray  # (N,) float32
     steps: np.ndarray  # (N, T) float32; they add up to the score
 
+    def __repr__(self) -> str:
+        """How many there are and how they lie; the arrays are `.score` and `.steps`."""
+        known = self.score[~np.isnan(self.score)]
+        lie = f", {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}" if len(known) else ""
+        return f"<Scores: {len(known)} of {len(self.ids)} images{lie}>"
+
 
 def trunk_differences(head: Head, collection: Collection) -> list[str]:
     """One line for each field in which the trunks of head and collection differ, or the cutting of their views.
@@ -48,6 +54,13 @@ def evaluation_of(view_plan: Mapping[str, Any]) -> str:
 
 def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:
     """Scores of one view of every image, every view read being compared with its checksum.
+
+    >>> from amnet_common.collection import Collection
+    >>> from headtrain import load_head
+    >>> scores = score_collection(load_head("runs/lamem-amnet-1"), Collection("lamem.h5"))
+    >>> len(scores.ids), scores.score.shape, scores.steps.shape
+    (40, (40,), (40, 3))
+    >>> best = scores.score.argsort()[::-1][:3]  # the rows of the three most memorable images
 
     Raises CollectionError for damaged features, SpecError if the head wants features of another shape.
     """

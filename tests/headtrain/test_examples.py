@@ -1,0 +1,48 @@
+"""The examples in the docstrings of the Python face do what they say, and objects show themselves readably."""
+
+import doctest
+import shutil
+
+import pytest
+
+from amnet_common import collection as collection_module
+from headtrain import checkpoint, head, load_head, score_collection, scoring
+from headtrain.configuration import override
+from headtrain.parts import split_parts
+from headtrain.training import train
+
+MODULES = (collection_module, checkpoint, head, scoring)
+
+
+@pytest.fixture
+def _folder(make_learnable, small, tmp_path, monkeypatch):
+    """lamem.h5 and runs/lamem-amnet-1, as the README makes them."""
+    collection = make_learnable()
+    parts = split_parts(collection, 1, 0, allow_missing=False)
+    list(train(collection, parts, override(small, epochs=1), 1, tmp_path / "runs" / "lamem-amnet-1"))
+    shutil.move(collection.path, tmp_path / "lamem.h5")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_folder")
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_the_examples_do_what_they_say(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+@pytest.mark.usefixtures("_folder")
+def test_objects_show_what_they_are_in_a_line():
+    collection = collection_module.Collection("lamem.h5")
+    trained = load_head("runs/lamem-amnet-1")
+    assert repr(score_collection(trained, collection)).startswith("<Scores: 40 of 40 images, ")
+    trained.provenance = None
+    assert repr(trained) == "<PaperHead: 3 steps, attention>"
+
+
+def test_a_notebook_shows_a_collection_as_a_table_with_its_name_escaped(make_collection):
+    path = make_collection(done=(0,), failed={1: "x"}, name="<b>.h5")
+    shown = collection_module.Collection(path)._repr_html_()
+    assert "&lt;b&gt;.h5" in shown
+    assert "4: 1 done, 1 failed" in shown
