@@ -33,10 +33,10 @@ HEADS = {
 def main(root: Path, weights: str, work: Path, only: tuple[str, ...], peer: Path | None) -> None:
     """Extract, fit the baselines, train the heads, and print one table on standard output."""
     work.mkdir(parents=True, exist_ok=True)
-    features = extracted(work / "lnsim.h5", root, weights, "standard", 10)
+    features = extracted(work / "standard.h5", root, weights, "standard", 10)
     made = [work / name for name in only or HEADS]
     for run in made:
-        read = extracted(work / "squash264.h5", root, weights, "squash264", 5) if run.name == "released" else features
+        read = extracted(work / "squash264.h5", root, weights, "squash264", 10) if run.name == "released" else features
         command("amnet-head", "train", "--features", read, "--split", "all", "--out", run, "--resume", *HEADS[run.name])
     if peer:
         made.append(once(work / "peer", "evaluate", "--features", features, "--scores", peer, "--name", peer.stem))
