@@ -9,7 +9,6 @@ sweep, its configurations ordered by mean validation rho.
 
 import platform
 import subprocess
-import sys
 import time
 from pathlib import Path
 
