@@ -17,6 +17,7 @@ from headtrain.batches import Picks, scales_on
 from headtrain.checkpoint import BEST, load_head
 from headtrain.head import Head
 from headtrain.kernels import EAGER, Kernels, predictor_of
+from headtrain.run_folder import METRICS, RUN, read_json
 
 BATCH = 64  # views at a time
 
@@ -45,7 +46,13 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
 
 
 def _splits_of(run: Path) -> list[Path]:
-    return sorted(path.parent for path in run.glob(f"split-*/{BEST}")) if not (run / BEST).exists() else []
+    """The splits of a folder of them. RunError if one is not finished: its best epoch may be to come."""
+    splits = sorted(path.parent for path in run.glob(f"split-*/{BEST}")) if not (run / BEST).exists() else []
+    for split in splits:
+        if (split / RUN).exists() and not (split / METRICS).exists() and "config" in read_json(split / RUN):
+            raise RunError(f"--head {run}: wanted finished heads, found that {split.name} is not; --resume finishes "
+                           "it, or name the finished ones")  # fmt: skip
+    return splits
 
 
 def say(

@@ -11,9 +11,9 @@ from amnet_common.collection import Collection
 from amnet_common.datasets.records import checked_score
 from amnet_common.errors import RunError
 from headtrain.checkpoint import BEST, load_head
-from headtrain.epoch import predict_part
+from headtrain.ensemble import say
 from headtrain.head import Head
-from headtrain.parts import Part, Parts
+from headtrain.parts import Parts
 from headtrain.scoring import refuse_other_shape
 
 
@@ -29,12 +29,7 @@ def by_heads(heads: Sequence[Head], collection: Collection, parts: Parts, views:
     """The mean of all heads' scores over `views`, validation and test images alike."""
     for head in heads:
         refuse_other_shape(head, collection)
-    return Evaluated(*(_mean_score(heads, collection, part, views) for part in (parts.val, parts.test)))
-
-
-def _mean_score(heads: Sequence[Head], collection: Collection, part: Part, views: Sequence[int]) -> np.ndarray:
-    scores = [predict_part(heads, collection, part, view) for view in views]  # (N, n) each
-    return np.concatenate(scores).mean(0)
+    return Evaluated(*(say(heads, collection, part.rows, views).score for part in (parts.val, parts.test)))
 
 
 def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:

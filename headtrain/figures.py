@@ -1,5 +1,6 @@
 """Figures 4, 6 and 7 of the paper, of one's own runs. Hatching and outlines tell things apart without colour."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from headtrain.run_results import RunResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 30
+MOST_BINS = 30
 LIGHT, DARK = "0.85", "0.25"
 
 
@@ -29,12 +30,14 @@ def histogram(results: Sequence[RunResult], title: str) -> "Figure":
     human, predicted = (
         np.concatenate([getattr(result.predictions, name) for result in results]) for name in ("scores", "predicted")
     )
-    edges = np.histogram_bin_edges(np.concatenate([human, predicted]), BINS).tolist()
+    bins = min(MOST_BINS, math.isqrt(len(human)) + 1)
+    edges = np.histogram_bin_edges(np.concatenate([human, predicted]), bins).tolist()
     figure = new_figure(6, 4)
     axes = figure.subplots()
     axes.hist(human, edges, color=LIGHT, edgecolor="0.5", label=f"human, sd {human.std():.3f}")
-    axes.hist(predicted, edges, histtype="step", color="black", linewidth=1.8, hatch="////", alpha=0.8,
+    axes.hist(predicted, edges, histtype="step", color="black", linewidth=1.8,
               label=f"predicted, sd {predicted.std():.3f}")  # fmt: skip
+    axes.locator_params(axis="y", integer=True)
     axes.set_xlabel("score")
     axes.set_ylabel(f"test images of {len(results)} split{'s' * (len(results) > 1)}")
     axes.set_title(title, parse_math=False, fontsize=10)

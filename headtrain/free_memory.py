@@ -9,6 +9,7 @@ import torch
 def free_bytes(device: str) -> int:
     """What a process may take more: on a GPU, or, for another device, of the main memory."""
     if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

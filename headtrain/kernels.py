@@ -3,7 +3,7 @@
 Validation and test are always float32 and eager.
 """
 
-import importlib.util
+import logging
 import os
 import shutil
 import sys
@@ -37,8 +37,8 @@ Predictor = Callable[[Head, Tensor, Tensor | None], Output]
 class Kernels:
     """How products are computed, and whether the rest is compiled.
 
-    bfloat16 is of the matrix products and of the large (B, L, D) arrays alone: parameters, their gradients, sums and
-    the optimiser stay float32. Compiled kernels differ from eager ones in the last bits.
+    bfloat16 is of the matrix products and what they read and write: parameters, their gradients, sums, f_m and the
+    optimiser stay float32. Compiled kernels differ from eager ones in the last bits.
     """
 
     precision: str = FLOAT32
@@ -63,19 +63,25 @@ def choose_kernels(precision: str, compiled: bool | None, device: str, shown: in
 
     Raises ConfigError if compiled kernels are asked for and there is no compiler.
     """
-    able = compiler_found(device)
-    if compiled and not able:
-        raise ConfigError(f"--compile: wanted a compiler for {device}, found none; install g++ (and triton for a GPU), "
-                          "or leave --compile out")  # fmt: skip
     pays = shown >= PAYS_FROM.get(torch.device(device).type, sys.maxsize)
-    return Kernels(choose_precision(precision, device), able and pays if compiled is None else compiled)
+    wanted = pays if compiled is None else compiled
+    able = wanted and compiler_works(device)
+    if compiled and not able:
+        raise ConfigError(f"--compile: wanted a compiler for {device}, found none that works; install g++ and Python's "
+                          "headers (and triton for a GPU), or leave --compile out")  # fmt: skip
+    return Kernels(choose_precision(precision, device), able)
 
 
-def compiler_found(device: str) -> bool:
-    """Whether torch.compile has what it calls: a C++ compiler, on a GPU Triton as well."""
+def compiler_works(device: str) -> bool:
+    """Whether torch.compile has all it calls: a C++ compiler, Python's headers, on a GPU Triton. It is tried."""
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    kind = torch.device(device).type
-    return bool(shutil.which(compiler)) and (kind == "cpu" or importlib.util.find_spec("triton") is not None)
+    if not shutil.which(compiler):
+        return False
+    try:
+        torch.compile(torch.tanh)(torch.zeros(8, device=device))
+    except Exception:  # the compiler raises whatever it meets on a machine that lacks something
+        return False
+    return True
 
 
 def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
@@ -108,7 +114,9 @@ def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
     """Compiled anew for each shape and setting, never generalised from those that came before, so that a head's bits
     do not depend on them. The system's temporary folder keeps what was compiled for later processes.
     """
-    torch._dynamo.config.recompile_limit = MOST_KERNELS
+    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"  # torch 2.6
+    setattr(torch._dynamo.config, limit, MOST_KERNELS)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a CUDA toolkit without a GPU is no news
     warnings.filterwarnings("ignore", "bf16 and fp16 are mixed")  # stored float16 goes into bfloat16: as intended
     return torch.compile(function, dynamic=False)
 

@@ -18,19 +18,27 @@ if TYPE_CHECKING:
 
 INCHES = 2.3  # of a picture
 MIDDLE_GREY = 0.6
+OUTSIDE = 0.4  # how bright the picture is around the view
+MOST_COVER = 0.75  # of the picture by the heat map, where the weight is highest
 
 
-def draw_looks(looks: Sequence[Look], out: Path) -> None:
-    """As a PNG or SVG file. Raises ConfigError for another ending, ExtraError without matplotlib, OutputError."""
+def draw_looks(looks: Sequence[Look], out: Path, view: int = 0) -> None:
+    """As a PNG or SVG file; `view` is said if it is not the evaluation view.
+
+    Raises ConfigError for another ending, ExtraError without matplotlib, OutputError.
+    """
     refuse_other_ending(out)
     T = len(looks[0].steps)
     figure = new_figure(INCHES * (T + 2), (INCHES + 0.2) * len(looks))
     axes = figure.subplots(len(looks), T + 2, squeeze=False)
+    if view:
+        figure.suptitle(f"augmented view {view}", fontsize=9)
+    low, high = min(look.steps.min() for look in looks), max(look.steps.max() for look in looks)
     for line, look in zip(axes, looks, strict=True):
         _draw_picture(line[0], look)
         for t in range(T):
             _draw_step(line[t + 1], look, t)
-        _draw_steps(line[-1], look)
+        _draw_steps(line[-1], look, low, high)
     save(figure, out)
 
 
@@ -49,21 +57,22 @@ def _draw_picture(axis: "Axes", look: Look) -> None:
 
 
 def _draw_step(axis: "Axes", look: Look, t: int) -> None:
-    axis.imshow(look.picture.convert("L") if look.picture else _stand_in(look), cmap="gray",
-                vmin=0, vmax=255 if look.picture else 1)  # fmt: skip
-    axis.imshow(
-        on_image(look.attention[t], look.box, look.width, look.height), cmap="inferno", alpha=0.6, vmin=0, vmax=1
-    )
+    heat = on_image(look.attention[t], look.box, look.width, look.height)  # (H, W), NaN around the view
+    grey = np.asarray(look.picture.convert("L")) / 255 if look.picture else _stand_in(look)
+    axis.imshow(np.where(np.isnan(heat), OUTSIDE * grey, grey), cmap="gray", vmin=0, vmax=1)
+    axis.imshow(heat, cmap="inferno", alpha=MOST_COVER * np.nan_to_num(heat), vmin=0, vmax=1)
     axis.set_title(f"step {t + 1}", fontsize=8)
-    axis.set_xlabel(f"{look.steps[t]:+.3f}, peak {look.attention[t].max() * look.attention.shape[1]:.1f}x", fontsize=8)
+    peak = look.attention[t].max() * look.attention.shape[1]
+    axis.set_xlabel(f"{look.steps[t]:+.3f}; peak {peak:.1f} times the mean", fontsize=7)
     _bare(axis, look)
 
 
-def _draw_steps(axis: "Axes", look: Look) -> None:
-    numbers = np.arange(1, len(look.steps) + 1)
+def _draw_steps(axis: "Axes", look: Look, low: float, high: float) -> None:
+    numbers, room = np.arange(1, len(look.steps) + 1), 0.1 * (high - low) + 1e-6
     axis.plot(numbers, look.steps, marker="o", color="black")
     axis.set_xticks(numbers)
     axis.set_xlim(0.5, len(numbers) + 0.5)
+    axis.set_ylim(low - room, high + room)  # the same for all images
     axis.tick_params(labelsize=7)
     axis.set_title("step scores", fontsize=8)
 

@@ -13,7 +13,7 @@ from amnet_common.collection import Collection
 from amnet_common.errors import ImageError, OutputError
 from amnet_common.images import decode_rgb, read_source
 from headtrain.head import Head
-from headtrain.scoring import refuse_other_shape
+from headtrain.scoring import refuse_missing_view, refuse_other_shape
 
 MOST_PIXELS = 640  # of the longer side of a picture that is drawn
 
@@ -43,6 +43,7 @@ def looks_of(
     ones. An image file that is not there, or cannot be read, is none of these: the look then has no picture.
     """
     refuse_other_shape(head, collection)
+    refuse_missing_view(view, collection)
     output = head.predict(collection.read_dequantised(rows, view, check=True))
     return [
         _look(collection, row, view, images, float(score), steps, attention)
@@ -69,11 +70,8 @@ def _look(
     collection: Collection, row: int, view: int, images: Path | None, score: float, steps: np.ndarray,
     attention: np.ndarray,
 ) -> Look:  # fmt: skip
-    picture, missing = open_picture(collection.image_path(row, images))
+    picture, missing = open_picture(collection, row, images)
     size = (int(collection.images["width"][row]), int(collection.images["height"][row]))
-    if picture and picture.size != size:
-        missing = f"the file has {picture.width}x{picture.height} pixels, not {size[0]}x{size[1]}"
-        picture = None
     scale = min(1.0, MOST_PIXELS / max(*size, 1))
     width, height = (max(1, round(side * scale)) for side in size)
     box = collection.boxes[row, view].astype(np.float64) * (scale, scale, scale, scale, 1)
@@ -83,9 +81,12 @@ def _look(
     )  # fmt: skip
 
 
-def open_picture(path: Path) -> tuple[Image.Image | None, str]:
-    """An image file as RGB, upright, as it was when its features were made; or why there is none."""
+def open_picture(collection: Collection, row: int, images: Path | None) -> tuple[Image.Image | None, str]:
+    """The image of a row as RGB, upright; or why there is none. A file that has changed since is none."""
     try:
-        return decode_rgb(read_source(path).data), ""
+        source = read_source(collection.image_path(row, images))
+        if source.sha256 != collection.images["sha256"][row].tobytes():
+            return None, "another file than the one that the features are of"
+        return decode_rgb(source.data), ""
     except ImageError as error:
         return None, str(error)

@@ -44,7 +44,9 @@ class Regression(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.out(self.dropout(relu(self.hidden(self.dropout(h))))).squeeze(-1)  # (B,)
+        with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
+            h = h.to(self.out.weight.dtype)
+            return self.out(self.dropout(relu(self.hidden(self.dropout(h))))).squeeze(-1)  # (B,)
 
 
 class PaperHead(Head):

@@ -12,7 +12,7 @@ from typing import Any
 
 from amnet_common.collection import Collection
 from amnet_common.datasets.folder import is_image_name, read_folder
-from amnet_common.errors import ConfigError, DatasetError, RunError
+from amnet_common.errors import ConfigError, DatasetError
 
 EXTRACT = "amnet-extract"
 SOME_FAILED = 1  # its exit status: the others are done
@@ -23,36 +23,44 @@ def photos_of(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += [path / id_ for id_ in read_folder(path).ids]
+            found += [path / id_ for id_ in image_names(path)]
         elif path.is_file():
             found.append(path)
         else:
             raise DatasetError(f"predict: wanted image files or folders, found none at {path}")
-    if not found:
-        raise DatasetError(f"predict: wanted images below {', '.join(map(str, paths))}, found none")
     return found
+
+
+def image_names(folder: Path) -> Sequence[str]:
+    """All images below a folder. Raises DatasetError if there is none."""
+    try:
+        return read_folder(folder).ids
+    except DatasetError as error:
+        raise DatasetError(f"predict: wanted images below {folder}, found none that can be read") from error
 
 
 def extracted(
     photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str
-) -> Collection:
+) -> Collection | None:
     """The evaluation view of each photograph, a row each in their order, cut as the features of `spec` are.
 
-    `work`: an empty folder for the collection and for links to the photographs. Raises ConfigError where amnet-extract
-    is not installed, RunError if it fails; it has said why.
+    `work`: an empty folder for the collection and for links to the photographs. None if amnet-extract fails, which has
+    said why. Raises ConfigError where it is not installed.
     """
     links = work / "photos"
     links.mkdir()
     for number, photo in enumerate(photos):
-        suffix = photo.suffix if is_image_name(photo.name) else ".jpg"  # of a file that was named, whatever its ending
-        os.symlink(photo.absolute(), links / f"{number:09}{suffix}")
+        asked_for = f"{photo.name.lstrip('.')}.jpg"  # whatever its name
+        name = photo.name if is_image_name(photo.name) else asked_for
+        (links / f"{number:09}").mkdir()
+        os.symlink(photo.absolute(), links / f"{number:09}" / name)
     out = work / "photos.h5"
     words = [command(), "--dataset", "folder", "--root", links, "--augs", "0", "--out", out, "--device", device]
     words += ["--plan", spec["view_plan"]["name"]] if "view_plan" in spec else []
     words += ["--weights", weights] if weights else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode
     if status not in (0, SOME_FAILED):
-        raise RunError(f"predict: wanted features from {EXTRACT}, found its exit status {status}")
+        return None
     return Collection(out)
 
 

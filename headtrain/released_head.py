@@ -67,4 +67,6 @@ class ReleasedHead(Head):
 
     def regress(self, h: Tensor) -> Tensor:
         """f_m: one hidden layer of 512."""
-        return self.regnet4(self.drop_regress(relu(self.regnet1(h)))).squeeze(-1)  # (B,)
+        with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
+            h = h.to(self.regnet4.weight.dtype)
+            return self.regnet4(self.drop_regress(relu(self.regnet1(h)))).squeeze(-1)  # (B,)

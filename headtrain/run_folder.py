@@ -45,6 +45,7 @@ def new_run_folder(run: Path, identity: Mapping[str, Any], config: Config) -> No
 def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
     """RunError, with each difference, if the folder is of another run than `identity`; where it ran may differ."""
     begun = read_json(run / RUN)
+    begun["config"] = Config.from_dict(begun.get("config", {})).as_dict()  # settings that its version did not know yet
     now = json.loads(json.dumps(identity))
     lines = differences(
         {key: begun.get(key, UNSAID.get(key)) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE}
@@ -53,10 +54,15 @@ def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
         raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
 
 
-def begun_precision(folder: Path) -> str | None:
-    """The precision in which the first run that is `folder`, or stands below it, was begun; None if there is none."""
+def begun_kernels(folder: Path) -> tuple[str, bool] | None:
+    """In which precision the first run that is `folder`, or stands below it, was begun, and whether compiled; None if
+    there is none.
+    """
     first = min(folder.glob(f"**/{RUN}"), default=None)
-    return str(read_json(first).get("precision", UNSAID["precision"])) if first else None
+    if first is None:
+        return None
+    begun = read_json(first)
+    return str(begun.get("precision", UNSAID["precision"])), bool(begun.get("compiled", False))
 
 
 def free_run_name(folder: Path, name: str) -> Path:

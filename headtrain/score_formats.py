@@ -71,11 +71,16 @@ def format_of(path: Path, wanted: str | None) -> str:
     """`wanted`, or what the file's ending says. Raises ConfigError; ExtraError if Parquet cannot be written."""
     found = wanted or path.suffix.lower().removeprefix(".")
     if found not in FORMATS:
-        raise ConfigError(f"--out {path}: wanted a file ending in {', '.join(FORMATS)}, or --format, found "
+        raise ConfigError(f"--out {path}: wanted a file ending in .{', .'.join(FORMATS)}, found "
                           f"{path.suffix or 'no ending'}")  # fmt: skip
     if found == "parquet":
         _arrow()
     return found
+
+
+def written_id(id_: str, kind: str) -> str:
+    """An image's id as a table of that format gives it back."""
+    return str(_utf8(id_)) if kind == "parquet" else id_
 
 
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:

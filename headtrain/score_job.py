@@ -1,15 +1,16 @@
 """The scores of whole collections as one table: in bounded memory, gone on with after a kill, added to when they grow.
 
-Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says how far it is whole. OUT gets
-its name when all of it is there. OUT.json says what the scores are of: heads, views, features. A score is taken over
-from an older OUT only for the very same features, by the checksums of its views.
+Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says where each block ends and what
+features it is of. OUT gets its name when all of it is there. OUT.json says what the scores are of: heads, views,
+features. A score is taken over, from a part or from an older OUT, only for the very same features, by the checksums of
+their views.
 """
 
 import csv
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,24 @@ from amnet_common.collection import Collection
 from amnet_common.errors import ExistsError, OutputError, RunError
 from amnet_common.layout import DONE
 from amnet_common.layout import FAILED as FAILED_MARK
-from amnet_common.spec import differences
 from headtrain.checkpoint import checkpoint_of
 from headtrain.ensemble import say
 from headtrain.head import Head
 from headtrain.kernels import EAGER, Kernels
 from headtrain.run_folder import read_json, write_json
-from headtrain.score_formats import WRITERS, read_rows, write_csv
+from headtrain.score_formats import WRITERS, read_rows, write_csv, written_id
 from headtrain.score_rows import FAILED, PENDING, SCORED, ScoreRow, as_record, as_texts, figure
 from headtrain.scoring import refuse_other_shape
 
 CENTRE, ALL = "centre", "all"
-BLOCK_VIEWS = 4096  # between two moments after which nothing is lost: some ten seconds on two cores
-COMPARED = ("heads", "views", "precision", "fingerprints")  # of OUT.json: what must be equal to add to a table
+BLOCK = 2048  # heads times views between two moments after which nothing is lost: some seconds on two cores
+COMPARED = (
+    "heads",
+    "views",
+    "precision",
+    "fingerprints",
+    "format",
+)  # of OUT.json: what must be equal to add to a table
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,14 @@ class Counts:
     """What came of it."""
 
     scored: int = 0  # now
+    resumed: int = 0  # rows of an earlier call that was stopped
     kept: int = 0  # of the older table
     missing: int = 0  # images without features
 
     def add(self, table: Sequence[ScoreRow], old: Sequence[ScoreRow | None]) -> None:
         """Count rows of the new table beside those of the older one."""
         kept = sum(row is before for row, before in zip(table, old, strict=True))
-        missing = sum(row.score is None for row in table)
+        missing = sum(row.status != SCORED for row in table)
         self.scored += len(table) - kept - missing
         self.kept += kept
         self.missing += missing
@@ -91,10 +98,15 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
         for head in job.heads.values():
             refuse_other_shape(head, collection)
     identity = identity_of(job)
-    old = _old_rows(job, identity, append, overwrite)
+    adding = append and job.out.exists()
+    if job.out.exists() and not (adding or overwrite):
+        raise ExistsError(f"--out {job.out}: wanted a new file, found one that exists; --append adds what is new to "
+                          "it, --overwrite scores anew")  # fmt: skip
+    if adding:
+        refuse_other_table(job, identity)
     try:
-        counts = _fill_part(job, identity, old, advance)
-        _publish(job, identity)
+        counts = _fill_part(job, identity, Matched(job) if adding else None, advance)
+        _publish(job, identity, adding)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -105,13 +117,19 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
 def identity_of(job: Scoring) -> dict[str, Any]:
     """What the scores are of, as JSON values."""
     return {
-        "heads": {path: _sha256(checkpoint_of(Path(path))) for path in job.heads},
+        "heads": sorted(_sha256(checkpoint_of(Path(path))) for path in job.heads),
         "views": job.views,
         "precision": job.kernels.precision,
         "fingerprints": sorted({collection.spec.fingerprint for collection in job.collections}),
-        "collections": {str(collection.path): collection.uuid for collection in job.collections},
+        "collections": [collection.uuid for collection in job.collections],
         "format": job.kind,
+        "block": BLOCK,
     }
+
+
+def named(job: Scoring) -> dict[str, Any]:
+    """Where heads and collections were, for people; moved or copied they stay the same."""
+    return {"runs": list(job.heads), "features": [str(collection.path) for collection in job.collections]}
 
 
 def _sha256(path: Path) -> str:
@@ -119,61 +137,89 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _old_rows(job: Scoring, identity: Mapping[str, Any], append: bool, overwrite: bool) -> Iterator[ScoreRow]:
-    """Of the table that is added to; none without `append`."""
-    if not job.out.exists() or overwrite:
-        return iter(())
-    if not append:
-        raise ExistsError(f"--out {job.out}: wanted a new file, found one that exists; --append adds what is new to "
-                          "it, --overwrite scores anew")  # fmt: skip
+def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
+    """RunError if the table that is to be added to is of other heads, views or features, was changed since, or has
+    images that the collections have not, or not in this order.
+    """
+    if not about(job.out).exists():
+        raise RunError(f"--append: wanted {about(job.out).name} beside {job.out}, which says what its scores are of, "
+                       "found none; --overwrite scores anew")  # fmt: skip
     begun = read_json(about(job.out))
-    if begun.get("sha256") != _sha256(job.out):
+    if _sha256(job.out) not in (begun.get("sha256"), begun.get("before")):
         raise RunError(f"--append: wanted {job.out} as it was written, found it changed since; give another --out")
-    lines = differences({key: begun.get(key) for key in COMPARED}, {key: identity[key] for key in COMPARED})
-    if lines or begun.get("format") != job.kind:
-        found = "; ".join(lines) or f"format: wanted {begun.get('format')}, found {job.kind}"
-        raise RunError(f"--append: {job.out} has scores of something else: {found}")
-    return read_rows(job.out, job.kind, job.steps)
+    lines = unlike(begun, identity, COMPARED, job)
+    if lines:
+        raise RunError(f"--append: {job.out} has scores of something else: {'; '.join(lines)}")
+    matched = Matched(job)
+    for collection in job.collections:
+        for id_ in collection.ids:
+            matched.take(id_)
+    matched.finish()
 
 
 def _fill_part(
-    job: Scoring, identity: Mapping[str, Any], old: Iterator[ScoreRow], advance: Callable[[int], object]
+    job: Scoring, identity: Mapping[str, Any], old: "Matched | None", advance: Callable[[int], object]
 ) -> Counts:
-    """Write OUT.part to its end, from where an earlier call came to."""
-    counts, whole = Counts(), _begun(job, identity)
-    matched = Matched(old, job.out)
+    """Write OUT.part to its end, from the last block that an earlier call left whole."""
+    counts, heads = Counts(), [*job.heads.values()]
+    whole = _whole_blocks(job, identity)
     with open(job.part, "r+b") as file:
-        file.truncate(whole["bytes"])
-        file.seek(whole["bytes"])
-        number = 0
-        for collection, rows in blocks(job):
-            found = [matched.take(collection.ids[row]) for row in rows]
-            number += len(rows)
-            if number > whole["rows"]:
-                table = score_block(
-                    [*job.heads.values()], collection, rows, views_of(job, collection), job.kernels, found
-                )
-                counts.add(table, found)
+        file.truncate(whole[-1][0])
+        file.seek(whole[-1][0])
+        for number, (collection, rows) in enumerate(blocks(job), 1):
+            before = [old.take(collection.ids[row]) if old else None for row in rows]
+            if number >= len(whole):
+                table = score_block(heads, collection, rows, views_of(job, collection), job.kernels, before)
+                counts.add(table, before)
                 file.write(_lines(table, job.steps))
                 file.flush()
                 os.fsync(file.fileno())
-                write_json(about(job.part), {"identity": identity, "rows": number, "bytes": file.tell()})
+                whole.append([file.tell(), block_checksum(collection, rows)])
+                write_json(about(job.part), {"identity": {**identity, **named(job)}, "blocks": whole})
+            else:
+                counts.resumed += len(rows)
             advance(len(rows))
-    matched.finish()
     return counts
 
 
-def _begun(job: Scoring, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """How many rows and bytes of OUT.part are whole; a new part has a header only."""
-    if job.part.exists() and about(job.part).exists():
-        begun = read_json(about(job.part))
-        lines = differences(begun.get("identity", {}), dict(identity))
-        if lines:
-            raise RunError(f"--out {job.out}: {job.part.name} is left of another scoring ({'; '.join(lines)}); go on "
-                           "with that one, or remove it")  # fmt: skip
-        return begun
-    write_csv(job.part, (), job.steps)
-    return {"rows": 0, "bytes": job.part.stat().st_size}
+def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str], job: Scoring) -> list[str]:
+    """A line for each of `keys` in which the two differ; heads and collections by the names they had."""
+    texts = {"heads": ("runs", job.heads), "collections": ("features", [one.path for one in job.collections])}
+    found = []
+    for key in keys:
+        if begun.get(key) != now[key]:
+            name, here = texts.get(key, (key, [now[key]]))
+            there = begun.get(name, [])
+            there = there if isinstance(there, list) else [there]
+            found.append(f"{key}: wanted {', '.join(map(str, there))}, found {', '.join(map(str, here))}")
+    return found
+
+
+def block_checksum(collection: Collection, rows: np.ndarray) -> int:
+    """CRC-32C of what a block's rows depend on: which images have features, and which."""
+    return int(crc32c.crc32c(collection.checksums[rows].tobytes(), crc32c.crc32c(collection.status[rows].tobytes())))
+
+
+def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
+    """Where the header and each block of OUT.part end, with the block's checksum, as far as their features are still
+    the same; of a new part the header alone. Raises RunError for a part of another scoring.
+    """
+    if not (job.part.exists() and about(job.part).exists()):
+        about(job.part).unlink(missing_ok=True)
+        write_csv(job.part, (), job.steps)
+        return [[job.part.stat().st_size, 0]]
+    begun = read_json(about(job.part))
+    lines = unlike(begun.get("identity", {}), identity, identity, job)
+    if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
+        found = "; ".join(lines) or "it has been cut"
+        raise RunError(f"--out {job.out}: {job.part} is left of another scoring ({found}); go on with that one, or "
+                       f"remove it and {about(job.part).name}")  # fmt: skip
+    whole = begun["blocks"][:1]
+    for found, (collection, rows) in zip(begun["blocks"][1:], blocks(job), strict=False):
+        if found[1] != block_checksum(collection, rows):
+            break
+        whole.append(found)
+    return list(whole)
 
 
 def _lines(rows: Sequence[ScoreRow], steps: int) -> bytes:
@@ -186,7 +232,7 @@ def _lines(rows: Sequence[ScoreRow], steps: int) -> bytes:
 def blocks(job: Scoring) -> Iterator[tuple[Collection, np.ndarray]]:
     """All rows of all collections in their order, some at a time."""
     for collection in job.collections:
-        size = max(1, BLOCK_VIEWS // len(views_of(job, collection)))
+        size = max(1, BLOCK // (len(views_of(job, collection)) * len(job.heads)))
         for start in range(0, len(collection), size):
             yield collection, np.arange(start, min(start + size, len(collection)))
 
@@ -197,16 +243,18 @@ def views_of(job: Scoring, collection: Collection) -> range:
 
 
 class Matched:
-    """The rows of an older table, met again in their order: the new table has all of them, and others in between."""
+    """The rows of the table that is added to, met again in their order: the new table has all of them, and others in
+    between.
+    """
 
-    def __init__(self, old: Iterator[ScoreRow], path: Path) -> None:
-        self._old, self._path = old, path
-        self._next = next(old, None)
+    def __init__(self, job: Scoring) -> None:
+        self._job, self._old = job, read_rows(job.out, job.kind, job.steps)
+        self._next = next(self._old, None)
 
     def take(self, id_: str) -> ScoreRow | None:
         """The old row of this image, if its turn has come."""
         found = self._next
-        if found is None or found.id != id_:
+        if found is None or found.id != written_id(id_, self._job.kind):
             return None
         self._next = next(self._old, None)
         return found
@@ -214,7 +262,7 @@ class Matched:
     def finish(self) -> None:
         """RunError if an old row was not met again."""
         if self._next is not None:
-            raise RunError(f"--append: wanted all images of {self._path} in the same order, found {self._next.id!r} "
+            raise RunError(f"--append: wanted all images of {self._job.out} in the same order, found {self._next.id!r} "
                            "elsewhere or not at all; name the collections as before, or score anew")  # fmt: skip
 
 
@@ -236,7 +284,7 @@ def score_block(
         said = say(heads, collection, rows[fresh], views, kernels)
         for i, score, steps, spread, entropy in zip(fresh.tolist(), *said, strict=True):
             table[i] = ScoreRow(
-                collection.ids[rows[i]], SCORED, str(collection.path), float(score), tuple(map(float, steps)),
+                collection.ids[rows[i]], SCORED, str(collection.path), figure(score), tuple(map(float, steps)),
                 figure(spread), float(entropy), features=crcs[i],
             )  # fmt: skip
     return [row or _without(collection, int(rows[i])) for i, row in enumerate(table)]
@@ -247,13 +295,20 @@ def _without(collection: Collection, row: int) -> ScoreRow:
     return ScoreRow(collection.ids[row], status, str(collection.path), reason=collection.error(row))
 
 
-def _publish(job: Scoring, identity: Mapping[str, Any]) -> None:
-    """The part as a whole table of its format, under its name."""
-    ready = job.part
+def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
+    """The part as a whole table of its format, under its name. A kill in between leaves what the same command, or
+    --append, goes on with: OUT.json knows the table that is being replaced too.
+    """
+    ready, known = job.part, {**identity}
     if job.kind != "csv":
         ready = job.out.with_name(f".{job.out.name}.tmp")
         WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps)
-    write_json(about(job.out), {**identity, "sha256": _sha256(ready)})
+    known |= named(job)
+    if adding:
+        known["before"] = _sha256(job.out)
+    else:
+        job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
+    write_json(about(job.out), {**known, "sha256": _sha256(ready)})
     os.replace(ready, job.out)
-    job.part.unlink(missing_ok=True)
     about(job.part).unlink(missing_ok=True)
+    job.part.unlink(missing_ok=True)

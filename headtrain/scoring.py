@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.errors import SpecError
+from amnet_common.errors import ConfigError, SpecError
 from amnet_common.layout import DONE
 from amnet_common.spec import differences
 from headtrain.batches import ordered_picks
+from headtrain.checkpoint import Provenance
 from headtrain.head import Head
 from headtrain.prediction import predict_picks
 
@@ -32,12 +33,12 @@ class Scores(NamedTuple):
         return f"<Scores: {len(known)} of {len(self.ids)} images{lie}>"
 
 
-def trunk_differences(head: Head, collection: Collection) -> list[str]:
-    """One line for each field in which the trunks of head and collection differ, or the cutting of their views.
+def trunk_differences(provenance: Provenance | None, collection: Collection) -> list[str]:
+    """One line for each field in which the trunks of a head and a collection differ, or the cutting of their views.
 
     An imported head may not tell them all: what it does not tell is not compared.
     """
-    known = head.provenance.spec if head.provenance else {}
+    known = provenance.spec if provenance else {}
     here = collection.spec.as_dict()
     wanted = {key: known[key] for key in TRUNK_FIELDS if key in known}
     found = {key: here[key] for key in wanted}
@@ -66,7 +67,7 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
     """
     refuse_other_shape(head, collection)
     steps = np.full((len(collection), max(head.config.steps, 1)), math.nan, np.float32)
-    for rows, part in score_rows(head, collection, view):
+    for rows, part in steps_by_batch(head, collection, view):
         steps[rows] = part
     return Scores(collection.ids, steps.sum(1), steps)
 
@@ -79,7 +80,13 @@ def refuse_other_shape(head: Head, collection: Collection) -> None:
         raise SpecError(f"{collection.path}: wanted {wanted[0]} places of {wanted[1]} channels, found {found}")
 
 
-def score_rows(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def refuse_missing_view(view: int, collection: Collection) -> None:
+    """ConfigError if a collection has no such view."""
+    if not 0 <= view < collection.views:
+        raise ConfigError(f"{collection.path}: wanted view {view}, found views 0 to {collection.views - 1}")
+
+
+def steps_by_batch(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows (n,) that have features and their step scores (n, T), batch by batch."""
     rows = np.flatnonzero(collection.status == DONE)
     for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):

@@ -148,7 +148,10 @@ def train_bank(
                 save_at_pace(members, pace)
                 for member, epoch in epochs:
                     yield member.job, epoch
-                for member in give_up(members):
+                lost = give_up(members)
+                for member in members if lost else ():  # resumed, those who go on must not come to this rung again
+                    member.save()
+                for member in lost:
                     yield member.job, drop(member)
                     members.remove(member)
                     bank = None
@@ -168,7 +171,6 @@ def save_at_pace(members: Sequence[Member], pace: Pace) -> None:
 
 def drop(member: Member) -> Dropped:
     """Say in its folder that a member is given up."""
-    member.save()
     found = Dropped(len(member.epochs))
     write_json(member.job.run / DROPPED, asdict(found))
     return found

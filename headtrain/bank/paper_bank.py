@@ -65,5 +65,7 @@ class PaperBank(Bank):
 
     def regress(self, h: Tensor, drawn: Iterator[Tensor | None]) -> Tensor:
         """f_m of (10), (N, B)."""
-        hidden = relu(self.linear("regress.hidden", dropped(h, next(drawn))))  # (N, B, hidden)
-        return self.linear("regress.out", dropped(hidden, next(drawn))).squeeze(-1)
+        with torch.autocast(h.device.type, enabled=False):  # as `Regression`
+            h = h.to(self.parameters["regress.out.weight"].dtype)
+            hidden = relu(self.linear("regress.hidden", dropped(h, next(drawn))))  # (N, B, hidden)
+            return self.linear("regress.out", dropped(hidden, next(drawn))).squeeze(-1)

@@ -71,4 +71,6 @@ class ReleasedBank(Bank):
 
     def regress(self, h: Tensor, drawn: Iterator[Tensor | None]) -> Tensor:
         """f_m: one hidden layer of 512; (N, B)."""
-        return self.linear("regnet4", dropped(relu(self.linear("regnet1", h)), next(drawn))).squeeze(-1)
+        with torch.autocast(h.device.type, enabled=False):  # as `ReleasedHead.regress`
+            h = h.to(self.parameters["regnet4.weight"].dtype)
+            return self.linear("regnet4", dropped(relu(self.linear("regnet1", h)), next(drawn))).squeeze(-1)

@@ -8,7 +8,8 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors
 from amnet_common.errors import ConfigError, MissingRowsError
-from headtrain.cli.options import PATH, device_option, features_option
+from headtrain.cli.options import PATH, device_option, features_option, refuse_output
+from headtrain.cli.trunks import warn_of_other_trunks
 
 MOST_IMAGES = 50  # on one picture
 
@@ -31,22 +32,23 @@ def attend(
         raise ConfigError(f"attend: wanted at most {MOST_IMAGES} images, found {len(ids)}")
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: wanted a folder, found none")
+    refuse_output("--out", out, (".png", ".svg"))
+    if maps:
+        refuse_output("--maps", maps, (".npy",))
     collection = Collection(features)
     rows = rows_of(collection, ids)
-    if view >= collection.views:
-        raise ConfigError(f"--view: wanted a number in 0..{collection.views - 1}, found {view}")
     from amnet_common.devices import choose_device
     from headtrain.checkpoint import load_head
     from headtrain.look_figure import draw_looks
     from headtrain.looks import looks_of, save_maps
-    from headtrain.pictures import refuse_other_ending
 
-    refuse_other_ending(out)
-    looks = looks_of(collection, load_head(run, choose_device(device)), rows, view, images)
+    head = load_head(run, choose_device(device))
+    warn_of_other_trunks({str(run): head.provenance}, [collection])
+    looks = looks_of(collection, head, rows, view, images)
     for look in looks:
         if look.missing:
             click.echo(f"{look.id}: drawn without its picture: {look.missing}", err=True)
-    draw_looks(looks, out)
+    draw_looks(looks, out, view)
     click.echo(out)
     if maps:
         save_maps(maps, looks)

@@ -11,6 +11,7 @@ from amnet_common.commands import OneLineErrorsGroup
 from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs
 from headtrain.cli.options import PATH, device_option
+from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.configuration import Config
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     from headtrain.figures import Steps
     from headtrain.parts import split_parts
     from headtrain.run_folder import RUN, read_json
+    from headtrain.scoring import refuse_missing_view
 
     begun = read_json(run / RUN)
     if "split" not in begun or "config" not in begun:
@@ -84,6 +86,8 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     if head.config.steps < 2:
         raise RunError(f"{run}: wanted a head of 2 steps or more, whose scores have a slope, found {head.config.steps}")
     collection, training = Collection(features or begun["features"]), Config.from_dict(begun["config"]).training
+    refuse_missing_view(training.eval_view, collection)
+    warn_of_other_trunks({str(run): head.provenance}, [collection])
     parts = split_parts(collection, begun["split"], training.data_seed, True, training.select_on)
     said = say([head], collection, parts.test.rows, [training.eval_view])
     return Steps(parts.test.scores, said.steps)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import OneLineErrors, printable
-from amnet_common.errors import ExistsError, OutputError, SpecError
-from headtrain.cli.options import PATH, device_option
+from amnet_common.commands import BAD_INPUT, OneLineErrors, printable
+from amnet_common.errors import ExistsError, SpecError
+from headtrain.cli.options import PATH, device_option, refuse_output
 
 if TYPE_CHECKING:
     from amnet_common.collection import Collection
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
     """Score image files and the images below folders. Exit status 1: some could not be read."""
     if out and out.exists():
-        raise ExistsError(f"--out {out}: wanted a new file, found one that exists")
-    if out and not out.parent.is_dir():
-        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
+        raise ExistsError(f"--out {out}: wanted a new file, found one that exists; give another name")
+    if out:
+        refuse_output("--out", out)
     from amnet_common.devices import choose_device
     from headtrain.ensemble import load_ensemble
     from headtrain.photos import extracted, photos_of
@@ -43,6 +43,8 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
         collection = extracted(photos, Path(work), spec, weights, device)
+        if collection is None:  # amnet-extract has said why
+            return BAD_INPUT
         for path, head in heads.items():
             refuse_other_trunk(path, head, collection)
         rows = list(scored([*heads.values()], collection, photos))
@@ -57,7 +59,7 @@ def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> Non
     """SpecError if a head was not trained on such features."""
     from headtrain.scoring import trunk_differences
 
-    if unlike := trunk_differences(head, collection):
+    if unlike := trunk_differences(head.provenance, collection):
         raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(unlike)}); name its "
                         "weights with --weights")  # fmt: skip
 

@@ -7,8 +7,9 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress
-from amnet_common.errors import ConfigError, OutputError
-from headtrain.cli.options import PATH, features_option
+from amnet_common.errors import ConfigError
+from headtrain.cli.options import PATH, features_option, refuse_output
+from headtrain.cli.trunks import warn_of_other_trunks
 
 
 @click.command(cls=OneLineErrors)
@@ -23,15 +24,19 @@ def report(
     runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None
 ) -> None:
     """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
-    if not out.parent.is_dir():
-        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
+    refuse_output("--out", out, (".html", ".htm"))
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: wanted a folder, found none")
     collection = Collection(features)
+    from headtrain.checkpoint import BEST, read_provenance
     from headtrain.report.contents import contents
     from headtrain.report.images import Images
     from headtrain.report.page import page, write_page
+    from headtrain.run_results import results_of
 
+    made = {str(result.run): read_provenance(result.run / BEST) for run in runs for result in results_of(run)
+            if (result.run / BEST).exists()}  # fmt: skip
+    warn_of_other_trunks(made, [collection])
     small = Images(collection, images)
     with progress("report", len(runs), "runs") as bar:
         found = contents(runs, collection, small, gallery, bar.update)

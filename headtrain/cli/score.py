@@ -10,9 +10,10 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, printable, progress
-from amnet_common.errors import ConfigError, OutputError
+from amnet_common.errors import ConfigError
 from headtrain.cli.computing import kernel_options
-from headtrain.cli.options import PATH, device_option
+from headtrain.cli.options import PATH, device_option, refuse_output
+from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
     from headtrain.score_job import Counts, Scoring
@@ -42,8 +43,9 @@ def score(
     spread out the attention is. An interrupted scoring goes on with the same command."""
     if append and overwrite:
         raise ConfigError("score: wanted --append or --overwrite, found both")
-    if not out.parent.is_dir():
-        raise OutputError(f"--out {out}: wanted an existing folder, found no {out.parent}")
+    refuse_output("--out", out, inputs=[*files, *runs])
+    refuse_twice("--features", files)
+    refuse_twice("--head", runs)
     collections = [Collection(file) for file in files]
     from amnet_common.devices import choose_device
     from amnet_common.freed_memory import keep_freed_memory
@@ -59,29 +61,29 @@ def score(
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
     kernels = choose_kernels(precision, compiled, device, shown)
     job = Scoring(heads, collections, out, kind, views, kernels)
-    warn_of_other_trunks(job)
+    warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
     click.echo(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
     begun = time.monotonic()
     with progress("score", sum(map(len, collections)), "images") as bar:
-        counts = write_table(job, append, overwrite, bar.update)
+        try:
+            counts = write_table(job, append, overwrite, bar.update)
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
     click.echo(describe(counts, out, time.monotonic() - begun))
     print_ends(job, top, bottom)
 
 
-def warn_of_other_trunks(job: "Scoring") -> None:
-    """A line for each head that was trained on other features."""
-    from headtrain.scoring import trunk_differences
-
-    for path, head in job.heads.items():
-        for collection in job.collections:
-            if unlike := trunk_differences(head, collection):
-                click.echo(f"warning: {path} was trained on features of another trunk than {collection.path}: "
-                           f"{'; '.join(unlike)}", err=True)  # fmt: skip
+def refuse_twice(option: str, paths: Sequence[Path]) -> None:
+    """ConfigError for one that is given again: each image or head would count twice."""
+    for path in paths:
+        if [other.resolve() for other in paths].count(path.resolve()) > 1:
+            raise ConfigError(f"{option}: wanted each once, found {path} again")
 
 
 def describe(counts: "Counts", out: Path, seconds: float) -> str:
     """What was done, and how fast."""
     kept = f", {counts.kept} kept" if counts.kept else ""
+    kept += f", {counts.resumed} from before the interruption" if counts.resumed else ""
     missing = f", {counts.missing} images without features left empty" if counts.missing else ""
     return f"{out}: {counts.scored} images scored{kept}{missing}; {counts.scored / max(seconds, 1e-9):.0f} images/s"
 

@@ -71,8 +71,8 @@ def train(
     for number in splits:
         run = run_of(out, number, splits)
         results.append(
-            train_one(collection, config, number, run, device, allow_missing, check, resume, residency, precision,
-                      compiled, events)
+            train_one(collection, config, number, run, device, allow_missing, check, out if resume else None, residency,
+                      precision, compiled, events)
         )  # fmt: skip
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
@@ -95,19 +95,17 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 def train_one(
     collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
-    resume: bool, residency: str, precision: str, compiled: bool | None, events: "EventLogs | None",
+    resumed: Path | None, residency: str, precision: str, compiled: bool | None, events: "EventLogs | None",
 ) -> "Result":  # fmt: skip
-    """Train one run, or go on with it, with a line for each epoch."""
+    """Train one run, with a line for each epoch; or go on with it. `resumed`: the folder of it and of its siblings."""
     from headtrain.parts import split_parts
     from headtrain.training import train as train_head
 
     parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
     click.echo(describe_parts(parts), err=True)
-    kernels = chosen_kernels(
-        precision, compiled, device, parts, collection.views, config.training, run if resume else None
-    )
+    kernels = chosen_kernels(precision, compiled, device, parts, collection.views, config.training, resumed)
     source = placed(collection, parts, [config.training], residency, device, check)
-    epochs = train_head(collection, parts, config, split, run, device, check, resume, source, kernels)
+    epochs = train_head(collection, parts, config, split, run, device, check, resumed is not None, source, kernels)
     return watched(epochs, run, events)
 
 

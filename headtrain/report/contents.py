@@ -160,7 +160,8 @@ def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator
             found = paired(first[1], predictions)
         except RunError:
             continue
-        yield {"a": first[0], "b": name, **asdict(found), "real": found.real}
+        figures = {key: finite(value) for key, value in asdict(found).items()}
+        yield {"a": first[0], "b": name, **figures, "real": found.real}
 
 
 def _text(value: object) -> str:

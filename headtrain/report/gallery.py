@@ -16,12 +16,14 @@ from headtrain.ensemble import BATCH
 from headtrain.predictions import Predictions
 from headtrain.report.images import LARGE, Images
 from headtrain.run_results import RunResult
+from headtrain.scoring import refuse_missing_view
 
 MOST, LEAST, WORST = "most", "least", "worst"
 
 
 def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
     """Places of up to `count` images of each kind in the test list, with the kinds they are of (pure)."""
+    count = min(count, max(1, len(predictions) // 3))  # the least of the most memorable is not below the middle
     order = np.argsort(predictions.predicted, kind="stable")
     wrong = np.argsort(-np.abs(predictions.predicted - predictions.scores), kind="stable")
     kinds = {MOST: order[::-1], LEAST: order, WORST: wrong}
@@ -57,6 +59,7 @@ def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list
     """Of each row: step scores, each step's map (L,) as bytes in base64, and the view's box as shares of the image."""
     head = load_head(run)
     view = head.provenance.config.training.eval_view if head.provenance else 0
+    refuse_missing_view(view, collection)
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]

@@ -39,12 +39,13 @@ class Images:
         source, missing = self._source(row, side)
         self.missing += bool(missing)
         id_ = self.collection.ids[row].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return {"id": id_, "src": source, "missing": missing}
+        width, height = (int(self.collection.images[name][row]) for name in ("width", "height"))
+        return {"id": id_, "src": source, "missing": missing, "width": width, "height": height}
 
     def _source(self, row: int, side: int) -> tuple[str | None, str]:
         if self.budget <= 0:
             return None, SPENT
-        picture, missing = open_picture(self.collection.image_path(row, self.root))
+        picture, missing = open_picture(self.collection, row, self.root)
         if picture is None:
             return None, missing
         source = data_url(picture, side)

@@ -30,6 +30,10 @@ function fixed(value, digits) {
   return value === null || value === undefined ? NONE : value.toFixed(digits);
 }
 
+function signed(value) {
+  return value === null || value === undefined ? NONE : `${value >= 0 ? "+" : ""}${value.toFixed(3)}`;
+}
+
 function mean(values) {
   const known = values.filter((value) => value !== null && value !== undefined);
   return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
@@ -90,12 +94,13 @@ function summary() {
     ["MSE", of("mse"), (value) => fixed(value, 4)],
     ["Pearson", of("pearson"), (value) => fixed(value, 3)],
     ["slope", of("slope"), (value) => fixed(value, 2)],
-    ["best epoch", of("epoch"), (value) => fixed(value, 1)],
+    ["best epoch", of("epoch"), (value) => fixed(value, Number.isInteger(value) ? 0 : 1)],
     ["minutes", (row) => row.splits.reduce((sum, split) => sum + (split.seconds || 0), 0) / 60, (value) => fixed(value, 1)],
-    ["note", (row) => (row.splits.some((split) => split.optimistic) ? "optimistic: epoch chosen on the test list" : ""), text],
   ];
+  const optimistic = (row) => row.splits.some((split) => split.optimistic);
+  if (CONTENTS.runs.some(optimistic)) columns.push(["note", (row) => (optimistic(row) ? "optimistic: epoch chosen on the test list" : ""), text]);
   const notes = CONTENTS.comparisons.map((found) => element("li", {},
-    `${found.a} - ${found.b}: rho ${found.difference >= 0 ? "+" : ""}${fixed(found.difference, 3)}, 95 % ${fixed(found.low, 3)} to ` +
+    `${found.a} - ${found.b}: rho ${signed(found.difference)}, 95 % ${fixed(found.low, 3)} to ` +
     `${fixed(found.high, 3)}: ${found.real ? "a real difference" : "no difference that these images can show"}`));
   const published = CONTENTS.published.map((figure) => element("li", {},
     `${figure.system}: rho ${figure.rho}${figure.mse ? `, MSE ${figure.mse}` : ""}${figure.note ? ` (${figure.note})` : ""}`));
@@ -103,7 +108,7 @@ function summary() {
     notes.length ? element("ul", { id: "comparisons" }, ...notes) : null,
     CONTENTS.human ? element("p", {}, `Two halves of the observers of ${CONTENTS.data} agree with rho = ${CONTENTS.human}.`) : null,
     published.length ? element("details", {}, element("summary", {}, `Published figures on ${CONTENTS.data}`), element("ul", {}, ...published)) : null,
-    run.splits.length > 1 ? eachSplit() : null);
+    CONTENTS.runs.some((one) => one.splits.length > 1) ? eachSplit() : null);
 }
 
 function eachSplit() {
@@ -124,7 +129,7 @@ function eachSplit() {
 
 // --- charts ----------------------------------------------------------------------------------------------------------
 
-const WIDTH = 460, HEIGHT = 300, LEFT = 54, BOTTOM = 40, TOP = 12, RIGHT = 12;
+const WIDTH = 460, HEIGHT = 300, LEFT = 68, BOTTOM = 40, TOP = 12, RIGHT = 12;
 
 function ticks(low, high) {
   const step = 10 ** Math.floor(Math.log10((high - low) / 2));
@@ -163,14 +168,14 @@ function curves() {
   const keys = run.curves.length > 1 ? run.curves.map((curve, n) => element("li", {}, drawn("svg", { viewBox: "0 0 40 10", class: "key" },
     drawn("line", { class: "curve", x1: 0, x2: 40, y1: 5, y2: 5, "stroke-dasharray": DASHES[n % DASHES.length] })), ` split ${curve.split}`)) : [];
   return section("curves", "Training", element("div", { class: "charts" }, ...charts.map(([name, title]) => curveChart(name, title))),
-    element("ul", { class: "keys" }, ...keys, element("li", {}, "● the epoch of the highest validation rho, which is tested")));
+    element("ul", { class: "keys" }, ...keys, element("li", {}, element("span", { class: "dot" }, "●"), " the epoch of the highest validation rho, which is tested")));
 }
 
 function curveChart(name, title) {
   const known = run.curves.map((curve) => curve.epochs.filter((epoch) => epoch[name] !== null));
   const all = known.flat();
   if (!all.length) return element("p", {}, `${title}: no figures`);
-  const { svg, x, y } = frame(title, [0, ...all.map((epoch) => epoch.epoch)], all.map((epoch) => epoch[name]), "epoch", title);
+  const { svg, x, y } = frame(title, all.map((epoch) => epoch.epoch), all.map((epoch) => epoch[name]), "epoch", title);
   known.forEach((epochs, n) => {
     const path = epochs.map((epoch, i) => `${i ? "L" : "M"}${x(epoch.epoch)} ${y(epoch[name])}`).join("");
     svg.append(drawn("path", { class: "curve", d: path, "stroke-dasharray": DASHES[n % DASHES.length] }));
@@ -201,7 +206,7 @@ function scatter() {
     circles[at].classList.add("chosen");
     const [human, predicted, split, number] = points[at], image = CONTENTS.images[number];
     detail.replaceChildren(picture(image), element("p", {}, element("strong", {}, image.id), ` split ${split}`),
-      element("p", {}, `human ${fixed(human, 3)}, predicted ${fixed(predicted, 3)}, error ${fixed(predicted - human, 3)}`));
+      element("p", {}, `human ${fixed(human, 3)}, predicted ${fixed(predicted, 3)}, error ${signed(predicted - human)}`));
   }
   svg.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, PageDown: 20, PageUp: -20 }[event.key];
@@ -274,11 +279,11 @@ class Card {
     this.card = card;
     this.image = CONTENTS.images[card.image];
     this.canvas = element("canvas", { role: "img", "aria-label": this.image.id });
-    this.bars = (card.steps || []).map((value) => element("li", { title: "step score" }, `${value >= 0 ? "+" : ""}${fixed(value, 3)}`));
+    this.bars = (card.steps || []).map((value) => element("li", { title: "step score" }, signed(value)));
     const error = card.predicted - card.true;
-    this.node = element("li", { class: "card" }, this.image.src ? this.canvas : picture(this.image),
+    this.node = element("li", { class: "card" }, this.canvas, this.image.src ? null : element("p", { class: "nothing" }, `no picture: ${this.image.missing}`),
       element("p", { class: "name" }, this.image.id),
-      element("p", {}, `predicted ${fixed(card.predicted, 3)}, human ${fixed(card.true, 3)}, error ${error >= 0 ? "+" : ""}${fixed(error, 3)}`),
+      element("p", {}, `predicted ${fixed(card.predicted, 3)}, human ${fixed(card.true, 3)}, error ${signed(error)}`),
       element("ol", { class: "steps" }, ...this.bars));
     this.picture = null;
     this.step = 0;
@@ -287,8 +292,7 @@ class Card {
   draw(step) {
     this.step = step;
     this.bars.forEach((bar, n) => bar.classList.toggle("now", n + 1 === step));
-    if (!this.image.src) return;
-    if (this.picture) {
+    if (this.picture || !this.image.src) {
       this.paint();
       return;
     }
@@ -298,10 +302,10 @@ class Card {
   }
 
   paint() {
-    if (!this.picture.complete || !this.picture.naturalWidth) return;
-    const { canvas, picture: source } = this, map = (this.card.maps || [])[this.step - 1];
-    canvas.width = source.naturalWidth;
-    canvas.height = source.naturalHeight;
+    if (this.picture && !this.picture.naturalWidth) return; // it has not come yet
+    const { canvas, image } = this, source = this.picture || grey(image), map = (this.card.maps || [])[this.step - 1];
+    canvas.width = source.naturalWidth || source.width;
+    canvas.height = source.naturalHeight || source.height;
     const pen = canvas.getContext("2d");
     pen.drawImage(source, 0, 0);
     canvas.dataset.step = this.step;
@@ -321,6 +325,16 @@ class Card {
     pen.drawImage(heat(map), 0, 0, 1, 1);
     pen.restore();
   }
+}
+
+// What stands for a picture that is not there.
+function grey(image) {
+  const scale = 256 / Math.max(image.width, image.height, 1);
+  const canvas = element("canvas", { width: Math.max(1, Math.round(image.width * scale)), height: Math.max(1, Math.round(image.height * scale)) });
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#888";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
 }
 
 // A map in base64, a byte a place, as a small canvas in the colours of heat; low weights leave the picture visible.

@@ -17,7 +17,8 @@ from amnet_common.errors import OutputError
 
 
 def page(contents: Mapping[str, Any], title: str) -> str:
-    """The whole file."""
+    """The whole file. Bytes of a title that are not UTF-8 stand as an escape."""
+    title = title.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     script, style = own_text("page.js"), own_text("page.css")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{source_hash(script)}'"
     return "\n".join([

@@ -60,6 +60,7 @@ def sweep(
     for split, group in itertools.groupby(plan, key=lambda one: one.split):
         of_split = [*group]
         settings = [job.config.training for one in of_split for job in one.jobs]
+        source = None  # of the split before: its memory is wanted
         source = source_of(split, settings) if source_of else None
         give_up = halving.of_split(split) if halving else keep_all
         for one in of_split:

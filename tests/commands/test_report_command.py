@@ -54,7 +54,7 @@ def test_without_the_image_files_the_page_has_no_pictures_and_says_so(report, tm
 def test_the_page_of_a_real_run_opens_without_a_complaint(report, tmp_path, open_page):
     report()
     page = open_page(tmp_path / "r.html")
-    page.wait_for_function("document.querySelectorAll('#cards canvas[data-step=\"1\"]').length === 2")
+    page.locator("#cards canvas[data-step='1']").first.wait_for()
 
 
 @pytest.mark.parametrize(

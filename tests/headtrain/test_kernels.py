@@ -102,13 +102,13 @@ def test_auto_takes_bfloat16_where_the_device_multiplies_it(monkeypatch):
     [(PAYS_FROM["cpu"], True, True), (PAYS_FROM["cpu"] - 1, True, False), (PAYS_FROM["cpu"], False, False)],
 )
 def test_kernels_are_compiled_where_it_pays_and_a_compiler_is_there(monkeypatch, shown, able, compiled):
-    monkeypatch.setattr("headtrain.kernels.compiler_found", lambda _: able)
+    monkeypatch.setattr("headtrain.kernels.compiler_works", lambda _: able)
     assert choose_kernels("float32", None, "cpu", shown) == Kernels("float32", compiled)
 
 
 def test_asking_for_compiled_kernels_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ConfigError, match="--compile: wanted a compiler for cpu, found none"):
+    with pytest.raises(ConfigError, match="--compile: wanted a compiler for cpu, found none that works"):
         choose_kernels("auto", True, "cpu", 1)
     assert not choose_kernels("auto", None, "cpu", 10**9).compiled
 

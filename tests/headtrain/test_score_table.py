@@ -154,7 +154,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_an_ending_that_says_no_format_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"wanted a file ending in csv, jsonl, parquet, or --format, found \.xlsx"):
+    with pytest.raises(ConfigError, match=r"wanted a file ending in .csv, .jsonl, .parquet, found \.xlsx"):
         format_of(tmp_path / "s.xlsx", None)
 
 
@@ -187,7 +187,7 @@ def kill_after(monkeypatch, blocks):
 
 @pytest.mark.parametrize("blocks", [0, 1, 3])
 def test_a_killed_scoring_goes_on_and_ends_with_the_same_table(make_job, collection, tmp_path, monkeypatch, blocks):
-    monkeypatch.setattr("headtrain.score_job.BLOCK_VIEWS", 1)
+    monkeypatch.setattr("headtrain.score_job.BLOCK", 1)
     job = make_job(collection)
     run(replace(job, out=tmp_path / "whole.csv"))
     with monkeypatch.context() as patch:
@@ -200,16 +200,91 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same_table(make_job, collect
     counts = run(job)
     assert job.out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert counts.scored + counts.missing == 4 - blocks
+    assert counts.resumed == blocks
 
 
 def test_what_is_left_of_another_scoring_is_not_gone_on_with(make_job, make_run, collection, monkeypatch):
-    monkeypatch.setattr("headtrain.score_job.BLOCK_VIEWS", 1)
+    monkeypatch.setattr("headtrain.score_job.BLOCK", 1)
     with monkeypatch.context() as patch:
         kill_after(patch, 1)
         with pytest.raises(KilledError):
             run(make_job(collection, [make_run("a", 1)]))
-    with pytest.raises(RunError, match=r"scores\.csv\.part is left of another scoring \(heads"):
+    with pytest.raises(
+        RunError, match=r"scores\.csv\.part is left of another scoring \(heads.*remove it and scores\.csv\.part\.json"
+    ):
         run(make_job(collection, [make_run("b", 2)]))
+
+
+def test_a_part_of_the_same_collections_in_another_order_is_not_gone_on_with(
+    make_job, make_run, make_collection, monkeypatch
+):
+    monkeypatch.setattr("headtrain.score_job.BLOCK", 1)
+    collections = [
+        Collection(make_collection((f"{n}0.jpg", f"{n}1.jpg"), done=(0, 1), name=f"{n}.h5")) for n in ("a", "b")
+    ]
+    job = make_job(collections[0], [make_run("a", 1)], collections=collections)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1)
+        with pytest.raises(KilledError):
+            run(job)
+    with pytest.raises(RunError, match="is left of another scoring"):
+        run(replace(job, collections=collections[::-1]))
+    run(job)
+    assert [row.id for row in table(job)] == ["a0.jpg", "a1.jpg", "b0.jpg", "b1.jpg"]
+
+
+def test_what_says_how_far_a_part_is_does_not_outlive_it(make_job, collection, monkeypatch, tmp_path):
+    monkeypatch.setattr("headtrain.score_job.BLOCK", 1)
+    job = make_job(collection)
+    for blocks, remove in ((2, True), (0, False)):
+        with monkeypatch.context() as patch:
+            kill_after(patch, blocks)
+            with pytest.raises(KilledError):
+                run(job)
+        if remove:
+            job.part.unlink()  # as the message about parts of other scorings says, but for OUT.part.json
+    run(job)
+    whole = replace(job, out=tmp_path / "whole.csv")
+    run(whole)
+    assert job.out.read_bytes() == whole.out.read_bytes()
+
+
+def test_blocks_whose_features_have_changed_since_are_scored_again(
+    make_job, make_run, make_collection, spec, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("headtrain.score_job.BLOCK", 1)
+    of, path, runs = make_collection.features_of, tmp_path / "g.h5", [make_run("a", 1)]
+    job = make_job(grown(path, ["a.jpg", "b.jpg", "c.jpg"], {0: 0, 1: 1}, spec, of), runs)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 3)
+        patch.setattr("headtrain.score_job._publish", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            run(job)
+    with RowWriter(path) as writer:  # the same file goes on: c.jpg is extracted
+        for view in range(2):
+            writer.write_view(2, view, of(2, view))
+        writer.finish(2, ImageFacts(), np.zeros((2, 5), np.float32))
+    assert run(replace(job, collections=[Collection(path)])).scored == 1
+    assert [row.status for row in table(job)] == [SCORED] * 3
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_a_kill_while_the_table_gets_its_name_is_gone_on_with(
+    make_job, make_run, make_collection, spec, tmp_path, monkeypatch, append
+):
+    of, path, runs = make_collection.features_of, tmp_path / "g.h5", [make_run("a", 1)]
+    before = make_job(grown(path, ["a.jpg"], {0: 0}, spec, of), runs if append else [make_run("b", 2)])
+    run(before)
+    job = make_job(grown(path, ["a.jpg", "b.jpg"], {0: 0, 1: 1}, spec, of), runs)
+    with monkeypatch.context() as patch:
+        patch.setattr("headtrain.score_job.os.replace", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            run(job, append=append, overwrite=not append)
+    run(job, append=append, overwrite=not append)
+    assert [row.status for row in table(job)] == [SCORED] * 2
+    whole = replace(job, out=tmp_path / "whole.csv")
+    run(whole)
+    assert job.out.read_bytes() == whole.out.read_bytes()
 
 
 def test_an_existing_table_is_kept_unless_told_otherwise(make_job, collection):
@@ -255,10 +330,25 @@ def test_append_scores_an_image_again_whose_features_are_others(make_job, make_r
 
 def test_append_to_scores_of_another_head_or_other_views_is_refused(make_job, make_run, collection, tmp_path):
     run(make_job(collection, [make_run("a", 1)]))
-    with pytest.raises(RunError, match="has scores of something else: heads"):
+    with pytest.raises(RunError, match=r"has scores of something else: heads: wanted .*a, found .*b"):
         run(make_job(collection, [make_run("b", 2)]), append=True)
     with pytest.raises(RunError, match="has scores of something else: views: wanted centre, found all"):
         run(make_job(collection, [tmp_path / "a"], views=ALL), append=True)
+
+
+def test_append_does_not_mind_where_the_head_is(make_job, make_run, collection, tmp_path):
+    job = make_job(collection, [make_run("a", 1)])
+    run(job)
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert run(replace(job, heads=load_ensemble([tmp_path / "moved"])), append=True).kept == 3
+
+
+def test_append_to_a_table_without_its_description_is_refused(make_job, collection):
+    job = make_job(collection)
+    run(job)
+    about(job.out).unlink()
+    with pytest.raises(RunError, match=r"wanted scores\.csv\.json beside .*scores\.csv, which says what"):
+        run(job, append=True)
 
 
 def test_append_to_a_table_that_was_edited_is_refused(make_job, collection):
@@ -276,11 +366,31 @@ def test_append_where_an_image_has_gone_is_refused(make_job, make_run, make_coll
         run(make_job(grown(path, ["a.jpg", "c.jpg"], {0: 0, 1: 1}, spec, of), runs), append=True)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_names_that_are_not_utf8_are_met_again_when_a_table_is_added_to(
+    make_job, make_run, make_collection, tmp_path, kind
+):
+    ids = (b"caf\xe9.jpg".decode("utf-8", "surrogateescape"), "b.jpg")
+    job = make_job(Collection(make_collection(ids, done=(0, 1))), [make_run("a", 1)])
+    job = replace(job, out=tmp_path / f"s.{kind}", kind=kind)
+    run(job)
+    assert run(job, append=True).kept == 2
+
+
+def test_a_folder_with_an_unfinished_split_is_no_ensemble(make_run, tmp_path):
+    for k in (1, 2):
+        make_run(f"all/split-{k}", k)
+    (tmp_path / "all" / "split-2" / "run.json").write_text('{"config": {}}')
+    with pytest.raises(RunError, match="wanted finished heads, found that split-2 is not"):
+        load_ensemble([tmp_path / "all"])
+
+
 def test_the_table_says_what_its_scores_are_of(make_job, collection):
     job = make_job(collection)
     run(job)
     said = json.loads(about(job.out).read_text())
-    assert list(said["heads"]) == list(job.heads)
+    assert said["runs"] == list(job.heads)
+    assert said["features"] == [str(collection.path)]
     assert said["fingerprints"] == [collection.spec.fingerprint]
 
 

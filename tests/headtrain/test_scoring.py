@@ -54,4 +54,4 @@ def test_a_head_for_other_features_is_refused(small, make_learnable):
 def test_features_of_another_trunk_are_noticed_and_of_another_seed_are_not(head, make_learnable, small, spec):
     collection = make_learnable()
     head.provenance = Provenance(small, replace(spec, weights_sha256="ab", seed=9).as_dict(), 1, 1)
-    assert trunk_differences(head, collection) == [f"weights_sha256: wanted ab, found {spec.weights_sha256}"]
+    assert trunk_differences(head.provenance, collection) == [f"weights_sha256: wanted ab, found {spec.weights_sha256}"]

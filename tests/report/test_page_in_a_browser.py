@@ -54,7 +54,12 @@ def split(number, rho):
 def one_run(name, rho):
     epochs = [{"epoch": n, "squared_error": 1 / n, "penalty": 190.0, "val_rho": rho * n / 3, "val_mse": 0.02 / n,
                "seconds": 1.0, "best": n == 3, "lowest_mse": n == 3} for n in (1, 2, 3)]  # fmt: skip
-    gallery = [card(0, 0.9, 0.8, ["most"]), card(1, 0.85, 0.9, ["most"], flip=1), card(2, 0.4, 0.7, ["least", "worst"])]
+    gallery = [
+        card(0, 0.9, 0.8, ["most"]),
+        card(1, 0.85, 0.9, ["most"], flip=1),
+        card(2, 0.4, 0.7, ["least", "worst"]),
+        card(3, 0.3, 0.4, ["least"]),
+    ]
     return {
         "name": name, "rho": rho, "sd": 0.02, "low": rho - 0.05, "high": rho + 0.05,
         "splits": [split(1, rho - 0.01), split(2, rho + 0.01)],
@@ -68,8 +73,9 @@ def one_run(name, rho):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A page of two runs, with hostile names and one picture that is not there."""
-    images = [{"id": id_, "src": grey(), "missing": ""} for id_ in HOSTILE]
-    images.append({"id": "gone.jpg", "src": None, "missing": "missing file"})
+    size = {"width": 1200, "height": 800}
+    images = [{"id": id_, "src": grey(), "missing": "", **size} for id_ in HOSTILE]
+    images.append({"id": "gone.jpg", "src": None, "missing": "missing file", **size})
     contents = {
         "made": "2026-01-01 00:00", "version": "0", "data": "LaMem", "human": 0.68, "images": images, "missing": 1,
         "published": [{"system": "AMNet", "data": "LaMem", "rho": 0.677, "mse": 0.0082, "note": ""}],
@@ -91,7 +97,7 @@ def test_names_are_shown_as_they_are_and_run_nothing(open_page, report):
     assert page.locator("h1").text_content() == HOSTILE[0]
     assert page.title() == HOSTILE[0]
     page.locator("#kind").select_option("all")
-    assert set(names(page)) == set(HOSTILE)
+    assert set(names(page)) == {*HOSTILE, "gone.jpg"}
     assert page.evaluate("window.hacked") is None
 
 
@@ -137,10 +143,10 @@ def test_the_slider_goes_through_the_steps_and_flipped_views_map_back(open_page,
     page = open_page(report)
     slider = page.locator("#step")
     assert page.locator("#step-said").text_content() == "step 1"
-    page.wait_for_function("document.querySelectorAll('#cards canvas[data-step=\"1\"]').length === 2")
+    page.locator("#cards canvas[data-step='1']").nth(1).wait_for()
     assert [warmest_side(page, n) for n in (0, 1)] == ["left", "right"]  # the second view was flipped
     slider.press("ArrowRight")
-    page.wait_for_function("document.querySelectorAll('#cards canvas[data-step=\"2\"]').length === 2")
+    page.locator("#cards canvas[data-step='2']").nth(1).wait_for()
     assert [warmest_side(page, n) for n in (0, 1)] == ["right", "left"]
     assert page.locator("#cards .now").all_text_contents() == ["+0.200", "+0.200"]
     slider.press("Home")
@@ -171,6 +177,14 @@ def test_another_run_is_shown_by_choice(open_page, report):
 def test_pictures_that_are_not_there_are_counted_and_named(open_page, report):
     text = open_page(report).locator("#missing").text_content()
     assert text.startswith("1 of 4 pictures are not shown, such as gone.jpg: missing file.")
+
+
+def test_attention_is_shown_where_the_picture_is_not_there(open_page, report):
+    page = open_page(report)
+    page.locator("#kind").select_option("least")
+    assert names(page) == ["gone.jpg", HOSTILE[2]]
+    assert page.locator("#cards .nothing").text_content() == "no picture: missing file"
+    assert warmest_side(page, 0) == "left"
 
 
 def test_dark_mode_follows_the_system(open_page, report):

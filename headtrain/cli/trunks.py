@@ -1,0 +1,22 @@
+"""Whether heads and collections are of the same trunk, said before anything is computed."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.collection import Collection
+
+if TYPE_CHECKING:
+    from headtrain.checkpoint import Provenance
+
+
+def warn_of_other_trunks(made: "Mapping[str, Provenance | None]", collections: Iterable[Collection]) -> None:
+    """A line for each head, by its name, and each collection that is not of its trunk, or cut otherwise."""
+    from headtrain.scoring import trunk_differences
+
+    for collection in collections:
+        for name, provenance in made.items():
+            if unlike := trunk_differences(provenance, collection):
+                click.echo(f"warning: {name} was trained on other features than those of {collection.path}: "
+                           f"{'; '.join(unlike)}", err=True)  # fmt: skip
