@@ -130,3 +130,19 @@ def test_a_state_holds_its_own_head_and_not_the_memory_of_the_bank(make_learnabl
     train_all(collection, configs, tmp_path / "together", most=3)
     alone, together = ((tmp_path / run / "0" / STATE).stat().st_size for run in ("alone", "together"))
     assert together < 1.1 * alone
+
+
+def test_a_kill_while_losers_are_given_up_finds_the_others_saved(make_learnable, configs, tmp_path, monkeypatch):
+    """Resumed from before, they would come to the same rung again, and fewer would go on."""
+    monkeypatch.setattr("headtrain.pace.SHARE", 1e-9)  # after the first epoch saving is never due
+    monkeypatch.setattr("headtrain.training.drop", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    collection = make_learnable()
+    jobs = [Job(config, tmp_path / str(number)) for number, config in enumerate(configs)]
+    parts = split_parts(collection, 1, 0, allow_missing=False)
+    steps = train_together(
+        collection, parts, jobs, 1, give_up=lambda members: members[:1] if len(members[0].epochs) == 2 else []
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(steps)
+    states = [torch.load(job.run / STATE, weights_only=True) for job in jobs]
+    assert [len(state["epochs"]) for state in states] == [2, 2, 2]
