@@ -68,7 +68,7 @@ def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[P
     """A row for each photograph, by its own name."""
     import numpy as np
 
-    from headtrain.score_job import score_block
+    from headtrain.score_blocks import score_block
 
     table = score_block(heads, collection, np.arange(len(collection)), range(1))
     for row, photo in zip(table, photos, strict=True):

@@ -16,7 +16,8 @@ from headtrain.cli.options import PATH, device_option, refuse_output
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
-    from headtrain.score_job import Counts, Scoring
+    from headtrain.score_blocks import Counts
+    from headtrain.score_job import Scoring
 
 
 @click.command(cls=OneLineErrors)

@@ -23,6 +23,12 @@ from headtrain.score_job import ALL, Scoring, about, write_table
 from headtrain.score_rows import FAILED, PENDING, SCORED, ScoreRow
 
 
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    """Batches are padded to their full size: of 64 views, each would take half a second here."""
+    monkeypatch.setattr("headtrain.ensemble.BATCH", 4)
+
+
 @pytest.fixture
 def make_run(small, tmp_path):
     """make_run(name, seed) -> the folder of a run with a random head."""
