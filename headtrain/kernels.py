@@ -77,6 +77,7 @@ def compiler_works(device: str) -> bool:
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if not shutil.which(compiler):
         return False
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a CUDA toolkit without a GPU is no news
     try:
         torch.compile(torch.tanh)(torch.zeros(8, device=device))
     except Exception:  # the compiler raises whatever it meets on a machine that lacks something
@@ -116,7 +117,6 @@ def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
     """
     limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"  # torch 2.6
     setattr(torch._dynamo.config, limit, MOST_KERNELS)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a CUDA toolkit without a GPU is no news
     warnings.filterwarnings("ignore", "bf16 and fp16 are mixed")  # stored float16 goes into bfloat16: as intended
     return torch.compile(function, dynamic=False)
 
