@@ -188,10 +188,9 @@ function curveChart(name, title) {
 function scatter() {
   const points = ordered(run.points, (point) => point[0], true);
   if (!points.length) return null;
-  const values = points.flatMap((point) => [point[0], point[1]]);
   const { svg, x, y } = frame("predicted against human scores", points.map((point) => point[0]), points.map((point) => point[1]), "human score", "predicted score");
-  const low = Math.min(...values), high = Math.max(...values);
-  const ends = [Math.max(low, Math.min(...points.map((p) => p[0]), high)), Math.min(high, Math.max(...points.map((p) => p[0])))];
+  const [lows, highs] = [Math.min, Math.max].map((end) => [0, 1].map((side) => end(...points.map((point) => point[side]))));
+  const ends = [Math.max(...lows), Math.min(...highs)]; // what both axes show
   svg.append(drawn("path", { class: "diagonal", d: `M${x(ends[0])} ${y(ends[0])}L${x(ends[1])} ${y(ends[1])}` }));
   svg.setAttribute("tabindex", "0");
   svg.setAttribute("role", "application");
@@ -282,7 +281,7 @@ class Card {
     this.bars = (card.steps || []).map((value) => element("li", { title: "step score" }, signed(value)));
     const error = card.predicted - card.true;
     this.node = element("li", { class: "card" }, this.canvas, this.image.src ? null : element("p", { class: "nothing" }, `no picture: ${this.image.missing}`),
-      element("p", { class: "name" }, this.image.id),
+      element("p", { class: "name" }, this.image.id, run.splits.length > 1 ? element("span", { class: "split" }, ` split ${card.split}`) : ""),
       element("p", {}, `predicted ${fixed(card.predicted, 3)}, human ${fixed(card.true, 3)}, error ${signed(error)}`),
       element("ol", { class: "steps" }, ...this.bars));
     this.picture = null;
