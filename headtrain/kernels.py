@@ -23,7 +23,6 @@ from headtrain.batches import to_floats
 from headtrain.head import Head, Output
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
-PRECISIONS = (AUTO, FLOAT32, BFLOAT16)
 PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all epochs; compiling takes 20 to 40 s once
 
 MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
