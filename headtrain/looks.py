@@ -1,7 +1,6 @@
 """What a head saw of an image: the picture, the view, the attention of each step, what each step added to the score."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from amnet_common.collection import Collection
-from amnet_common.errors import ImageError, OutputError
+from amnet_common.errors import ImageError
 from amnet_common.images import decode_rgb, read_source
 from headtrain.head import Head
 from headtrain.scoring import refuse_missing_view, refuse_other_shape
+from headtrain.whole_file import whole_file
 
 MOST_PIXELS = 640  # of the longer side of a picture that is drawn
 
@@ -55,15 +55,8 @@ def save_maps(path: Path, looks: Sequence[Look]) -> None:
     """(n, T, 14, 14) float32: each step's weights as the view has them, as a .npy file. Raises OutputError."""
     maps = np.stack([look.attention for look in looks])  # (n, T, L)
     side = math.isqrt(maps.shape[-1])
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.save(file, maps.reshape(*maps.shape[:2], side, side))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"--maps {path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path, "--maps") as temporary, open(temporary, "wb") as file:
+        np.save(file, maps.reshape(*maps.shape[:2], side, side))
 
 
 def _look(

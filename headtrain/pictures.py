@@ -1,10 +1,10 @@
 """Figures that belong to no window and change no global state; matplotlib is an extra and imports late."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amnet_common.errors import ConfigError, ExtraError, OutputError
+from amnet_common.errors import ConfigError, ExtraError
+from headtrain.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,11 +29,5 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def save(figure: "Figure", out: Path) -> None:
     """Write the picture, whole or not at all. Raises OutputError."""
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
+    with whole_file(out) as temporary:
         figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=150)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,14 +2,14 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from amnet_common.errors import ConfigError, ExtraError, OutputError, RunError
+from amnet_common.errors import ConfigError, ExtraError, RunError
 from headtrain.score_rows import ScoreRow, as_record, as_texts, columns, from_record
+from headtrain.whole_file import whole_file
 
 Write = Callable[[Path, Iterable[ScoreRow], int], None]
 Read = Callable[[Path], Iterator[Mapping[str, Any]]]
@@ -85,14 +85,8 @@ def written_id(id_: str, kind: str) -> str:
 
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
     """A whole table or none. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path, "--out") as temporary:
         WRITERS[kind](temporary, rows, steps)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:

@@ -37,9 +37,9 @@ def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
 def cards(
     result: RunResult, collection: Collection, row_of: Mapping[str, int], images: Images, count: int
 ) -> list[dict[str, Any]]:
-    """An entry for each chosen image of a run's test list that the collection has."""
+    """An entry for each chosen image of a run's test list."""
     predictions = result.predictions
-    picked = {place: kinds for place, kinds in chosen(predictions, count).items() if predictions.ids[place] in row_of}
+    picked = chosen(predictions, count)
     rows = [row_of[predictions.ids[place]] for place in picked]
     seen = attention_of(result.run, collection, rows) if rows and (result.run / BEST).exists() else [{}] * len(rows)
     return [

@@ -7,13 +7,12 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from amnet_common.errors import OutputError
+from headtrain.whole_file import whole_file
 
 
 def page(contents: Mapping[str, Any], title: str) -> str:
@@ -51,11 +50,5 @@ def in_script(value: Mapping[str, Any]) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """Whole or not at all. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path, "--out") as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"--out {path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
