@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 
 from amnet_common.datasets import load_dataset
-from extract.compute import default_workers
+from extract.compute import Hardware, default_workers
 from extract.crops import ViewPlan
 from extract.job import find_job
-from extract.opening import Hardware, load_tools, open_job
+from extract.opening import load_tools, open_job
 from extract.pipeline import Cutter, RowReport, extract_rows
 from extract.request import Request
 from extract.weight_source import UNTRAINED

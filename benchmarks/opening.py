@@ -27,8 +27,9 @@ from amnet_common.datasets import Dataset, SplitList, load_dataset
 from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
+from extract.compute import Hardware
 from extract.job import Job
-from extract.opening import Hardware, load_tools, make_spec, provenance
+from extract.opening import load_tools, make_spec, provenance
 from extract.request import Request
 
 ROUNDS = 5

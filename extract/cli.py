@@ -23,7 +23,8 @@ from extract.request import Request, Shard
 from extract.weight_source import chosen_source
 
 if TYPE_CHECKING:
-    from extract.opening import Hardware, Tools
+    from extract.compute import Hardware
+    from extract.opening import Tools
     from extract.pipeline import RowReport
 
 MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed names all
@@ -61,6 +62,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
               help="Of the network's arithmetic; auto: half precision where the hardware has it.")  # fmt: skip
+@click.option("--compile/--no-compile", "compiled", default=None, show_default=False,
+              help="Compile the network.  [default: where the job is long enough and there is a compiler]")  # fmt: skip
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the network on a CPU.  [default: one a core]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
@@ -70,8 +73,8 @@ def main(
     name: str, root: Path | None, labels: Path | None, out: Path | None, plan: str | None, augs: int | None,
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
-    dry_run: bool, device: str, precision: str, batch_size: int | None, threads: int | None, workers: int | None,
-    allow_other_kernels: bool,
+    dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
+    workers: int | None, allow_other_kernels: bool,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
@@ -107,9 +110,10 @@ def main(
     job = find_job(request, planned=dry_run)
     if job.nothing_to_do and not dry_run:
         return finish(job, [], 0.0)
-    from extract.opening import Hardware, load_tools  # torch takes seconds to import
+    from extract.compute import Hardware  # torch takes seconds to import
+    from extract.opening import load_tools
 
-    hardware = Hardware(device, batch_size, threads, workers)
+    hardware = Hardware(device, batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
     tools = load_tools(job, hardware)
     return print_plan(job, tools) if dry_run else run(job, tools, hardware)
 
@@ -175,6 +179,7 @@ def print_plan(job: Job, tools: "Tools") -> int:
 
 def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     """Create or continue the collection, fill its rows, and say how it went."""
+    from extract.breakdown import Work, breakdown
     from extract.compute import default_workers
     from extract.opening import open_job
     from extract.pipeline import Cutter, extract_rows
@@ -183,6 +188,9 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
     refuse_full_disk(make_plan(job), request.out)
+    if tools.compute.compiled:
+        click.echo("compiling the network, some 5 to 20 s ...", err=True)
+        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
     job = open_job(job, tools)
     images = len(job.rows) + len(job.redo)
     views = request.plan.views
@@ -191,7 +199,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     if not images:
         return finish(job, [], 0.0)
     started = time.monotonic()
-    workers = hardware.workers or default_workers(tools.compute.device.split(":")[0])
+    workers = hardware.workers or default_workers(tools.compute.kind)
     cutter = Cutter(request.dataset, request.plan, request.seed)
     with deferred_interrupt() as check_interrupt:
         reports = extract_rows(
@@ -200,7 +208,12 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
         )  # fmt: skip
         with contextlib.closing(reports):
             seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
-    return finish(job, seen, time.monotonic() - started)
+    elapsed = time.monotonic() - started
+    images = sum(not report.error for report in seen)
+    if images:
+        work = Work.on_this_machine(images, views, request.dtype, workers, tools.compute)
+        click.echo(breakdown(cutter.clock.seconds, elapsed, work, tools.compute), err=True)
+    return finish(job, seen, elapsed)
 
 
 def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:

@@ -16,7 +16,8 @@ from amnet_common.layout import DTYPES
 from amnet_common.quantise import scales_sha256
 from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec, spec_differences
-from extract.compute import Compute, FrozenTrunk, choose_compute
+from extract.compute import Compute, Hardware, choose_compute
+from extract.frozen_trunk import FrozenTrunk
 from extract.job import (
     PIXELS,
     TRUNK,
@@ -36,16 +37,6 @@ from extract.weights import Weights, load_weights
 
 
 @dataclass(frozen=True)
-class Hardware:
-    """What a command asks of the machine; None and `auto` choose."""
-
-    device: str = "auto"
-    batch_size: int | None = None
-    threads: int | None = None
-    workers: int | None = None
-
-
-@dataclass(frozen=True)
 class Tools:
     """What turns pixels into features, loaded and chosen."""
 
@@ -55,8 +46,7 @@ class Tools:
 
     def describe(self) -> str:
         """Weights and hardware in one line."""
-        return (f"weights {self.weights.source} ({self.weights.variant.name}), {self.compute.precision} on "
-                f"{self.compute.device}, batches of {self.compute.batch_size}")  # fmt: skip
+        return f"weights {self.weights.source} ({self.weights.variant.name}), {self.compute}"
 
 
 def load_tools(job: Job, hardware: Hardware) -> Tools:
@@ -66,8 +56,9 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
     """
     request = job.request
     model = job.collection or request.like
-    compute = choose_compute(hardware.device, request.precision, hardware.batch_size, hardware.threads,
-                             model.kernel_path if model else None)  # fmt: skip
+    views = (len(job.rows) + len(job.redo)) * request.plan.views
+    wanted = replace(hardware, precision=request.precision)
+    compute = choose_compute(wanted, views, model.kernel_path if model else None)
     weights = load_weights(request.weights, request.seed)
     return Tools(weights, compute, FrozenTrunk(weights, compute))
 

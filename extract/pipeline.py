@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,13 +19,14 @@ from amnet_common.errors import CollectionError, ImageError
 from amnet_common.images import decode_rgb, read_source
 from amnet_common.structure import read_structure
 from amnet_common.writer import ImageFacts, RowWriter
-from extract.compute import Encoded
+from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
 from extract.crops import ViewPlan, cut_views, plan_views
+from extract.frozen_trunk import Encoded, UnderWay
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
 NOT_FINITE = "features are not finite; another --out with --precision bfloat16 or float32 may help"
 
-RunTrunk = Callable[[np.ndarray], Encoded]  # of uint8 (n, 224, 224, 3)
+RunTrunk = Callable[[np.ndarray], Encoded | UnderWay]  # of uint8 (n, 224, 224, 3)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -56,6 +57,7 @@ class Cutter:
     dataset: Dataset
     plan: ViewPlan
     seed: int
+    clock: Clock = field(default_factory=Clock, compare=False)
 
     @property
     def total(self) -> int:
@@ -67,12 +69,15 @@ class Cutter:
         id_ = self.dataset.ids[row]
         facts = ImageFacts()
         try:
-            source = read_source(self.dataset.image_root / id_)
+            with self.clock(READ):
+                source = read_source(self.dataset.image_root / id_)
             facts = ImageFacts(source.sha256, source.size, source.mtime_ns)
-            image = decode_rgb(source.data)
+            with self.clock(DECODE):
+                image = decode_rgb(source.data)
             facts = ImageFacts(source.sha256, source.size, source.mtime_ns, image.width, image.height)
-            boxes = plan_views(self.plan, self.seed, id_, image.height, image.width)
-            return Cut(row, facts, np.array(boxes, np.float32), cut_views(image, boxes, self.plan.size))
+            with self.clock(CUT):
+                boxes = plan_views(self.plan, self.seed, id_, image.height, image.width)
+                return Cut(row, facts, np.array(boxes, np.float32), cut_views(image, boxes, self.plan.size))
         except ImageError as error:
             return Cut(row, facts, error=str(error))
 
@@ -95,7 +100,8 @@ def extract_rows(
     `reach` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
     `redo`: finished rows to be filled again, which are marked pending first. `kernel_path`: the trunk's, remembered for
     each row; None: that of the file. `uuid`: of the collection that is meant; None: whichever is there.
-    `after_batch` is called after each batch of views, and may raise to stop.
+    `after_batch` is called after each batch of views, and may raise to stop. The cutter's clock gets the time of every
+    stage.
 
     Raises BusyError if another process writes within the reach, CollectionError if it has put another collection
     there; OutputError when the disk does not take what is written: what is finished by then is kept.
@@ -111,9 +117,10 @@ def extract_rows(
             _refuse_replaced(path, uuid)
         rows = sorted({row for row in rows if not writer.is_done(row)} | set(redo))
         writer.undo(redo)
-        store = Store(writer, cutter.plan.views)
+        clock = cutter.clock
+        store = Store(writer, cutter.plan.views, clock)
         batches = in_batches(ahead(decoders, cutter, rows, workers + AHEAD), batch_size)
-        computed = ((owners, trunk(pixels) if len(pixels) else None) for owners, pixels in batches)
+        computed = run_each(trunk, clock.waiting(PICTURES, batches), clock)
         for reports in ahead(disk, lambda batch: store(*batch), computed, AHEAD):
             after_batch()
             yield from reports
@@ -165,23 +172,36 @@ def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, n
         yield owners, np.stack(pixels)
 
 
+def run_each(
+    trunk: RunTrunk, batches: Iterable[tuple[Owners, np.ndarray]], clock: Clock
+) -> Iterator[tuple[Owners, Encoded | UnderWay | None]]:
+    """Every batch given to the trunk; a GPU may still be at work on it."""
+    for owners, pixels in batches:
+        with clock(TRUNK):
+            running = trunk(pixels) if len(pixels) else None
+        yield owners, running
+
+
 class Store:
     """Gives every computed view to the writer and closes a row when its last view has come."""
 
-    def __init__(self, writer: RowWriter, views: int) -> None:
-        self.writer, self.views = writer, views
+    def __init__(self, writer: RowWriter, views: int, clock: Clock) -> None:
+        self.writer, self.views, self.clock = writer, views, clock
         self._written: Counter[int] = Counter()
         self._clipped: Counter[int] = Counter()
         self._not_finite: set[int] = set()
 
-    def __call__(self, owners: Owners, encoded: Encoded | None) -> list[RowReport]:
-        """Write a batch; the rows that are complete with it."""
+    def __call__(self, owners: Owners, running: Encoded | UnderWay | None) -> list[RowReport]:
+        """Wait for a batch and write it; the rows that are complete with it."""
+        with self.clock(TRUNK):
+            encoded = running.result() if running else None
         reports, planes = [], zip(*encoded, strict=True) if encoded else iter(())
-        for cut, view in owners:
-            if view >= 0:
-                self._write(cut.row, view, *next(planes))
-            if view < 0 or self._written[cut.row] == self.views:
-                reports.append(self._close(cut))
+        with self.clock(WRITE):
+            for cut, view in owners:
+                if view >= 0:
+                    self._write(cut.row, view, *next(planes))
+                if view < 0 or self._written[cut.row] == self.views:
+                    reports.append(self._close(cut))
         return reports
 
     def _write(self, row: int, view: int, features: np.ndarray, clipped: int, finite: bool) -> None:

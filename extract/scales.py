@@ -38,5 +38,5 @@ def _sample(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> Iterator[np.nda
     cuts = (fewer(row) for row in sample_rows(cutter.total, cutter.seed))
     readable = islice((cut for cut in cuts if cut.pixels is not None), SAMPLE_IMAGES)
     for _, pixels in in_batches(readable, batch_size):
-        features, _, finite = trunk(pixels)
+        features, _, finite = trunk(pixels).result()
         yield features[finite].astype(np.float32)

@@ -3,9 +3,6 @@
 Validation and test are always float32 and eager.
 """
 
-import logging
-import os
-import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -16,6 +13,7 @@ from typing import ParamSpec
 import torch
 from torch import Tensor
 
+from amnet_common.compiler import compiler_works, no_compiler
 from amnet_common.devices import multiplies_bfloat16
 from amnet_common.errors import ConfigError
 from headtrain.bank.bank import Bank, Noise
@@ -66,22 +64,8 @@ def choose_kernels(precision: str, compiled: bool | None, device: str, shown: in
     wanted = pays if compiled is None else compiled
     able = wanted and compiler_works(device)
     if compiled and not able:
-        raise ConfigError(f"--compile: wanted a compiler for {device}, found none that works; install g++ and Python's "
-                          "headers (and triton for a GPU), or leave --compile out")  # fmt: skip
+        raise ConfigError(no_compiler(device))
     return Kernels(choose_precision(precision, device), able)
-
-
-def compiler_works(device: str) -> bool:
-    """Whether torch.compile has all it calls: a C++ compiler, Python's headers, on a GPU Triton. It is tried."""
-    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    if not shutil.which(compiler):
-        return False
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a CUDA toolkit without a GPU is no news
-    try:
-        torch.compile(torch.tanh)(torch.zeros(8, device=device))
-    except Exception:  # the compiler raises whatever it meets on a machine that lacks something
-        return False
-    return True
 
 
 def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:

@@ -17,7 +17,8 @@ from PIL import Image
 from amnet_common.datasets import Dataset, load_dataset
 from amnet_common.quantise import quantise
 from extract.cli import main
-from extract.compute import Compute, Encoded
+from extract.compute import Compute
+from extract.frozen_trunk import Encoded
 from extract.variants import TORCHVISION
 from extract.weights import Weights
 

@@ -1,0 +1,119 @@
+"""The trunk as it runs: frozen, in one arithmetic, with the copies to and from its device."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.quantise import CODES
+from extract.compute import PRECISIONS, Compute
+from extract.trunk import Trunk, build_trunk, fold_batchnorm
+from extract.weights import Weights
+
+
+class Encoded(NamedTuple):
+    """Features of n views as they are stored."""
+
+    features: np.ndarray  # (n, 14, 14, 1024) float16, or uint8 codes
+    clipped: np.ndarray  # (n,) int64: how many values were above their channel's range
+    finite: np.ndarray  # (n,) bool: whether all values are numbers that can be stored
+
+    def result(self) -> "Encoded":
+        """Itself: nothing to wait for."""
+        return self
+
+
+class FrozenTrunk:
+    """The trunk in evaluation and inference mode, BatchNorm folded, channels last, as `compute` says.
+
+    Every call runs the same shape, the last batch padded, so that a view's bits do not depend on its neighbours.
+    Features become float16, or uint8 codes once `quantise_by` was called; both on the device, so that only what is
+    stored crosses the bus.
+    """
+
+    def __init__(self, weights: Weights, compute: Compute) -> None:
+        trunk: Trunk = fold_batchnorm(build_trunk(weights.variant, weights.state))
+        dtype = PRECISIONS[compute.precision]
+        self.trunk = trunk.to(compute.device, dtype).to(memory_format=torch.channels_last)
+        self.run = compiled(self.trunk) if compute.compiled else self.trunk
+        if compute.precision == "float32":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        self.compute = compute
+        self.back = torch.cuda.Stream(compute.device) if compute.kind == "cuda" else None
+        self.scales: Tensor | None = None
+
+    def quantise_by(self, scales: np.ndarray) -> None:
+        """From now on store uint8 codes by these scales, (D,) float32."""
+        self.scales = torch.from_numpy(scales).to(self.compute.device)
+
+    def warm_up(self) -> float:
+        """Compile what is compiled at the first batch; the seconds that took."""
+        started = time.perf_counter()
+        self(np.zeros((1, 224, 224, 3), np.uint8)).result()
+        return time.perf_counter() - started
+
+    @torch.inference_mode()
+    def __call__(self, pixels: np.ndarray) -> "Encoded | UnderWay":
+        """Of uint8 (n, 224, 224, 3), n at most the batch size. A GPU works on it while the caller goes on; on a CPU it
+        is done when this returns."""
+        short = self.compute.batch_size - len(pixels)
+        padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)]) if short else pixels
+        x = self.run(to_device(padded, self.compute.device))  # (B, 14, 14, 1024)
+        parts = _as_float16(x) if self.scales is None else _as_codes(x, self.scales)
+        under_way = UnderWay(*from_device(parts, self.back), len(pixels))
+        return under_way if self.back else under_way.result()
+
+
+class UnderWay(NamedTuple):
+    """A batch on its way back from the device."""
+
+    parts: tuple[Tensor, ...]  # in main memory, whole once `copied` has happened
+    copied: torch.cuda.Event | None  # None: they are
+    views: int  # n: the rest is padding
+
+    def result(self) -> Encoded:
+        """Wait for the device."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        return Encoded(*(part.numpy()[: self.views] for part in self.parts))
+
+
+def to_device(pixels: np.ndarray, device: str) -> Tensor:
+    """A copy there; to a GPU through pinned memory, so that nobody waits for it."""
+    pinned = torch.device(device).type == "cuda"
+    batch = torch.from_numpy(pixels)
+    return (batch.pin_memory() if pinned else batch).to(device, non_blocking=pinned)
+
+
+def from_device(parts: tuple[Tensor, ...], back: torch.cuda.Stream | None) -> tuple[tuple[Tensor, ...], Any]:
+    """Copies in main memory, and the event after which they are whole; in a stream of their own, so that the GPU begins
+    the next batch meanwhile. `back` None: no GPU, they are whole at once."""
+    if back is None:
+        return tuple(part.cpu() for part in parts), None
+    back.wait_stream(torch.cuda.current_stream(back.device))
+    with torch.cuda.stream(back):
+        copies = tuple(part.to("cpu", non_blocking=True) for part in parts)  # torch takes pinned memory for these
+    for part in parts:
+        part.record_stream(back)  # its memory is in use until then
+    return copies, back.record_event()
+
+
+def compiled(trunk: Trunk) -> Trunk:
+    """By torch.compile, at the first batch: ReLU and the sum of a block end up within the convolutions before them, and
+    on a CPU the weights are laid out for them once (inductor's freezing)."""
+    return torch.compile(trunk, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
+
+
+def _as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    stored = x.half().contiguous()
+    top = stored.amax((1, 2, 3))  # features are never negative: infinity and NaN both show in the maximum, (B,)
+    return stored, torch.zeros_like(top, dtype=torch.int64), torch.isfinite(top)
+
+
+def _as_codes(x: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """amnet_common.quantise.quantise on the device."""
+    codes = torch.round(x.float() / scales)  # (B, 14, 14, D)
+    clipped, finite = (codes > CODES).sum((1, 2, 3)), torch.isfinite(codes.amax((1, 2, 3)))
+    return codes.clamp(0, CODES).to(torch.uint8).contiguous(), clipped, finite
