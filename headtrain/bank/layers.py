@@ -1,11 +1,12 @@
 """Layers of N heads at once, in plain products: torch's own modules know one head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from headtrain.dropout import Dropout
 
@@ -57,3 +58,11 @@ def stacked_draws(layers: Sequence[Dropout], shape: Sequence[int], device: torch
 def dropped(x: Tensor, factors: Tensor | None) -> Tensor:
     """x after dropout by these factors (N, ...). Where there are some, one x for all heads becomes one for each."""
     return x if factors is None else x * factors
+
+
+def recomputed(function: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
+    """function(*args). In compiled kernels the backward pass computes it again: cheaper there than what it would have
+    to keep in memory; in eager ones, which read and write every intermediate anyway, dearer."""
+    if not torch.compiler.is_compiling():
+        return function(*args)
+    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)

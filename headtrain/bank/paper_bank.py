@@ -7,8 +7,17 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from headtrain.bank.bank import Bank, Noise, Place
-from headtrain.bank.layers import dropped, lstm_cell
+from headtrain.bank.layers import dropped, lstm_cell, recomputed
 from headtrain.head import Output, put_together
+
+
+def energies(M: Tensor, uh: Tensor, kx: Tensor, factors: Tensor | None) -> Tensor:
+    """(8): e = sum_D(M * tanh(U h + K x + b)), (N, B, L), of M (N, L, D), U h (N, B, D), K x + b (N, B, L, D).
+
+    Compiled it is one loop over K x, and one more in the backward pass: no (N, B, L, D) is written for a step.
+    """
+    seen = dropped(torch.tanh(uh.unsqueeze(2) + kx), factors)  # (N, B, L, D)
+    return (M.unsqueeze(1) * seen).sum(-1)
 
 
 class PaperBank(Bank):
@@ -57,9 +66,8 @@ class PaperBank(Bank):
         if kx is None:
             a = h.new_full((*h.shape[:2], x.shape[-2]), 1 / x.shape[-2])  # (9), (N, B, L)
         else:
-            seen = torch.tanh(self.linear("attention.U", h).unsqueeze(2) + kx)  # (N, B, L, D)
-            seen = dropped(seen, next(drawn))
-            e = (self.parameters["attention.M"].unsqueeze(1) * seen).sum(-1)  # (8), (N, B, L)
+            uh = self.linear("attention.U", h)  # (N, B, D)
+            e = recomputed(energies, self.parameters["attention.M"], uh, kx, next(drawn))  # (N, B, L)
             a = torch.softmax(e, dim=-1)  # (6), (N, B, L)
         return a, (a.unsqueeze(2) @ x).squeeze(2)  # (4), (N, B, D)
 

@@ -67,6 +67,33 @@ def test_compiled_kernels_give_the_gradients_of_eager_ones(config):
 
 
 @COMPILER
+def test_compiled_attention_keeps_nothing_of_the_size_of_x_for_a_step(small):
+    """What the backward pass keeps grows with eager steps, not with compiled ones."""
+    config = override(small, standardise=False, channels=64, hidden=64)
+    eager, compiled = ([kept(config, steps, Kernels(compiled=way)) for steps in (1, 3)] for way in (False, True))
+    assert eager[1] > eager[0]
+    assert compiled[1] == compiled[0] < eager[1]
+
+
+def kept(config, steps, kernels):
+    """How many tensors of the size of x the backward pass of a head keeps."""
+    bank = new_bank([new_head(override(config, steps=steps).head).train()])
+    x, seen = torch.rand(B, 14, 14, config.head.channels), set()
+
+    def note(tensor):
+        if tensor.numel() == x.numel():
+            seen.add(tensor.data_ptr())
+        return tensor
+
+    forward = forward_of(bank, kernels, B)
+    forward(x, None)  # compiles
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = forward(x, None)
+    assert output.score.requires_grad
+    return len(seen)
+
+
+@COMPILER
 def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_learnable, small, tmp_path):
     collection, config = make_learnable(), override(small, feature_dropout=0.2, epochs=4)
     results = []
