@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check faults bench clean
+.PHONY: demo test check faults bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -20,9 +20,10 @@ faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/reading.py
-	$(BIN)/python benchmarks/opening.py
-	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/suite.py
+
+bench-gpu: .venv/installed
+	$(BIN)/python benchmarks/suite.py --device cuda
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -44,9 +44,7 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
     """Measure and print."""
     if work:
         work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as scratch:
-        features = made(work or Path(scratch), images, views)
-        one, bank = (measured(Path(scratch), features, epochs, count, device) for count in (1, heads))
+    one, bank = both(work, images, views, epochs, heads, device)
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
     print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; {images} images, {views} views, uint8, "
           f"{epochs} epochs\n")  # fmt: skip
@@ -54,6 +52,13 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
     for label, count, found in (("one head", 1, one), (f"bank of {heads}", heads, bank)):
         rate = images * epochs * count / found["log"]
         print(f"| {label} | {found['log']:.1f} | {found['whole']:.1f} | {rate:.0f} | {rate * PRODUCTS / 1e12:.1f} |")
+
+
+def both(work: Path | None, images: int, views: int, epochs: int, heads: int, device: str) -> list[dict[str, float]]:
+    """Seconds of one head and of a bank."""
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        features = made(work or Path(scratch), images, views)
+        return [measured(Path(scratch), features, epochs, count, device) for count in (1, heads)]
 
 
 def made(folder: Path, images: int, views: int) -> Path:

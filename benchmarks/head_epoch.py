@@ -10,7 +10,6 @@ import csv
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,9 +18,9 @@ from statistics import median
 
 import click
 import torch
+from watched import BIN, watched
 
-HERE, BIN = Path(__file__).parent, Path(sys.executable).parent
-PLAIN = str(HERE / "plain_head.py")
+PLAIN = Path(__file__).with_name("plain_head.py")
 
 
 @click.command()
@@ -51,7 +50,7 @@ def main(features: Path, epochs: int, heads: int, rounds: int) -> None:
 
 def run_plain(features: Path, epochs: int) -> dict:
     """Seconds of each epoch, the last validation rho, the peak of memory in bytes."""
-    out, memory = watched([sys.executable, PLAIN, "--features", features, "--epochs", epochs])
+    out, _, memory = watched([sys.executable, PLAIN, "--features", features, "--epochs", epochs])
     lines = [json.loads(line) for line in out.splitlines()]
     return {"seconds": [line["seconds"] for line in lines], "rho": lines[-1]["val_rho"], "memory": memory}
 
@@ -59,7 +58,7 @@ def run_plain(features: Path, epochs: int) -> dict:
 def run_ours(features: Path, epochs: int) -> dict:
     """As `run_plain`, of `amnet-head train`."""
     with tempfile.TemporaryDirectory() as work:
-        _, memory = watched([*command("train", features, epochs), "--out", Path(work) / "run"])
+        *_, memory = watched([*command("train", features, epochs), "--out", Path(work) / "run"])
         return logged(Path(work) / "run", memory)
 
 
@@ -68,7 +67,7 @@ def run_bank(features: Path, epochs: int, heads: int) -> dict:
     with tempfile.TemporaryDirectory() as work:
         out = Path(work) / "sweep"
         words = [*command("sweep", features, epochs), "--split", 1, "--seeds", heads, "--heads-per-pass", heads]
-        _, memory = watched([*words, "--out", out])
+        *_, memory = watched([*words, "--out", out])
         return logged(out / "seed=0" / "split-1", memory)
 
 
@@ -83,18 +82,6 @@ def logged(run: Path, memory: int) -> dict:
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
     return {"seconds": [float(row["seconds"]) for row in rows], "rho": float(rows[-1]["val_rho"]), "memory": memory}
-
-
-def watched(words: list[object]) -> tuple[str, int]:
-    """Output and peak memory, in bytes, of a command that succeeds."""
-    process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    out = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{words[0]}: exit status {process.returncode}")
-    return out, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ compiling is in it. Then `amnet-head score` over so many synthetic rows (20 GB, 
 memory beside that of scoring 64 rows with the same head.
 """
 
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +19,7 @@ import numpy as np
 import torch
 from plain_head import D, L, PlainHead
 from random_collection import random_collection
+from watched import BIN, watched
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
@@ -32,7 +30,6 @@ from headtrain.head import Head
 from headtrain.kernels import choose_kernels
 
 BATCH = 64
-BIN = Path(sys.executable).parent
 
 
 @click.command()
@@ -106,12 +103,9 @@ def report_memory(run: Path, count: int) -> None:
 
 def peak(run: Path, features: Path) -> int:
     """Bytes."""
-    words = ["score", "--features", features, "--head", run, "--out", features.with_suffix(".csv"), "--device", "cpu"]
-    process = subprocess.Popen([str(word) for word in (BIN / "amnet-head", *words)])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit("amnet-head score failed")
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    out = features.with_suffix(".csv")
+    words = ["score", "--features", features, "--head", run, "--out", out, "--device", "cpu"]
+    return watched([BIN / "amnet-head", *words]).memory
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Compute:
         }
         if self.kind == "cpu":
             chosen |= {"threads": self.threads, "capability": torch.backends.cpu.get_cpu_capability()}
+        if self.precision == "bfloat16":
+            chosen |= {"first_convolutions": "float32"}  # extract.trunk.to_bfloat16
         return {**chosen, "mode": COMPILED if self.compiled else EAGER, **versions}
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from amnet_common.quantise import CODES
 from extract.compute import PRECISIONS, Compute
-from extract.trunk import Trunk, build_trunk, fold_batchnorm
+from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
 from extract.weights import Weights
 
 
@@ -36,7 +36,8 @@ class FrozenTrunk:
     def __init__(self, weights: Weights, compute: Compute) -> None:
         trunk: Trunk = fold_batchnorm(build_trunk(weights.variant, weights.state))
         dtype = PRECISIONS[compute.precision]
-        self.trunk = trunk.to(compute.device, dtype).to(memory_format=torch.channels_last)
+        trunk = to_bfloat16(trunk) if dtype == torch.bfloat16 else trunk.to(dtype)
+        self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)
         self.run = compiled(self.trunk) if compute.compiled else self.trunk
         if compute.precision == "float32":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from extract.crops import ViewPlan, cut, evaluation_box
-from extract.trunk import Trunk, build_trunk, fold_batchnorm
+from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
 from extract.variants import MSRA_2015, TORCHVISION
 from extract.weights import load_weights
 
@@ -110,8 +110,30 @@ def test_msra_weights_wired_as_torchvisions_give_other_features(shared):
     assert F.cosine_similarity(right.flatten(), wrong.flatten(), dim=0) < 0.9
 
 
-def photograph(shared) -> Tensor:
-    with Image.open(shared / "data" / "lnsim" / "images" / "0001.jpg") as image:
+@pytest.mark.parametrize("variant", [TORCHVISION, MSRA_2015])
+def test_first_two_convolutions_stay_exact_in_bfloat16(reference, variant):
+    exact = fold_batchnorm(build_trunk(variant, reference.state_dict()))
+    half = to_bfloat16(fold_batchnorm(build_trunk(variant, reference.state_dict())))
+    assert torch.equal(half.conv1.weight, exact.conv1.weight)
+    assert torch.equal(half.layer1[0].conv1.conv.weight, exact.layer1[0].conv1.weight)
+    others = [p for n, p in half.named_parameters() if not n.startswith(("conv1.", "layer1.0.conv1."))]
+    assert {p.dtype for p in others} == {torch.bfloat16}
+    assert run(half, PIXELS).dtype == torch.bfloat16
+
+
+def test_bfloat16_features_of_photographs_point_where_those_of_float32_do(shared):
+    """The amplified rounding (to_bfloat16) would give 0.9987 for some."""
+    weights = load_weights(str(shared / "weights" / "resnet50-msra-trunk.safetensors"))
+    exact = build_trunk(weights.variant, weights.state)
+    half = to_bfloat16(fold_batchnorm(build_trunk(weights.variant, weights.state)))
+    for name in sorted(path.name for path in (shared / "data" / "lnsim" / "images").iterdir())[::250]:
+        pixels = photograph(shared, name)
+        found, wanted = run(half, pixels).float(), run(exact, pixels)
+        assert F.cosine_similarity(found.flatten(), wanted.flatten(), dim=0) > 0.999
+
+
+def photograph(shared, name: str = "0001.jpg") -> Tensor:
+    with Image.open(shared / "data" / "lnsim" / "images" / name) as image:
         view = cut(image.convert("RGB"), evaluation_box(ViewPlan(), image.height, image.width), 224)
     return torch.from_numpy(np.array(view))[None]
 
