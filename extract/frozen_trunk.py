@@ -1,10 +1,12 @@
 """The trunk as it runs: frozen, in one arithmetic, with the copies to and from its device."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch._inductor.config as inductor
 from torch import Tensor
 
 from amnet_common.quantise import CODES
@@ -38,7 +40,7 @@ class FrozenTrunk:
         dtype = PRECISIONS[compute.precision]
         trunk = to_bfloat16(trunk) if dtype == torch.bfloat16 else trunk.to(dtype)
         self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)
-        self.run = compiled(self.trunk) if compute.compiled else self.trunk
+        self.run: Callable[[Tensor], Tensor] = compiled(self.trunk) if compute.compiled else self.trunk
         if compute.precision == "float32":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.compute = compute
@@ -101,10 +103,16 @@ def from_device(parts: tuple[Tensor, ...], back: torch.cuda.Stream | None) -> tu
     return copies, back.record_event()
 
 
-def compiled(trunk: Trunk) -> Trunk:
+def compiled(trunk: Trunk) -> Callable[[Tensor], Tensor]:
     """By torch.compile, at the first batch: ReLU and the sum of a block end up within the convolutions before them, and
-    on a CPU the weights are laid out for them once (inductor's freezing)."""
-    return torch.compile(trunk, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
+    on a CPU the weights are laid out for them once."""
+    run = torch.compile(trunk, dynamic=False)
+
+    def frozen(pixels: Tensor) -> Tensor:
+        with inductor.patch(freezing=True):  # as `options` of torch.compile it comes too late: weights stay inputs
+            return run(pixels)
+
+    return frozen
 
 
 def _as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -61,6 +61,17 @@ def cosines(a, b):
 
 
 @COMPILER
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN: wanted a torch with it")
+def test_compiled_network_has_its_weights_laid_out_and_its_sums_within_convolutions(weights, pixels):
+    trunk = frozen(weights, compiled=True)
+    trunk(pixels[:2])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        trunk(pixels[:2])
+    convolutions = {event.key for event in profile.key_averages() if "conv" in event.key}
+    assert convolutions == {"mkldnn::_convolution_pointwise", "mkldnn::_convolution_pointwise_"}
+
+
+@COMPILER
 def test_compiled_network_gives_a_view_the_same_bits_again_whatever_is_beside_it(weights, pixels):
     one, two = (frozen(weights, "bfloat16", compiled=True) for _ in range(2))
     together = one(pixels[:2]).features
