@@ -59,7 +59,11 @@ def advice(limit: str, seconds: Mapping[str, float], work: Work, compute: Comput
     if limit == TRUNK:
         return trunk_advice(work, compute)
     if limit == WRITE:
-        return "--dtype uint8 writes half" if work.dtype != "uint8" else "a faster disk for --out would help"
+        return (
+            "--dtype uint8 writes half (in a new file)"
+            if work.dtype != "uint8"
+            else "a faster disk for --out would help"
+        )
     waits = seconds.get(READ, 0.0) > seconds.get(DECODE, 0.0) + seconds.get(CUT, 0.0)
     if waits:
         return f"mostly waiting for the disk of the images: --workers {2 * work.workers} reads more at once"
@@ -71,11 +75,11 @@ def advice(limit: str, seconds: Mapping[str, float], work: Work, compute: Comput
 def trunk_advice(work: Work, compute: Compute) -> str:
     """What would make the trunk faster."""
     if compute.precision == "float32" and work.half:
-        return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster"
+        return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster (in a new file)"
     if compute.kind == "cpu" and compute.threads < work.cores:
         return f"--threads {work.cores} uses every core"
     if not compute.compiled:
-        return "--compile makes it faster, after some seconds of compiling"
+        return "--compile makes it faster (in a new file)"
     if compute.kind == "cpu":
         return "a GPU (--device cuda), or --shard I/N on several machines"
     return "--shard I/N on several GPUs"

@@ -188,9 +188,6 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
     refuse_full_disk(make_plan(job), request.out)
-    if tools.compute.compiled:
-        click.echo("compiling the network, some 5 to 20 s ...", err=True)
-        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
     job = open_job(job, tools)
     images = len(job.rows) + len(job.redo)
     views = request.plan.views
@@ -198,6 +195,9 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
                          f"{tools.describe()}"), err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
+    if tools.compute.compiled:
+        click.echo("compiling the network, some 5 to 20 s ...", err=True)
+        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.kind)
     cutter = Cutter(request.dataset, request.plan, request.seed)

@@ -72,7 +72,7 @@ class Compute:
 
 
 def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] | None = None) -> Compute:
-    """What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a job of
+    """What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a file of
     so many views; of another kind of device only the precision counts. On a CPU, torch gets that number of threads.
 
     Raises ConfigError for a device that is not there, an unknown precision (of a newer file), a batch below 1, or

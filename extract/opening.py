@@ -56,7 +56,7 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
     """
     request = job.request
     model = job.collection or request.like
-    views = (len(job.rows) + len(job.redo)) * request.plan.views
+    views = len(request.dataset.ids) * request.plan.views  # of the whole file, whichever part of it comes first
     wanted = replace(hardware, precision=request.precision)
     compute = choose_compute(wanted, views, model.kernel_path if model else None)
     weights = load_weights(request.weights, request.seed)

@@ -194,8 +194,8 @@ class Store:
     def __call__(self, owners: Owners, running: Encoded | UnderWay | None) -> list[RowReport]:
         """Wait for a batch and write it; the rows that are complete with it."""
         with self.clock(TRUNK):
-            encoded = running.result() if running else None
-        reports, planes = [], zip(*encoded, strict=True) if encoded else iter(())
+            encoded = None if running is None else running.result()
+        reports, planes = [], iter(()) if encoded is None else zip(*encoded, strict=True)
         with self.clock(WRITE):
             for cut, view in owners:
                 if view >= 0:

@@ -89,14 +89,14 @@ def _conv_norm_names(module: nn.Module) -> list[tuple[str, str]]:
 
 
 class InOwnPrecision(nn.Module):
-    """A convolution that computes in the precision of its weights, whatever comes, and answers in another."""
+    """Layers that compute in the precision of their weights, whatever comes, and answer in another."""
 
-    def __init__(self, conv: nn.Module, answer: torch.dtype) -> None:
+    def __init__(self, layers: nn.Module, answer: torch.dtype) -> None:
         super().__init__()
-        self.conv, self.answer = conv, answer
+        self.layers, self.answer = layers, answer
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x.to(next(self.conv.parameters()).dtype)).to(self.answer)
+        return self.layers(x.to(next(self.layers.parameters()).dtype)).to(self.answer)
 
 
 def to_bfloat16(trunk: Trunk) -> Trunk:

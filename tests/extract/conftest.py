@@ -70,6 +70,9 @@ class PatchTrunk:
     def quantise_by(self, scales: np.ndarray) -> None:
         self.scales = scales
 
+    def warm_up(self) -> float:
+        return 0.0
+
     def __call__(self, pixels: np.ndarray) -> Encoded:
         self.batches.append(len(pixels))
         PatchTrunk.views += len(pixels)

@@ -67,3 +67,11 @@ def test_time_of_a_stage_that_fails_counts_too():
     with pytest.raises(OSError, match="gone"), clock(READ):
         raise OSError("gone")
     assert clock.seconds[READ] > 0
+
+
+def test_command_ends_with_the_line_where_it_has_done_something(pictures, extract):
+    dataset = pictures(3, broken=(1,))
+    found = extract(dataset).stderr.splitlines()
+    assert [line.partition(" ")[0] for line in found if "limit: " in line] == ["time:"]
+    assert "limit: " not in extract(dataset).stderr
+    assert "limit: " not in extract(pictures(1, broken=(0,), name="others"), "--out", "none.h5").stderr

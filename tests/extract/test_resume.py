@@ -106,6 +106,29 @@ def test_what_the_command_leaves_open_is_as_in_the_file(pictures, extract, monke
         torch.set_num_threads(1)
 
 
+def test_whether_to_compile_is_decided_by_the_whole_file_and_kept(pictures, extract, monkeypatch):
+    monkeypatch.setattr("extract.compute.compiler_works", lambda _: True)
+    monkeypatch.setattr("extract.compute.PAYS_FROM", {"cpu": 8})
+    dataset = pictures(4)  # of two views
+    first = extract(dataset, "--limit", 1)
+    assert ("compiled in" in first.stderr, Collection("t.h5").kernel_path["mode"]) == (True, "compiled")
+    monkeypatch.setattr("extract.compute.PAYS_FROM", {"cpu": 9})
+    rest = extract(dataset)
+    assert (rest.status, "compiled in" in rest.stderr) == (0, True)
+    other = extract(dataset, "--out", "eager.h5", "--limit", 1)
+    assert ("compiled in" in other.stderr, Collection("eager.h5").kernel_path["mode"]) == (False, "eager")
+
+
+def test_compiled_file_is_not_gone_on_with_where_there_is_no_compiler(pictures, extract, monkeypatch):
+    monkeypatch.setattr("extract.compute.compiler_works", lambda _: True)
+    dataset = pictures(2)
+    extract(dataset, "--limit", 1, "--compile")
+    monkeypatch.setattr("extract.compute.compiler_works", lambda _: False)
+    found = extract(dataset)
+    assert (found.status, "mode: wanted compiled, found eager" in found.stderr) == (2, True)
+    assert extract(dataset, "--allow-other-kernels").status == 0
+
+
 def test_other_images_scores_and_splits_are_refused(pictures, extract, tmp_path):
     dataset = pictures(3)
     labels = tmp_path / "labels.csv"

@@ -115,7 +115,7 @@ def test_first_two_convolutions_stay_exact_in_bfloat16(reference, variant):
     exact = fold_batchnorm(build_trunk(variant, reference.state_dict()))
     half = to_bfloat16(fold_batchnorm(build_trunk(variant, reference.state_dict())))
     assert torch.equal(half.conv1.weight, exact.conv1.weight)
-    assert torch.equal(half.layer1[0].conv1.conv.weight, exact.layer1[0].conv1.weight)
+    assert torch.equal(half.layer1[0].conv1.layers.weight, exact.layer1[0].conv1.weight)
     others = [p for n, p in half.named_parameters() if not n.startswith(("conv1.", "layer1.0.conv1."))]
     assert {p.dtype for p in others} == {torch.bfloat16}
     assert run(half, PIXELS).dtype == torch.bfloat16
