@@ -13,6 +13,7 @@ from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
 from extract.variants import MSRA_2015, TORCHVISION
 from extract.weights import load_weights
 
+WORST = ("1423.jpg", "0742.jpg", "0748.jpg", "2581.jpg")  # of 500 photographs of LNSIM
 PIXELS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -111,22 +112,23 @@ def test_msra_weights_wired_as_torchvisions_give_other_features(shared):
 
 
 @pytest.mark.parametrize("variant", [TORCHVISION, MSRA_2015])
-def test_first_two_convolutions_stay_exact_in_bfloat16(reference, variant):
+def test_first_three_convolutions_stay_exact_in_bfloat16(reference, variant):
     exact = fold_batchnorm(build_trunk(variant, reference.state_dict()))
     half = to_bfloat16(fold_batchnorm(build_trunk(variant, reference.state_dict())))
-    assert torch.equal(half.conv1.weight, exact.conv1.weight)
-    assert torch.equal(half.layer1[0].conv1.layers.weight, exact.layer1[0].conv1.weight)
-    others = [p for n, p in half.named_parameters() if not n.startswith(("conv1.", "layer1.0.conv1."))]
+    kept = {"conv1": "conv1", "layer1.0.conv1": "layer1.0.conv1", "layer1.0.conv2": "layer1.0.conv2.layers"}
+    for name, found in kept.items():
+        assert torch.equal(half.get_submodule(found).weight, exact.get_submodule(name).weight)
+    others = [p for n, p in half.named_parameters() if n.rpartition(".")[0] not in kept.values()]
     assert {p.dtype for p in others} == {torch.bfloat16}
     assert run(half, PIXELS).dtype == torch.bfloat16
 
 
 def test_bfloat16_features_of_photographs_point_where_those_of_float32_do(shared):
-    """The amplified rounding (to_bfloat16) would give 0.9987 for some."""
+    """All in bfloat16, the features of these have a cosine of 0.9985 to 0.9990."""
     weights = load_weights(str(shared / "weights" / "resnet50-msra-trunk.safetensors"))
     exact = build_trunk(weights.variant, weights.state)
     half = to_bfloat16(fold_batchnorm(build_trunk(weights.variant, weights.state)))
-    for name in sorted(path.name for path in (shared / "data" / "lnsim" / "images").iterdir())[::250]:
+    for name in WORST:
         pixels = photograph(shared, name)
         found, wanted = run(half, pixels).float(), run(exact, pixels)
         assert F.cosine_similarity(found.flatten(), wanted.flatten(), dim=0) > 0.999
