@@ -1,5 +1,6 @@
-"""In what arithmetic heads are computed."""
+"""How heads are computed: where, in what arithmetic, by which kernels, from where their views are read."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,17 @@ from headtrain.configuration import TrainingConfig
 if TYPE_CHECKING:
     from headtrain.kernels import Kernels
     from headtrain.parts import Parts
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What a command asks of the machine."""
+
+    device: str  # as torch names it
+    precision: str = "auto"
+    compiled: bool | None = None  # None: where the work is long enough
+    residency: str = "auto"
+    check: bool = True  # every view that is trained on against its checksum
 
 
 def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
@@ -26,19 +38,19 @@ def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
 
 
 def chosen_kernels(
-    precision: str, compiled: bool | None, device: str, parts: "Parts", views: int, settings: TrainingConfig,
-    resumed: Path | None,
-) -> "Kernels":  # fmt: skip
+    wanted: Computing, parts: "Parts", views: int, settings: TrainingConfig, resumed: Path | None
+) -> "Kernels":
     """For heads like this one; `views` of the collection. `resumed`: a folder whose runs go on as they were begun."""
     from headtrain.batches import views_an_epoch
     from headtrain.kernels import AUTO, choose_kernels
     from headtrain.run_folder import begun_kernels
 
+    precision, compiled = wanted.precision, wanted.compiled
     if resumed and (begun := begun_kernels(resumed)):
         precision = begun[0] if precision == AUTO else precision
         compiled = begun[1] if compiled is None else compiled
     shown = settings.epochs * views_an_epoch(len(parts.train.rows), views, settings)
-    found = choose_kernels(precision, compiled, device, shown)
+    found = choose_kernels(precision, compiled, wanted.device, shown)
     first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""
     click.echo(f"training in {found}{first}", err=True)
     return found

@@ -7,6 +7,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import progress
+from headtrain.cli.computing import Computing
 
 if TYPE_CHECKING:
     from headtrain.batches import Source
@@ -24,41 +25,35 @@ class Placed:
     ask for the same ones again and again.
     """
 
-    def __init__(
-        self, collection: Collection, parts: "Mapping[int, Parts]", residency: str, device: str, check: bool
-    ) -> None:
-        self._of = collection, parts, residency, device, check
+    def __init__(self, collection: Collection, parts: "Mapping[int, Parts]", computing: Computing) -> None:
+        self._of = collection, parts, computing
         self._key: object = None
         self._source: Source | None = None
 
     def __call__(self, split: int, settings: "Sequence[TrainingConfig]") -> "Source":
         """Of a split, for trainings with these settings."""
-        collection, parts, residency, device, check = self._of
+        collection, parts, computing = self._of
         key = split, frozenset((one.views, one.augs, one.eval_view) for one in settings)
         if self._source is None or key != self._key:
             self._source = None  # frees its memory first
-            self._key, self._source = key, placed(collection, parts[split], settings, residency, device, check)
+            self._key, self._source = key, placed(collection, parts[split], settings, computing)
         return self._source
 
 
 def placed(
-    collection: Collection,
-    parts: "Parts",
-    settings: "Sequence[TrainingConfig]",
-    residency: str,
-    device: str,
-    check: bool,
+    collection: Collection, parts: "Parts", settings: "Sequence[TrainingConfig]", computing: Computing
 ) -> "Source":
     """What the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory."""
     from headtrain.free_memory import free_bytes
     from headtrain.residency import DISK, choose, load, needed
 
+    device = computing.device
     held = needed(parts, collection.views, settings)
     size = len(held.rows) * collection.view_bytes
     gpu_free = 0 if device == "cpu" else free_bytes(device)
-    found = choose(residency, size, device, gpu_free, free_bytes("cpu"))
+    found = choose(computing.residency, size, device, gpu_free, free_bytes("cpu"))
     click.echo(f"views: {found.where} ({found.why})", err=True)
     if found.where == DISK:
         return collection
     with progress("load", len(held.rows), "views") as bar:
-        return load(collection, found.where, held, device, bar.update, check)
+        return load(collection, found.where, held, device, bar.update, computing.check)

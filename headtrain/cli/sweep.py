@@ -11,7 +11,7 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress
 from amnet_common.errors import ConfigError, OutputError
-from headtrain.cli.computing import chosen_kernels, kernel_options
+from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
@@ -86,16 +86,16 @@ def sweep(
     events = EventLogs() if tensorboard else None
     axes, between = [read_axis(text) for text in grids], [read_range(text) for text in ranges]
     keep_freed_memory()
-    device = choose_device(device)
-    most, training = heads_chooser(heads_per_pass, device), base.training
+    computing = Computing(choose_device(device), precision, compiled, residency, check)
+    most, training = heads_chooser(heads_per_pass, computing.device), base.training
     parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
     first, begun = parts[splits[0]], out if resume else None
-    kernels = chosen_kernels(precision, compiled, device, first, collection.views, training, begun)
-    source_of = Placed(collection, parts, residency, device, check)
+    kernels = chosen_kernels(computing, first, collection.views, training, begun)
+    source_of = Placed(collection, parts, computing)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
         return train_all(
-            collection, parts, plan, device, check, Halving(halving) if halving else None, source_of, kernels,
+            collection, parts, plan, computing.device, check, Halving(halving) if halving else None, source_of, kernels,
         )  # fmt: skip
 
     if trials:

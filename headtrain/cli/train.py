@@ -10,7 +10,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import print_table
-from headtrain.cli.computing import chosen_kernels, kernel_options
+from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
@@ -65,15 +65,14 @@ def train(
 
     events = EventLogs() if tensorboard else None
     keep_freed_memory()
-    device = choose_device(device)
+    computing = Computing(choose_device(device), precision, compiled, residency, check)
     out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
     results = []
     for number in splits:
         run = run_of(out, number, splits)
         results.append(
-            train_one(collection, config, number, run, device, allow_missing, check, out if resume else None, residency,
-                      precision, compiled, events)
-        )  # fmt: skip
+            train_one(collection, config, number, run, computing, allow_missing, out if resume else None, events)
+        )
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
@@ -94,18 +93,21 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 
 def train_one(
-    collection: Collection, config: Config, split: int, run: Path, device: str, allow_missing: bool, check: bool,
-    resumed: Path | None, residency: str, precision: str, compiled: bool | None, events: "EventLogs | None",
+    collection: Collection, config: Config, split: int, run: Path, computing: Computing, allow_missing: bool,
+    resumed: Path | None, events: "EventLogs | None",
 ) -> "Result":  # fmt: skip
     """Train one run, with a line for each epoch; or go on with it. `resumed`: the folder of it and of its siblings."""
     from headtrain.parts import split_parts
     from headtrain.training import train as train_head
 
-    parts = split_parts(collection, split, config.training.data_seed, allow_missing, config.training.select_on)
+    settings = config.training
+    parts = split_parts(collection, split, settings.data_seed, allow_missing, settings.select_on)
     click.echo(describe_parts(parts), err=True)
-    kernels = chosen_kernels(precision, compiled, device, parts, collection.views, config.training, resumed)
-    source = placed(collection, parts, [config.training], residency, device, check)
-    epochs = train_head(collection, parts, config, split, run, device, check, resumed is not None, source, kernels)
+    kernels = chosen_kernels(computing, parts, collection.views, settings, resumed)
+    epochs = train_head(
+        collection, parts, config, split, run, computing.device, computing.check, resumed is not None,
+        placed(collection, parts, [settings], computing), kernels,
+    )  # fmt: skip
     return watched(epochs, run, events)
 
 
