@@ -123,8 +123,8 @@ def _largest_centred_box(plan: ViewPlan, height: int, width: int, flip: bool) ->
 def cut(image: Image.Image, box: Box, size: int) -> np.ndarray:
     """(size, size, 3) uint8: the box of an RGB image, resized once with an antialiasing bilinear filter."""
     corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-    view = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=corners))
-    return view[:, ::-1] if box.flip else view
+    view = image.resize((size, size), Image.Resampling.BILINEAR, box=corners)
+    return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box.flip else view)
 
 
 def cut_views(image: Image.Image, boxes: list[Box], size: int) -> np.ndarray:
