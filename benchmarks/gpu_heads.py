@@ -2,10 +2,10 @@
 
     python benchmarks/gpu_heads.py [--images 45000] [--views 4] [--epochs 50] [--heads 16] [--work FOLDER]
 
-A uint8 collection of random codes (36 GB for the defaults; it is kept in FOLDER and used again), then the commands as
-a user types them: `amnet-head train` for one head, `amnet-head sweep` for a bank, each once to compile and once to
-measure. Seconds are those of the log (training and validation) and of the whole process, start and loading included.
-With --device cpu and few images it runs anywhere.
+A uint8 collection of random codes (40 GB for the defaults, 36 of them for training; it is kept in FOLDER and used
+again), then the commands as a user types them: `amnet-head train` for one head, `amnet-head sweep` for a bank, each
+once to compile and once to measure. Seconds are those of the log (training and validation) and of the whole process,
+start and loading included. With --device cpu and few images it runs anywhere.
 """
 
 import csv
@@ -17,15 +17,12 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
-from random_collection import random_collection
+from random_collection import with_lists
+from watched import HEAD
 
-from amnet_common.datasets import Dataset
-from amnet_common.datasets.records import SplitList
 from amnet_common.layout import VIEW_SHAPE
 
-BIN = Path(sys.executable).parent
 SHARES = {"train_1": 1.0, "val_1": 0.083, "test_1": 0.01}  # of --images; LaMem validates on 3,741 for 45,000
 D, L = VIEW_SHAPE[-1], VIEW_SHAPE[0] * VIEW_SHAPE[1]
 PRODUCTS = 2 * 2 * L * D * D  # FLOPs an image: K x, and the gradient of K
@@ -44,7 +41,8 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
     """Measure and print."""
     if work:
         work.mkdir(parents=True, exist_ok=True)
-    one, bank = both(work, images, views, epochs, heads, device)
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        one, bank = (together(work or Path(scratch), images, views, epochs, count, device) for count in (1, heads))
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
     print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; {images} images, {views} views, uint8, "
           f"{epochs} epochs\n")  # fmt: skip
@@ -54,23 +52,11 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
         print(f"| {label} | {found['log']:.1f} | {found['whole']:.1f} | {rate:.0f} | {rate * PRODUCTS / 1e12:.1f} |")
 
 
-def both(work: Path | None, images: int, views: int, epochs: int, heads: int, device: str) -> list[dict[str, float]]:
-    """Seconds of one head and of a bank."""
+def together(work: Path, images: int, views: int, epochs: int, heads: int, device: str) -> dict[str, float]:
+    """Seconds of so many heads in one bank; the collection is made in `work`, or used again."""
     with tempfile.TemporaryDirectory(dir=work) as scratch:
-        features = made(work or Path(scratch), images, views)
-        return [measured(Path(scratch), features, epochs, count, device) for count in (1, heads)]
-
-
-def made(folder: Path, images: int, views: int) -> Path:
-    """The collection, filled unless it is there."""
-    bounds = np.cumsum([0, *(max(8, round(share * images)) for share in SHARES.values())])
-    draw = np.random.default_rng(0)
-    splits = {
-        name: SplitList(np.arange(start, stop), draw.random(stop - start))
-        for name, start, stop in zip(SHARES, bounds[:-1], bounds[1:], strict=True)
-    }
-    dataset = Dataset("bench", folder, tuple(f"{row}.jpg" for row in range(bounds[-1])), splits)
-    return random_collection(folder / f"random-{images}-{views}.h5", dataset, views)
+        path = work / f"random-{images}-{views}.h5"
+        return measured(Path(scratch), with_lists(path, images, views, SHARES), epochs, heads, device)
 
 
 def measured(scratch: Path, features: Path, epochs: int, heads: int, device: str) -> dict[str, float]:
@@ -82,7 +68,7 @@ def measured(scratch: Path, features: Path, epochs: int, heads: int, device: str
         several = ["--seeds", heads, "--heads-per-pass", heads, "--split", 1]
         begun = time.monotonic()
         command = ["train", *words] if heads == 1 else ["sweep", *words, *several]
-        subprocess.run([BIN / "amnet-head", *map(str, command)], check=True, stdout=sys.stderr)
+        subprocess.run([*HEAD, *map(str, command)], check=True, stdout=sys.stderr)
         whole = time.monotonic() - begun
     logs = [*out.glob("**/log.csv")]
     return {"whole": whole, "log": sum(seconds_of(log) for log in logs)}

@@ -18,7 +18,7 @@ from statistics import median
 
 import click
 import torch
-from watched import BIN, watched
+from watched import HEAD, watched
 
 PLAIN = Path(__file__).with_name("plain_head.py")
 
@@ -73,7 +73,7 @@ def run_bank(features: Path, epochs: int, heads: int) -> dict:
 
 def command(name: str, features: Path, epochs: int) -> list[object]:
     """One of our commands with the paper's values; features are checked once, as the plain side never does."""
-    return [BIN / "amnet-head", name, "--features", features, "--preset", "paper", "--epochs", epochs, "--no-check",
+    return [*HEAD, name, "--features", features, "--preset", "paper", "--epochs", epochs, "--no-check",
             "--compile"]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A uint8 collection of random codes for benchmarks: the same few blocks again, since what they are changes no time."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.commands import progress
 from amnet_common.datasets import Dataset
+from amnet_common.datasets.records import SplitList
 from amnet_common.layout import CHANNELS, DONE, VIEW_SHAPE
 from amnet_common.quantise import scales_sha256
 from amnet_common.skeleton import create_skeleton
@@ -30,3 +32,15 @@ def random_collection(path: Path, dataset: Dataset, views: int) -> Path:
             writer.finish(row, ImageFacts(), np.zeros((views, 5), np.float32))
             bar.update()
     return path
+
+
+def with_lists(path: Path, images: int, views: int, shares: Mapping[str, float]) -> Path:
+    """Such a collection with scores and lists; `shares`: how long each list is, of `images`."""
+    bounds = np.cumsum([0, *(max(8, round(share * images)) for share in shares.values())])
+    draw = np.random.default_rng(0)
+    lists = {
+        name: SplitList(np.arange(start, stop), draw.random(stop - start))
+        for name, start, stop in zip(shares, bounds[:-1], bounds[1:], strict=True)
+    }
+    ids = tuple(f"{row}.jpg" for row in range(bounds[-1]))
+    return random_collection(path, Dataset("bench", path.parent, ids, lists), views)

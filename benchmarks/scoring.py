@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from plain_head import D, L, PlainHead
 from random_collection import random_collection
-from watched import BIN, watched
+from watched import HEAD, watched
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
@@ -105,7 +105,7 @@ def peak(run: Path, features: Path) -> int:
     """Bytes."""
     out = features.with_suffix(".csv")
     words = ["score", "--features", features, "--head", run, "--out", out, "--device", "cpu"]
-    return watched([BIN / "amnet-head", *words]).memory
+    return watched([*HEAD, *words]).memory
 
 
 if __name__ == "__main__":

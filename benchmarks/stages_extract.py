@@ -15,7 +15,7 @@ from machine import copy_rate, disk_write_rate, product_rate, seconds
 from PIL import Image
 from stage import Stage
 from torch.utils.flop_counter import FlopCounterMode
-from watched import BIN, watched
+from watched import EXTRACT, watched
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
@@ -28,6 +28,7 @@ from extract.compute import Hardware, choose_compute, default_workers
 from extract.crops import ViewPlan, cut_views, plan_views
 from extract.frozen_trunk import FrozenTrunk, to_device
 from extract.trunk import Trunk, build_trunk
+from extract.weight_source import UNTRAINED
 from extract.weights import Weights, load_weights
 
 PLAN = ViewPlan(augs=10)
@@ -38,7 +39,6 @@ USUAL = 16  # images of the usual loop
 HERE = Path(__file__).parent
 VIEW_BYTES = 2 * int(np.prod(VIEW_SHAPE))
 SPEC = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"augs": 10}, 0, "float32", "float16")
-UNTRAINED = "untrained"  # random weights: what they are changes no time
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def trunk_stages(limits: Limits, paths: list[tuple[str, bool]]) -> Iterator[Stag
     flops = flops_of_a_view(weights)
     compute = choose_compute(Hardware(limits.device))
     pixels = np.random.default_rng(0).integers(0, 256, (compute.batch_size, 224, 224, 3), np.uint8)
-    plain, batch = build_trunk(weights.variant, weights.state).to(limits.device), to_device(pixels, limits.device)
+    plain = build_trunk(weights.variant, weights.state).to(limits.device)
     with torch.inference_mode():
+        batch = to_device(pixels, limits.device)
         x = plain.normalise(batch).contiguous()
         rate = len(x) / seconds(lambda: as_written(plain, x), limits.device)
     full = limits.products["float32"]
@@ -113,7 +114,7 @@ def flops_of_a_view(weights: Weights) -> float:
 
 def picture_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
     """Decoding and cutting alone, on one thread and on as many as an extraction has cores for."""
-    sources = [read_source(path).data for path in sorted(folder.iterdir())[:64]]
+    sources = [read_source(path).data for path in sorted(folder.iterdir())[:DRAWN]]
     images = [decode_rgb(data) for data in sources]
     boxes = [plan_views(PLAN, 0, str(i), image.height, image.width) for i, image in enumerate(images)]
     cores = default_workers("cuda")
@@ -156,8 +157,9 @@ def file_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
     yield Stage("read, random views", rate / 1e9, "GB/s", rate / limits.copy, "a copy")
 
 
-def whole_stages(limits: Limits, folder: Path, bare: float) -> Iterator[Stage]:
-    """`amnet-extract` as a user types it, beside the usual loop. `bare`: views/s of the trunk alone, as it runs."""
+def whole_stages(limits: Limits, folder: Path, bare: float, able: bool) -> Iterator[Stage]:
+    """`amnet-extract` as a user types it, beside the usual loop. `bare`: views/s of the trunk alone, as it runs;
+    `able`: to compile."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         words = ["--images", folder, "--limit", USUAL, "--out", Path(work) / "usual.h5", "--device", limits.device]
         usual = watched([sys.executable, HERE / "usual_extraction.py", *words])
@@ -165,8 +167,9 @@ def whole_stages(limits: Limits, folder: Path, bare: float) -> Iterator[Stage]:
         yield Stage("usual loop", rate, "views/s", note=f"peak {usual.memory / 1e9:.1f} GB")
         for dtype in ("float16", "uint8"):
             out = Path(work) / "ours.h5"
-            ours = watched([BIN / "amnet-extract", "--dataset", "folder", "--root", folder, "--weights", UNTRAINED,
-                            "--out", out, "--dtype", dtype, "--device", limits.device, "--compile"])  # fmt: skip
+            words = ["--dataset", "folder", "--root", folder, "--weights", UNTRAINED, "--out", out, "--dtype", dtype,
+                     "--device", limits.device]  # fmt: skip
+            ours = watched([*EXTRACT, *words, *(["--compile"] if able else [])])
             out.unlink()
             found = re.search(r"([\d.]+) views/s", ours.out)
             assert found, ours.out

@@ -10,15 +10,14 @@ from statistics import median
 import numpy as np
 import torch
 from machine import copy_rate, seconds
-from random_collection import random_collection
+from random_collection import with_lists
 from stage import Stage
 from stages_extract import Limits
-from watched import BIN, watched
+from watched import HEAD, watched
 
 from amnet_common.collection import Collection
-from amnet_common.datasets import Dataset
-from amnet_common.datasets.records import SplitList
 from amnet_common.layout import VIEW_SHAPE
+from headtrain.bank.layers import recomputed
 from headtrain.bank.paper_bank import energies
 from headtrain.checkpoint import load_head
 from headtrain.ensemble import say
@@ -30,32 +29,21 @@ K_PRODUCT = 2 * L * D * D  # FLOPs an image: K x; training computes its gradient
 EPOCHS, LISTS = 3, {"train_1": 1.0, "val_1": 0.05, "test_1": 0.05}
 
 
-def collection_of(folder: Path, images: int, views: int) -> Path:
-    """Random codes, with scores and lists of split 1."""
-    bounds = np.cumsum([0, *(max(8, round(share * images)) for share in LISTS.values())])
-    draw = np.random.default_rng(0)
-    lists = {
-        name: SplitList(np.arange(start, stop), draw.random(stop - start))
-        for name, start, stop in zip(LISTS, bounds[:-1], bounds[1:], strict=True)
-    }
-    ids = tuple(f"{row}.jpg" for row in range(bounds[-1]))
-    return random_collection(folder / "heads.h5", Dataset("bench", folder, ids, lists), views)
-
-
-def head_stages(limits: Limits, folder: Path, images: int, views: int, heads: int) -> Iterator[Stage]:
-    """An epoch of the plain head (on a CPU), of ours, and of a bank, if there are `heads` for one; then scoring."""
-    features, precision = collection_of(folder, images, views), choose_precision("auto", limits.device)
+def head_stages(limits: Limits, folder: Path, images: int, views: int, heads: int, able: bool) -> Iterator[Stage]:
+    """An epoch of the plain head (on a CPU), of ours, and of a bank, if there are `heads` for one; then
+    scoring. `able`: to compile."""
+    features, precision = with_lists(folder / "heads.h5", images, views, LISTS), choose_precision("auto", limits.device)
     most, name = limits.products[precision], f"{precision} products"
     if limits.kind == "cpu":
-        out = watched([sys.executable, HERE / "plain_head.py", "--features", features, "--images", images // 4,
+        out = watched([sys.executable, HERE / "plain_head.py", "--features", features, "--images", images,
                        "--epochs", 2]).out  # fmt: skip
-        rate = images // 4 / json.loads(out.splitlines()[-1])["seconds"]
+        rate = images / json.loads(out.splitlines()[-1])["seconds"]
         yield Stage("head epoch, plain", rate, "images/s", 2 * rate * K_PRODUCT / limits.products["float32"],
                     "float32 products")  # fmt: skip
     words = ["--features", features, "--preset", "paper", "--epochs", EPOCHS, "--patience", EPOCHS, "--no-check",
-             "--compile", "--device", limits.device]  # fmt: skip
+             *(["--compile"] if able else []), "--device", limits.device]  # fmt: skip
     run = folder / "run"
-    alone = watched([BIN / "amnet-head", "train", *words, "--out", run])
+    alone = watched([*HEAD, "train", *words, "--out", run])
     rate = images / seconds_an_epoch(run)
     yield Stage("head epoch", rate, "images/s", 2 * rate * K_PRODUCT / most, name, f"peak {alone.memory / 1e9:.1f} GB")
     if heads:
@@ -66,7 +54,7 @@ def head_stages(limits: Limits, folder: Path, images: int, views: int, heads: in
 
 def bank_stage(out: Path, words: list[object], images: int, heads: int, most: float, name: str) -> Stage:
     """Heads that train together."""
-    together = watched([BIN / "amnet-head", "sweep", *words, "--split", 1, "--seeds", heads, "--heads-per-pass", heads,
+    together = watched([*HEAD, "sweep", *words, "--split", 1, "--seeds", heads, "--heads-per-pass", heads,
                         "--out", out])  # fmt: skip
     rate = images / seconds_an_epoch(out / "seed=0" / "split-1")
     return Stage(f"bank of {heads} epoch, each head", rate, "images/s", 2 * rate * K_PRODUCT / most, name,
@@ -86,16 +74,23 @@ def scored(features: Path, run: Path, device: str) -> float:
     return len(rows) / seconds(lambda: say([head], collection, rows, [0], kernels))
 
 
-def attention_stages(device: str, images: int) -> Iterator[Stage]:
+def attention_stages(device: str, images: int, able: bool) -> Iterator[Stage]:
     """One step of (8), forward and backward, over K x in bfloat16: eager and compiled. K x must be read once forward
     and once backward, and its gradient written: three times its bytes is the least that must cross the memory."""
     kx = torch.randn(1, images, L, D, device=device).bfloat16().requires_grad_()
     M, uh = (torch.randn(1, size, D, device=device, requires_grad=True) for size in (L, images))
     limit = copy_rate(device) * 2  # read and written
-    for name, function in (("eager", energies), ("compiled", compiled_well(energies))):
+    ways = [("eager", attend), *([("compiled", compiled_well(attend))] if able else [])]
+    for name, function in ways:
 
-        def step(function=function) -> None:  # noqa: ANN001 - as `energies`
-            function(M, uh, kx, None).sum().backward()
+        def step(function=function) -> None:  # noqa: ANN001 - as `attend`
+            M.grad = uh.grad = kx.grad = None
+            function(M, uh, kx).sum().backward()
 
         rate = 3 * kx.numel() * kx.element_size() / seconds(step, device)
         yield Stage(f"attention step, {name}", rate / 1e9, "GB/s", rate / limit, "the memory's rate")
+
+
+def attend(M: torch.Tensor, uh: torch.Tensor, kx: torch.Tensor) -> torch.Tensor:
+    """As a bank calls it."""
+    return recomputed(energies, M, uh, kx, None)

@@ -5,10 +5,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-BIN = Path(sys.executable).parent
+EXTRACT = [
+    sys.executable,
+    "-c",
+    "from extract.cli import main; main()",
+]  # amnet-extract, also where it is not installed
+HEAD = [sys.executable, "-c", "from headtrain.cli import main; main()"]  # amnet-head
 
 
 class Watched(NamedTuple):

@@ -76,10 +76,8 @@ def trunk_advice(work: Work, compute: Compute) -> str:
     """What would make the trunk faster."""
     if compute.precision == "float32" and work.half:
         return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster (in a new file)"
-    if compute.kind == "cpu" and compute.threads < work.cores:
-        return f"--threads {work.cores} uses every core"
     if not compute.compiled:
         return "--compile makes it faster (in a new file)"
     if compute.kind == "cpu":
-        return "a GPU (--device cuda), or --shard I/N on several machines"
+        return "a GPU (--device cuda, in a new file), or --shard I/N on several machines"
     return "--shard I/N on several GPUs"

@@ -188,6 +188,9 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
     refuse_full_disk(make_plan(job), request.out)
+    new = job.collection is None
+    if new:
+        compile_now(tools)  # before a file says that it is computed so
     job = open_job(job, tools)
     images = len(job.rows) + len(job.redo)
     views = request.plan.views
@@ -195,9 +198,8 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
                          f"{tools.describe()}"), err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
-    if tools.compute.compiled:
-        click.echo("compiling the network, some 5 to 20 s ...", err=True)
-        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
+    if not new:
+        compile_now(tools)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.kind)
     cutter = Cutter(request.dataset, request.plan, request.seed)
@@ -209,11 +211,18 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
         with contextlib.closing(reports):
             seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
     elapsed = time.monotonic() - started
-    images = sum(not report.error for report in seen)
-    if images:
-        work = Work.on_this_machine(images, views, request.dtype, workers, tools.compute)
+    done = sum(not report.error for report in seen)
+    if done:
+        work = Work.on_this_machine(done, views, request.dtype, workers, tools.compute)
         click.echo(breakdown(cutter.clock.seconds, elapsed, work, tools.compute), err=True)
     return finish(job, seen, elapsed)
+
+
+def compile_now(tools: "Tools") -> None:
+    """Compile what is to be compiled, and say how long it took."""
+    if tools.compute.compiled:
+        click.echo("compiling the network, some 5 to 20 s ...", err=True)
+        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
 
 
 def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:

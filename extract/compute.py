@@ -19,7 +19,7 @@ AUTO = "auto"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BATCH = 8  # fastest on two to four cores: the activations of more views leave the cache
 GPU_BATCH = 256
-PAYS_FROM = {"cpu": 5_000, "cuda": 500_000}  # views for which compiling (5 to 17 s on a CPU) is made good
+PAYS_FROM = {"cpu": 5_000, "cuda": 500_000}  # views of a file that make compiling good; on a GPU a guess
 COMPILED, EAGER = "compiled", "eager"
 
 
@@ -100,7 +100,9 @@ def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] 
 def choose_compiled(wanted: bool | None, device: str, views: int, begun: str | None) -> bool:
     """As asked for; else as the file was begun; else where so many views pay for it. Never without a compiler."""
     pays = views >= PAYS_FROM.get(torch.device(device).type, sys.maxsize)
-    compiled = wanted if wanted is not None else begun == COMPILED if begun else pays
+    compiled = pays if begun is None else begun == COMPILED
+    if wanted is not None:
+        compiled = wanted
     able = compiled and compiler_works(device)
     if wanted and not able:
         raise ConfigError(no_compiler(device))

@@ -9,6 +9,7 @@ import torch
 import torch._inductor.config as inductor
 from torch import Tensor
 
+from amnet_common.errors import ConfigError
 from amnet_common.quantise import CODES
 from extract.compute import PRECISIONS, Compute
 from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
@@ -41,7 +42,7 @@ class FrozenTrunk:
         trunk = to_bfloat16(trunk) if dtype == torch.bfloat16 else trunk.to(dtype)
         self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)
         self.run: Callable[[Tensor], Tensor] = compiled(self.trunk) if compute.compiled else self.trunk
-        if compute.precision == "float32":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
+        if compute.precision != "float16":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.compute = compute
         self.back = torch.cuda.Stream(compute.device) if compute.kind == "cuda" else None
@@ -52,9 +53,14 @@ class FrozenTrunk:
         self.scales = torch.from_numpy(scales).to(self.compute.device)
 
     def warm_up(self) -> float:
-        """Compile what is compiled at the first batch; the seconds that took."""
+        """Compile what is compiled at the first batch; the seconds that took. ConfigError if that cannot be done."""
         started = time.perf_counter()
-        self(np.zeros((1, 224, 224, 3), np.uint8)).result()
+        try:
+            self(np.zeros((1, 224, 224, 3), np.uint8)).result()
+        except Exception as error:  # the compiler raises whatever it meets
+            reason = str(error).strip().split("\n")[0]
+            raise ConfigError(f"--compile: wanted a network that compiles, found that it does not here ({reason}); "
+                              "--no-compile leaves that out") from error  # fmt: skip
         return time.perf_counter() - started
 
     @torch.inference_mode()

@@ -124,6 +124,8 @@ def extract_rows(
         for reports in ahead(disk, lambda batch: store(*batch), computed, AHEAD):
             after_batch()
             yield from reports
+        with clock(WRITE):
+            writer.sync()
 
 
 def _refuse_replaced(path: Path, uuid: str) -> None:

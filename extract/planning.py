@@ -84,13 +84,13 @@ def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
     """views/s of the trunk on noise, which costs the same as pictures; reading and cutting hide behind it."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 224, 224, 3), np.uint8)
     trunk(pixels).result()  # the first batch also makes buffers and chooses or compiles kernels
-    views, seconds, started, last = 0, 0.0, time.perf_counter(), trunk(pixels)
-    while seconds < PROBE_SECONDS:
+    batches, started, last = 1, time.perf_counter(), trunk(pixels)
+    while time.perf_counter() - started < PROBE_SECONDS:
         under_way, last = last, trunk(pixels)  # one ahead, as the extraction is
         under_way.result()
-        views, seconds = views + batch_size, time.perf_counter() - started
+        batches += 1
     last.result()
-    return views / seconds
+    return batches * batch_size / (time.perf_counter() - started)
 
 
 def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) -> Iterator[str]:

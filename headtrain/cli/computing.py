@@ -38,19 +38,19 @@ def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
 
 
 def chosen_kernels(
-    wanted: Computing, parts: "Parts", views: int, settings: TrainingConfig, resumed: Path | None
+    computing: Computing, parts: "Parts", views: int, settings: TrainingConfig, resumed: Path | None
 ) -> "Kernels":
     """For heads like this one; `views` of the collection. `resumed`: a folder whose runs go on as they were begun."""
     from headtrain.batches import views_an_epoch
     from headtrain.kernels import AUTO, choose_kernels
     from headtrain.run_folder import begun_kernels
 
-    precision, compiled = wanted.precision, wanted.compiled
+    precision, compiled = computing.precision, computing.compiled
     if resumed and (begun := begun_kernels(resumed)):
         precision = begun[0] if precision == AUTO else precision
         compiled = begun[1] if compiled is None else compiled
     shown = settings.epochs * views_an_epoch(len(parts.train.rows), views, settings)
-    found = choose_kernels(precision, compiled, wanted.device, shown)
+    found = choose_kernels(precision, compiled, computing.device, shown)
     first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""
     click.echo(f"training in {found}{first}", err=True)
     return found

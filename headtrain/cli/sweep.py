@@ -94,9 +94,8 @@ def sweep(
     source_of = Placed(collection, parts, computing)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
-        return train_all(
-            collection, parts, plan, computing.device, check, Halving(halving) if halving else None, source_of, kernels,
-        )  # fmt: skip
+        rungs = Halving(halving) if halving else None
+        return train_all(collection, parts, plan, computing.device, computing.check, rungs, source_of, kernels)
 
     if trials:
         size = max(1, most(base) // seeds)

@@ -19,7 +19,8 @@ def test_line_has_shares_of_wall_time_and_the_cost_of_every_stage():
     found = breakdown(BUSY | {TRUNK: 1.8, PICTURES: 0.1}, 2.0, WORK, CPU)
     assert found == (
         "time: trunk 90 %, pictures 5 %, writing 5 % (an image takes a worker 1.0 ms to read and 2.0 ms to decode, a "
-        "view 2.0 ms to cut; 0.4 GB/s written); limit: trunk; a GPU (--device cuda), or --shard I/N on several machines"
+        "view 2.0 ms to cut; 0.4 GB/s written); limit: trunk; a GPU (--device cuda, in a new file), or --shard I/N on "
+        "several machines"
     )
 
 
@@ -34,7 +35,6 @@ def test_limit_is_the_stage_that_took_or_made_others_wait_most(limit):
         (TRUNK, {}, {}, replace(CPU, precision="float32"), "--precision bfloat16"),
         (TRUNK, {}, {}, replace(GPU, precision="float32"), "--precision float16"),
         (TRUNK, {}, {"half": False}, replace(CPU, precision="float32"), "a GPU"),
-        (TRUNK, {}, {}, replace(CPU, threads=1), "--threads 2"),
         (TRUNK, {}, {}, replace(CPU, compiled=False), "--compile"),
         (TRUNK, {}, {}, replace(GPU, compiled=False), "--compile"),
         (TRUNK, {}, {}, GPU, "several GPUs"),

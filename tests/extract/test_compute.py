@@ -30,6 +30,11 @@ def test_kernel_path_says_what_the_last_bits_depend_on():
     }.items() <= path.items()
 
 
+def test_kernel_path_tells_bfloat16_of_earlier_versions_apart():
+    paths = [Compute("cpu", precision, 8, 1).kernel_path() for precision in ("bfloat16", "float32", "float16")]
+    assert [path.get("first_convolutions") for path in paths] == ["float32", None, None]
+
+
 def test_what_is_asked_for_is_kept_and_auto_is_resolved():
     assert choose_compute(Hardware("cpu", "bfloat16", 3)) == Compute("cpu", "bfloat16", 3, torch.get_num_threads())
     auto = choose_compute(Hardware())

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amnet_common.errors import ConfigError
 from amnet_common.quantise import dequantise, quantise
 from extract.compute import Compute
 from extract.frozen_trunk import FrozenTrunk
@@ -58,6 +59,16 @@ def cosines(a, b):
     """Of the features of every view."""
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (a, b))
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_network_that_does_not_compile_is_refused_with_one_line(weights):
+    def failing(_):
+        raise RuntimeError("no such kernel\nmore of it")
+
+    trunk = frozen(weights)
+    trunk.run = failing
+    with pytest.raises(ConfigError, match=r"^--compile: .* \(no such kernel\); --no-compile leaves that out$"):
+        trunk.warm_up()
 
 
 @COMPILER

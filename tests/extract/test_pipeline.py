@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from amnet_common.collection import Collection
@@ -14,6 +15,7 @@ from amnet_common.errors import CollectionError
 from amnet_common.skeleton import create_skeleton
 from amnet_common.writer import RowWriter
 from extract.crops import Box, ViewPlan, cut, cut_views, plan_views
+from extract.frozen_trunk import UnderWay
 from extract.pipeline import AHEAD, NOT_FINITE, Cut, Cutter, ahead, extract_rows, in_batches
 
 PLAN = ViewPlan(augs=2)
@@ -77,6 +79,31 @@ def test_results_do_not_depend_on_batch_size_or_workers(pictures, fill, trunk, b
     assert all(np.array_equal(found.read(rows, view), wanted.read(rows, view)) for view in range(3))
     np.testing.assert_array_equal(found.images, wanted.images)
     np.testing.assert_array_equal(found.boxes, wanted.boxes)
+
+
+class Arriving:
+    """The event of a copy that is whole only once somebody has waited for it."""
+
+    def __init__(self, parts, whole):
+        self.parts, self.whole = parts, whole
+
+    def synchronize(self):
+        for part, values in zip(self.parts, self.whole, strict=True):
+            part[: len(values)] = torch.from_numpy(values)
+
+
+def test_batches_under_way_are_waited_for_and_their_padding_is_left_out(pictures, fill, trunk):
+    dataset = pictures(5)
+    wanted, _ = fill(dataset, trunk, name="wanted.h5")
+
+    def on_a_device(pixels):
+        whole = trunk(pixels)
+        parts = tuple(torch.zeros((4, *part.shape[1:]), dtype=torch.from_numpy(part).dtype) for part in whole)
+        return UnderWay(parts, Arriving(parts, whole), len(pixels))
+
+    found, _ = fill(dataset, on_a_device, batch_size=4, name="found.h5")
+    assert all(np.array_equal(found.read(range(5), [view] * 5), wanted.read(range(5), [view] * 5)) for view in range(3))
+    np.testing.assert_array_equal(found.images, wanted.images)
 
 
 def test_part_and_rest_give_the_bytes_of_one_run(pictures, fill, trunk):

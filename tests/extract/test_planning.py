@@ -12,7 +12,7 @@ import pytest
 from amnet_common.datasets import load_dataset
 from extract.crops import ViewPlan
 from extract.job import find_job
-from extract.planning import Plan, duration, make_plan
+from extract.planning import Plan, duration, make_plan, probe_rate
 from extract.request import Request
 
 FLOAT_VIEW, CODE_VIEW = 401_408, 200_704  # bytes
@@ -202,3 +202,14 @@ def test_dry_run_refuses_what_the_command_itself_would(pictures, extract):
 )  # fmt: skip
 def test_durations_are_said_in_their_two_largest_units(seconds, text):
     assert duration(seconds) == text
+
+
+def test_probe_counts_every_batch_and_all_of_its_time(monkeypatch, trunk):
+    now = [0.0]
+    monkeypatch.setattr("extract.planning.time.perf_counter", lambda: now[0])
+
+    def taking_half_a_second(pixels):
+        now[0] += 0.5
+        return trunk(pixels)
+
+    assert probe_rate(taking_half_a_second, 8) == 16.0
