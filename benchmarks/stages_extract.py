@@ -129,8 +129,9 @@ def picture_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
                 )
             )
         share = decode * 3 * SIZE[0] * SIZE[1] / limits.copy
-        yield Stage(f"decode, {threads} threads", decode, "images/s", share, "a copy of the pixels")
-        yield Stage(f"cut, {threads} threads", cut, "views/s", cut * 3 * 224**2 / limits.copy, "a copy of the pixels")
+        name = f"{threads} thread{'s' * (threads > 1)}"
+        yield Stage(f"decode, {name}", decode, "images/s", share, "a copy of the pixels")
+        yield Stage(f"cut, {name}", cut, "views/s", cut * 3 * 224**2 / limits.copy, "a copy of the pixels")
 
 
 def file_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
