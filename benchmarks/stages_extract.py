@@ -25,7 +25,7 @@ from amnet_common.skeleton import create_skeleton
 from amnet_common.spec import Spec
 from amnet_common.writer import ImageFacts, RowWriter
 from extract.compute import Hardware, choose_compute, default_workers
-from extract.crops import ViewPlan, cut_views, plan_views
+from extract.crops import Box, ViewPlan, cut_views, plan_views
 from extract.frozen_trunk import FrozenTrunk, to_device
 from extract.trunk import Trunk, build_trunk
 from extract.weight_source import UNTRAINED
@@ -121,17 +121,17 @@ def picture_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
     for threads in sorted({1, cores}):
         with ThreadPoolExecutor(threads) as pool:
             decode = len(sources) / seconds(lambda pool=pool: [*pool.map(decode_rgb, sources)])
-            cut = (
-                len(images)
-                * PLAN.views
-                / seconds(
-                    lambda pool=pool: [*pool.map(lambda pair: cut_views(*pair, 224), zip(images, boxes, strict=True))]
-                )
-            )
+            each = seconds(lambda pool=pool: [*pool.map(cut_all, images, boxes)]) / len(images)
+        cut = PLAN.views / each
         share = decode * 3 * SIZE[0] * SIZE[1] / limits.copy
         name = f"{threads} thread{'s' * (threads > 1)}"
         yield Stage(f"decode, {name}", decode, "images/s", share, "a copy of the pixels")
         yield Stage(f"cut, {name}", cut, "views/s", cut * 3 * 224**2 / limits.copy, "a copy of the pixels")
+
+
+def cut_all(image: Image.Image, boxes: list[Box]) -> np.ndarray:
+    """All views of an image."""
+    return cut_views(image, boxes, PLAN.size)
 
 
 def file_stages(limits: Limits, folder: Path) -> Iterator[Stage]:
