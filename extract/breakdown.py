@@ -1,13 +1,14 @@
 """What an extraction waited for, and which option would move it: one line at its end (pure)."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amnet_common.devices import multiplies_bfloat16
 from amnet_common.layout import DTYPES, VIEW_SHAPE
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE
-from extract.compute import Compute, available_cores
+from extract.compute import PAYS_FROM, Compute, available_cores
 
 LIMITS = (TRUNK, PICTURES, WRITE)
 NAMES = {TRUNK: "trunk", PICTURES: "pictures", WRITE: "writing"}
@@ -76,7 +77,7 @@ def trunk_advice(work: Work, compute: Compute) -> str:
     """What would make the trunk faster."""
     if compute.precision == "float32" and work.half:
         return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster (in a new file)"
-    if not compute.compiled:
+    if not compute.compiled and work.views >= PAYS_FROM.get(compute.kind, sys.maxsize):
         return "--compile makes it faster (in a new file)"
     if compute.kind == "cpu":
         return "a GPU (--device cuda, in a new file), or --shard I/N on several machines"
