@@ -22,6 +22,7 @@ from stage import Stage, markdown
 from stages_extract import Limits, file_stages, picture_stages, pictures, trunk_stages, whole_stages
 from stages_heads import attention_stages, head_stages
 
+from amnet_common.commands import OneLineErrors
 from amnet_common.compiler import compiler_works
 from extract.compute import Hardware, choose_compute
 from headtrain.kernels import AUTO, choose_precision
@@ -83,7 +84,7 @@ class Report:
         return markdown(self.machine, shown(self.limits), self.stages, self.ratios)
 
 
-@click.command()
+@click.command(cls=OneLineErrors)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--out", default="bench", type=click.Path(path_type=Path), show_default=True, help="Of the two files.")
 @click.option("--work", type=click.Path(path_type=Path, exists=True), help="For large files.  [default: the system's]")

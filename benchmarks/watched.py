@@ -7,12 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-EXTRACT = [
-    sys.executable,
-    "-c",
-    "from extract.cli import main; main()",
-]  # amnet-extract, also where it is not installed
-HEAD = [sys.executable, "-c", "from headtrain.cli import main; main()"]  # amnet-head
+# amnet-extract and amnet-head, also where they are not installed
+EXTRACT = [sys.executable, "-c", "from extract.cli import main; main()"]
+HEAD = [sys.executable, "-c", "from headtrain.cli import main; main()"]
 
 
 class Watched(NamedTuple):
