@@ -7,12 +7,12 @@ import click
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.description import counts, failed_lines, info_lines
+from amnet_common.collection.export import export, exported_rows
+from amnet_common.collection.joining import link, relabel
+from amnet_common.collection.part import Part
+from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress
-from amnet_common.description import counts, failed_lines, info_lines
-from amnet_common.export import export, exported_rows
-from amnet_common.joining import link, relabel
-from amnet_common.part import Part
-from amnet_common.verify import Problem, repair, verify_rows, verify_structure
 
 PATH = click.Path(path_type=Path)
 

@@ -21,7 +21,7 @@ import torch
 from random_collection import with_lists
 from watched import HEAD
 
-from amnet_common.layout import VIEW_SHAPE
+from amnet_common.collection.layout import VIEW_SHAPE
 
 SHARES = {"train_1": 1.0, "val_1": 0.083, "test_1": 0.01}  # of --images; LaMem validates on 3,741 for 45,000
 D, L = VIEW_SHAPE[-1], VIEW_SHAPE[0] * VIEW_SHAPE[1]

@@ -23,10 +23,10 @@ import h5py
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList, load_dataset
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
 from extract.compute import Hardware
 from extract.job import Job
 from extract.opening import load_tools, make_spec, provenance

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import CHANNELS, DONE, VIEW_SHAPE
+from amnet_common.collection.quantise import scales_sha256
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.commands import progress
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import SplitList
-from amnet_common.layout import CHANNELS, DONE, VIEW_SHAPE
-from amnet_common.quantise import scales_sha256
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
 
 
 def random_collection(path: Path, dataset: Dataset, views: int) -> Path:

@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from amnet_common import datasets
 from amnet_common.collection import Collection
-from amnet_common.layout import SEGMENT, VIEW_SHAPE
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
+from amnet_common.collection.layout import SEGMENT, VIEW_SHAPE
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 
 BATCH, BATCHES, ROUNDS, VIEWS = 256, 8, 7, 4
 SPEC = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"augs": VIEWS - 1}, 0, "float32", "float16")

@@ -23,11 +23,11 @@ from watched import HEAD, watched
 
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
-from amnet_common.freed_memory import keep_freed_memory
-from headtrain.checkpoint import load_head
-from headtrain.ensemble import say
-from headtrain.head import Head
-from headtrain.kernels import choose_kernels
+from amnet_common.machine.memory import keep_freed_memory
+from headtrain.compute.kernels import choose_kernels
+from headtrain.heads.checkpoint import load_head
+from headtrain.heads.head import Head
+from headtrain.scoring.ensemble import say
 
 BATCH = 64
 

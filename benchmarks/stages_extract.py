@@ -18,12 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from watched import EXTRACT, watched
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import VIEW_SHAPE
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.images import decode_rgb, read_source
-from amnet_common.layout import VIEW_SHAPE
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
 from extract.compute import Hardware, choose_compute, default_workers
 from extract.crops import Box, ViewPlan, cut_views, plan_views
 from extract.frozen_trunk import FrozenTrunk, to_device

@@ -16,12 +16,12 @@ from stages_extract import Limits
 from watched import HEAD, watched
 
 from amnet_common.collection import Collection
-from amnet_common.layout import VIEW_SHAPE
-from headtrain.bank.layers import recomputed
-from headtrain.bank.paper_bank import energies
-from headtrain.checkpoint import load_head
-from headtrain.ensemble import say
-from headtrain.kernels import choose_kernels, choose_precision, compiled_well
+from amnet_common.collection.layout import VIEW_SHAPE
+from headtrain.compute.bank.layers import recomputed
+from headtrain.compute.bank.paper import energies
+from headtrain.compute.kernels import choose_kernels, choose_precision, compiled_well
+from headtrain.heads.checkpoint import load_head
+from headtrain.scoring.ensemble import say
 
 HERE = Path(__file__).parent
 L, D = VIEW_SHAPE[0] * VIEW_SHAPE[1], VIEW_SHAPE[2]

@@ -23,9 +23,9 @@ from stages_extract import Limits, file_stages, picture_stages, pictures, trunk_
 from stages_heads import attention_stages, head_stages
 
 from amnet_common.commands import OneLineErrors
-from amnet_common.compiler import compiler_works
+from amnet_common.machine.compiler import compiler_works
 from extract.compute import Hardware, choose_compute
-from headtrain.kernels import AUTO, choose_precision
+from headtrain.compute.kernels import AUTO, choose_precision
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amnet_common.devices import multiplies_bfloat16
-from amnet_common.layout import DTYPES, VIEW_SHAPE
+from amnet_common.collection.layout import DTYPES, VIEW_SHAPE
+from amnet_common.machine.devices import multiplies_bfloat16
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE
 from extract.compute import PAYS_FROM, Compute, available_cores
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE, PENDING
 from amnet_common.errors import ImageError
 from amnet_common.images import read_source
-from amnet_common.layout import DONE, PENDING
 
 
 @dataclass(frozen=True)

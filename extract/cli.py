@@ -12,10 +12,10 @@ import click
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
 from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
-from amnet_common.layout import DONE, DTYPES, FAILED, PENDING
 from extract.crops import PLANS, ViewPlan, view_plan
 from extract.job import Job, find_job
 from extract.known import NewImages, find_new_images

@@ -11,9 +11,9 @@ import PIL
 import torch
 import torchvision
 
-from amnet_common.compiler import compiler_works, no_compiler
-from amnet_common.devices import choose_device, multiplies_bfloat16
 from amnet_common.errors import ConfigError
+from amnet_common.machine.compiler import compiler_works, no_compiler
+from amnet_common.machine.devices import choose_device, multiplies_bfloat16
 
 AUTO = "auto"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -9,8 +9,8 @@ import torch
 import torch._inductor.config as inductor
 from torch import Tensor
 
+from amnet_common.collection.quantise import CODES
 from amnet_common.errors import ConfigError
-from amnet_common.quantise import CODES
 from extract.compute import PRECISIONS, Compute
 from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
 from extract.weights import Weights
@@ -128,7 +128,7 @@ def _as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _as_codes(x: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """amnet_common.quantise.quantise on the device."""
+    """amnet_common.collection.quantise.quantise on the device."""
     codes = torch.round(x.float() / scales)  # (B, 14, 14, D)
     clipped, finite = (codes > CODES).sum((1, 2, 3)), torch.isfinite(codes.amax((1, 2, 3)))
     return codes.clamp(0, CODES).to(torch.uint8).contiguous(), clipped, finite

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import FAILED, PENDING
+from amnet_common.collection.spec import differences, roster_sha256
+from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError, DatasetError, SpecError
-from amnet_common.layout import FAILED, PENDING
-from amnet_common.spec import differences, roster_sha256
-from amnet_common.writer import RowWriter
 from extract.changes import Changes, find_changes
 from extract.request import AUTO, Request
 from extract.weight_source import is_remembered

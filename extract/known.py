@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE
 from amnet_common.datasets import Dataset
-from amnet_common.layout import DONE
 from extract.changes import file_sha256
 
 

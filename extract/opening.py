@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import amnet_common
+from amnet_common.collection.layout import DTYPES
+from amnet_common.collection.quantise import scales_sha256
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec, spec_differences
 from amnet_common.datasets import Dataset
 from amnet_common.errors import ExistsError
-from amnet_common.layout import DTYPES
-from amnet_common.quantise import scales_sha256
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec, spec_differences
 from extract.compute import Compute, Hardware, choose_compute
 from extract.frozen_trunk import FrozenTrunk
 from extract.job import (

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from amnet_common.collection.structure import read_structure
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ImageError
 from amnet_common.images import decode_rgb, read_source
-from amnet_common.structure import read_structure
-from amnet_common.writer import ImageFacts, RowWriter
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
 from extract.crops import ViewPlan, cut_views, plan_views
 from extract.frozen_trunk import Encoded, UnderWay

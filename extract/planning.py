@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from amnet_common.collection.layout import SEGMENT, tables
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import OutputError
-from amnet_common.layout import SEGMENT, tables
 from extract.job import Job
 from extract.pipeline import RunTrunk
 

@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
+from amnet_common.collection.quantise import scales_from_maxima
 from amnet_common.errors import DatasetError
-from amnet_common.quantise import scales_from_maxima
 from amnet_common.seeds import keyed_philox
 from extract.pipeline import Cutter, RunTrunk, in_batches
 

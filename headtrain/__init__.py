@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headtrain.checkpoint import load_head
-    from headtrain.scoring import score_collection
+    from headtrain.heads.checkpoint import load_head
+    from headtrain.scoring.scores import score_collection
 
 __all__ = ["load_head", "score_collection"]
 
-HOMES = {"load_head": "headtrain.checkpoint", "score_collection": "headtrain.scoring"}
+HOMES = {"load_head": "headtrain.heads.checkpoint", "score_collection": "headtrain.scoring.scores"}
 
 
 def __getattr__(name: str) -> object:

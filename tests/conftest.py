@@ -10,11 +10,11 @@ import pytest
 from hypothesis import settings
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import VIEW_SHAPE
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.layout import VIEW_SHAPE
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other by spinning: bad on busy cores
 settings.register_profile("amnet", deadline=None, max_examples=50)  # no test may fail because the machine is busy

@@ -37,10 +37,10 @@ def attend(
         refuse_output("--maps", maps, (".npy",))
     collection = Collection(features)
     rows = rows_of(collection, ids)
-    from amnet_common.devices import choose_device
-    from headtrain.checkpoint import load_head
-    from headtrain.look_figure import draw_looks
-    from headtrain.looks import looks_of, save_maps
+    from amnet_common.machine.devices import choose_device
+    from headtrain.figures.look_figure import draw_looks
+    from headtrain.figures.looks import looks_of, save_maps
+    from headtrain.heads.checkpoint import load_head
 
     head = load_head(run, choose_device(device))
     warn_of_other_trunks({str(run): head.provenance}, [collection])

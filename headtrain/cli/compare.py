@@ -13,7 +13,7 @@ from amnet_common.errors import OutputError
 from headtrain.cli.options import PATH, chosen_splits, features_option
 
 if TYPE_CHECKING:
-    from headtrain.run_results import RunResult
+    from headtrain.runs.results import RunResult
 
 
 @click.command(cls=OneLineErrors)
@@ -28,8 +28,8 @@ def table(runs: Sequence[Path]) -> None:
 @click.argument("other", type=PATH)
 def compare(run: Path, other: Path) -> None:
     """Say whether RUN and OTHER differ in mean test rho: a paired bootstrap over the images of their test lists."""
-    from headtrain.bootstrap import paired
-    from headtrain.run_results import results_of
+    from headtrain.evaluation.bootstrap import paired
+    from headtrain.runs.results import results_of
 
     a, b = ([result.predictions for result in results_of(path)] for path in (run, other))
     found = paired(a, b)
@@ -51,11 +51,11 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
     splits = chosen_splits(collection, split)
     import numpy as np
 
-    from headtrain.baselines import BASELINES, Pooled
-    from headtrain.metrics import spearman
-    from headtrain.parts import split_parts
-    from headtrain.run_folder import free_run_name
-    from headtrain.run_results import save_result
+    from headtrain.evaluation.baselines import BASELINES, Pooled
+    from headtrain.evaluation.metrics import spearman
+    from headtrain.features.splits import split_parts
+    from headtrain.runs.folder import free_run_name
+    from headtrain.runs.results import save_result
 
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     if out.exists():
@@ -80,8 +80,8 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
 
 def print_table(runs: Sequence[Path]) -> None:
     """The table of these runs."""
-    from headtrain.run_results import results_of
-    from headtrain.table import name_of, table_lines
+    from headtrain.leaderboard.table import name_of, table_lines
+    from headtrain.runs.results import results_of
 
     systems = [(path, results_of(path)) for path in runs]
     data = data_of_runs([result for _, results in systems for result in results])
@@ -91,7 +91,7 @@ def print_table(runs: Sequence[Path]) -> None:
 
 def data_of_runs(results: "Sequence[RunResult]") -> str | None:
     """The data set of their images, if it is known and the same for all whose collection is still there."""
-    from headtrain.published import data_of
+    from headtrain.evaluation.published import data_of
 
     features = {str(result.facts.get("features")) for result in results}
     known = {data_of(Collection(path)) for path in features if Path(path).exists()}

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headtrain.configuration import TrainingConfig
+from headtrain.settings.configuration import TrainingConfig
 
 if TYPE_CHECKING:
-    from headtrain.kernels import Kernels
-    from headtrain.parts import Parts
+    from headtrain.compute.kernels import Kernels
+    from headtrain.features.splits import Parts
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def chosen_kernels(
     computing: Computing, parts: "Parts", views: int, settings: TrainingConfig, resumed: Path | None
 ) -> "Kernels":
     """For heads like this one; `views` of the collection. `resumed`: a folder whose runs go on as they were begun."""
-    from headtrain.batches import views_an_epoch
-    from headtrain.kernels import AUTO, choose_kernels
-    from headtrain.run_folder import begun_kernels
+    from headtrain.compute.kernels import AUTO, choose_kernels
+    from headtrain.features.batches import views_an_epoch
+    from headtrain.runs.folder import begun_kernels
 
     precision, compiled = computing.precision, computing.compiled
     if resumed and (begun := begun_kernels(resumed)):

@@ -14,7 +14,7 @@ from headtrain.cli.options import PATH
 def curves(run: Path, out: Path | None) -> None:
     """Draw a run's log, finished or not: squared error, attention penalty, validation MSE and rank correlation of each
     epoch. Of a folder of split-1, split-2 and so on: a curve for each split."""
-    from headtrain.curves import CURVES, draw_curves
+    from headtrain.figures.curves import CURVES, draw_curves
 
     out = out or run / CURVES
     draw_curves(run, out)

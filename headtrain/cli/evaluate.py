@@ -14,8 +14,8 @@ from headtrain.cli.compare import print_table
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
 
 if TYPE_CHECKING:
-    from headtrain.evaluation import Evaluated
-    from headtrain.parts import Parts
+    from headtrain.features.splits import Parts
+    from headtrain.scoring.on_splits import Evaluated
 
 
 @click.command(cls=OneLineErrors)
@@ -41,9 +41,9 @@ def evaluate(
         raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
     collection = Collection(features)
     views = chosen_views(collection, view)
-    from headtrain.metrics import spearman
-    from headtrain.parts import split_parts
-    from headtrain.run_results import save_result
+    from headtrain.evaluation.metrics import spearman
+    from headtrain.features.splits import split_parts
+    from headtrain.runs.results import save_result
 
     for number in chosen_splits(collection, split):
         started, parts = time.monotonic(), split_parts(collection, number, data_seed, allow_missing)
@@ -69,8 +69,8 @@ def predicted(
     device: str,
 ) -> "Evaluated":  # fmt: skip
     """Of heads, or of a table."""
-    from amnet_common.devices import choose_device
-    from headtrain.evaluation import by_heads, by_table, heads_for, read_scores
+    from amnet_common.machine.devices import choose_device
+    from headtrain.scoring.on_splits import by_heads, by_table, heads_for, read_scores
 
     if scores:
         return by_table(read_scores(scores), scores, collection, parts)

@@ -12,10 +12,10 @@ from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.trunks import warn_of_other_trunks
-from headtrain.configuration import Config
+from headtrain.settings.configuration import Config
 
 if TYPE_CHECKING:
-    from headtrain.figures import Steps
+    from headtrain.figures.paper_figures import Steps
 
 
 @click.group(cls=OneLineErrorsGroup)
@@ -28,9 +28,9 @@ def figure() -> None:
 @click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
 def histogram(run: Path, out: Path) -> None:
     """Figure 4: the distribution of human and predicted scores of a run's test images."""
-    from headtrain.figures import histogram as draw
-    from headtrain.pictures import refuse_other_ending, save
-    from headtrain.run_results import results_of
+    from headtrain.figures.paper_figures import histogram as draw
+    from headtrain.figures.pictures import refuse_other_ending, save
+    from headtrain.runs.results import results_of
 
     refuse_other_ending(out)
     save(draw(results_of(run), run.name), out)
@@ -44,8 +44,8 @@ def histogram(run: Path, out: Path) -> None:
 @device_option
 def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
     """Figure 6: the slope of the step scores against memorability, over the test images of one head."""
-    from headtrain.figures import slope_figure
-    from headtrain.pictures import refuse_other_ending, save
+    from headtrain.figures.paper_figures import slope_figure
+    from headtrain.figures.pictures import refuse_other_ending, save
 
     refuse_other_ending(out)
     save(slope_figure(steps_of(run, features, device), run.name), out)
@@ -57,10 +57,10 @@ def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
 @click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
 def comparison(runs: Sequence[Path], out: Path) -> None:
     """Figure 7: mean test rho of RUNS among the published figures of their data set."""
-    from headtrain.figures import comparison as draw
-    from headtrain.pictures import refuse_other_ending, save
-    from headtrain.run_results import results_of
-    from headtrain.table import name_of
+    from headtrain.figures.paper_figures import comparison as draw
+    from headtrain.figures.pictures import refuse_other_ending, save
+    from headtrain.leaderboard.table import name_of
+    from headtrain.runs.results import results_of
 
     refuse_other_ending(out)
     found = [(run, results_of(run)) for run in runs]
@@ -71,13 +71,13 @@ def comparison(runs: Sequence[Path], out: Path) -> None:
 
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     """The step scores of a head's test images, in the view that it was tested on. Raises RunError."""
-    from amnet_common.devices import choose_device
-    from headtrain.checkpoint import load_head
-    from headtrain.ensemble import say
-    from headtrain.figures import Steps
-    from headtrain.parts import split_parts
-    from headtrain.run_folder import RUN, read_json
-    from headtrain.scoring import refuse_missing_view
+    from amnet_common.machine.devices import choose_device
+    from headtrain.features.splits import split_parts
+    from headtrain.figures.paper_figures import Steps
+    from headtrain.heads.checkpoint import load_head
+    from headtrain.runs.folder import RUN, read_json
+    from headtrain.scoring.ensemble import say
+    from headtrain.scoring.scores import refuse_missing_view
 
     begun = read_json(run / RUN)
     if "split" not in begun or "config" not in begun:

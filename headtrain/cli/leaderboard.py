@@ -30,10 +30,10 @@ def leaderboard(
     What is best is chosen by validation: it gives the order, and in a summary the mark *, which only a configuration
     gets whose heads stand on the same lists as those of all others. Test figures of the rest must steer nothing.
     """
-    from headtrain import row_text
-    from headtrain.leaderboard import head_rows, ordered, summary_rows
-    from headtrain.run_facts import matching, read_condition
-    from headtrain.run_listing import heads_below
+    from headtrain.leaderboard import text as row_text
+    from headtrain.leaderboard.board import head_rows, ordered, summary_rows
+    from headtrain.leaderboard.facts import matching, read_condition
+    from headtrain.leaderboard.listing import heads_below
 
     conditions = [read_condition(text) for text in texts]
     heads = matching(heads_below(folder), conditions)

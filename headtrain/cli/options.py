@@ -8,9 +8,9 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.errors import CollectionError, ConfigError, OutputError
-from headtrain.config_file import read_config
-from headtrain.configuration import SETTINGS, Config, Setting, override
-from headtrain.presets import DEFAULT, PRESETS, for_dataset, preset
+from headtrain.settings.config_file import read_config
+from headtrain.settings.configuration import SETTINGS, Config, Setting, override
+from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
 
 PATH = click.Path(path_type=Path)
 ALL = "all"

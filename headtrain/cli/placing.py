@@ -10,9 +10,9 @@ from amnet_common.commands import progress
 from headtrain.cli.computing import Computing
 
 if TYPE_CHECKING:
-    from headtrain.batches import Source
-    from headtrain.configuration import TrainingConfig
-    from headtrain.parts import Parts
+    from headtrain.features.batches import Source
+    from headtrain.features.splits import Parts
+    from headtrain.settings.configuration import TrainingConfig
 
 residency_option = click.option(
     "--residency", type=click.Choice(("auto", "gpu", "ram", "disk")), default="auto",
@@ -44,14 +44,14 @@ def placed(
     collection: Collection, parts: "Parts", settings: "Sequence[TrainingConfig]", computing: Computing
 ) -> "Source":
     """What the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory."""
-    from headtrain.free_memory import free_bytes
-    from headtrain.residency import DISK, choose, load, needed
+    from amnet_common.machine.memory import free_memory
+    from headtrain.features.residency import DISK, choose, load, needed
 
     device = computing.device
     held = needed(parts, collection.views, settings)
     size = len(held.rows) * collection.view_bytes
-    gpu_free = 0 if device == "cpu" else free_bytes(device)
-    found = choose(computing.residency, size, device, gpu_free, free_bytes("cpu"))
+    gpu_free = 0 if device == "cpu" else free_memory(device)
+    found = choose(computing.residency, size, device, gpu_free, free_memory("cpu"))
     click.echo(f"views: {found.where} ({found.why})", err=True)
     if found.where == DISK:
         return collection

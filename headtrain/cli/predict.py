@@ -14,8 +14,8 @@ from headtrain.cli.options import PATH, device_option, refuse_output
 
 if TYPE_CHECKING:
     from amnet_common.collection import Collection
-    from headtrain.head import Head
-    from headtrain.score_rows import ScoreRow
+    from headtrain.heads.head import Head
+    from headtrain.scoring.rows import ScoreRow
 
 
 @click.command(cls=OneLineErrors)
@@ -31,10 +31,10 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
         raise ExistsError(f"--out {out}: wanted a new file, found one that exists; give another name")
     if out:
         refuse_output("--out", out)
-    from amnet_common.devices import choose_device
-    from headtrain.ensemble import load_ensemble
-    from headtrain.photos import extracted, photos_of
-    from headtrain.score_formats import format_of, write_whole
+    from amnet_common.machine.devices import choose_device
+    from headtrain.scoring.ensemble import load_ensemble
+    from headtrain.scoring.formats import format_of, write_whole
+    from headtrain.scoring.photos import extracted, photos_of
 
     kind = format_of(out, None) if out else ""
     photos = photos_of(paths)
@@ -57,7 +57,7 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
 
 def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:
     """SpecError if a head was not trained on such features."""
-    from headtrain.scoring import trunk_differences
+    from headtrain.scoring.scores import trunk_differences
 
     if unlike := trunk_differences(head.provenance, collection):
         raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(unlike)}); name its "
@@ -68,7 +68,7 @@ def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[P
     """A row for each photograph, by its own name."""
     import numpy as np
 
-    from headtrain.score_blocks import score_block
+    from headtrain.scoring.blocks import score_block
 
     table = score_block(heads, collection, np.arange(len(collection)), range(1))
     for row, photo in zip(table, photos, strict=True):

@@ -28,11 +28,11 @@ def report(
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: wanted a folder, found none")
     collection = Collection(features)
-    from headtrain.checkpoint import BEST, read_provenance
+    from headtrain.heads.checkpoint import BEST, read_provenance
     from headtrain.report.contents import contents
     from headtrain.report.images import Images
     from headtrain.report.page import page, write_page
-    from headtrain.run_results import results_of
+    from headtrain.runs.results import results_of
 
     made = {str(result.run): read_provenance(result.run / BEST) for run in runs for result in results_of(run)
             if (result.run / BEST).exists()}  # fmt: skip

@@ -6,8 +6,8 @@ import click
 
 from amnet_common.commands import OneLineErrors
 from headtrain.cli.options import PATH
-from headtrain.configuration import MOST_STEPS
-from headtrain.presets import RELEASED
+from headtrain.settings.configuration import MOST_STEPS
+from headtrain.settings.presets import RELEASED
 
 
 @click.command(cls=OneLineErrors)
@@ -15,7 +15,7 @@ from headtrain.presets import RELEASED
 def show(run: Path) -> None:
     """Print a run's configuration and result. Settings that depart from the paper are marked with *, those that also
     depart from the run's preset with **."""
-    from headtrain.showing import run_lines
+    from headtrain.runs.showing import run_lines
 
     for line in run_lines(run):
         click.echo(line)
@@ -29,7 +29,7 @@ def show(run: Path) -> None:
 @click.option("--last-step", is_flag=True, help="It was trained with --last-step-prediction.")
 def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_step: bool) -> None:
     """Turn a checkpoint of the authors' published code into a run. Its trunk: amnet-extract --weights CHECKPOINT."""
-    from headtrain.importing import import_released, save_imported
+    from headtrain.runs.importing import import_released, save_imported
 
     head = import_released(checkpoint, steps, not no_attention, "last" if last_step else RELEASED.head.output)
     save_imported(out, head, checkpoint)

@@ -16,8 +16,8 @@ from headtrain.cli.options import PATH, device_option, refuse_output
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
-    from headtrain.score_blocks import Counts
-    from headtrain.score_job import Scoring
+    from headtrain.scoring.blocks import Counts
+    from headtrain.scoring.job import Scoring
 
 
 @click.command(cls=OneLineErrors)
@@ -48,12 +48,12 @@ def score(
     refuse_twice("--features", files)
     refuse_twice("--head", runs)
     collections = [Collection(file) for file in files]
-    from amnet_common.devices import choose_device
-    from amnet_common.freed_memory import keep_freed_memory
-    from headtrain.ensemble import load_ensemble
-    from headtrain.kernels import choose_kernels
-    from headtrain.score_formats import format_of
-    from headtrain.score_job import ALL, Scoring, write_table
+    from amnet_common.machine.devices import choose_device
+    from amnet_common.machine.memory import keep_freed_memory
+    from headtrain.compute.kernels import choose_kernels
+    from headtrain.scoring.ensemble import load_ensemble
+    from headtrain.scoring.formats import format_of
+    from headtrain.scoring.job import ALL, Scoring, write_table
 
     kind = format_of(out, kind)
     device = choose_device(device)
@@ -91,7 +91,7 @@ def describe(counts: "Counts", out: Path, seconds: float) -> str:
 
 def print_ends(job: "Scoring", top: int, bottom: int) -> None:
     """The highest and the lowest scores of the table."""
-    from headtrain.score_formats import read_rows
+    from headtrain.scoring.formats import read_rows
 
     for count, pick, name in ((top, heapq.nlargest, "highest"), (bottom, heapq.nsmallest, "lowest")):
         if count:

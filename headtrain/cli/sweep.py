@@ -22,13 +22,13 @@ from headtrain.cli.options import (
     setting_options,
 )
 from headtrain.cli.placing import Placed, residency_option
-from headtrain.presets import DEFAULT
+from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
-    from headtrain.member import Job
     from headtrain.sweep.passes import Pass
-    from headtrain.tensorboard import EventLogs
-    from headtrain.training import Report
+    from headtrain.training.loop import Report
+    from headtrain.training.member import Job
+    from headtrain.training.tensorboard import EventLogs
 
 AUTO = "auto"
 
@@ -71,17 +71,17 @@ def sweep(
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
-    from amnet_common.devices import choose_device
-    from amnet_common.freed_memory import keep_freed_memory
-    from headtrain.member import Job
-    from headtrain.parts import split_parts
+    from amnet_common.machine.devices import choose_device
+    from amnet_common.machine.memory import keep_freed_memory
+    from headtrain.features.splits import split_parts
     from headtrain.sweep.grid import points, read_axis
     from headtrain.sweep.passes import passes
     from headtrain.sweep.searching import begin_search, search, trial_jobs
     from headtrain.sweep.space import read_range
     from headtrain.sweep.sweeping import Halving
     from headtrain.sweep.sweeping import sweep as train_all
-    from headtrain.tensorboard import EventLogs
+    from headtrain.training.member import Job
+    from headtrain.training.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
     axes, between = [read_axis(text) for text in grids], [read_range(text) for text in ranges]
@@ -154,8 +154,8 @@ def describe_search(left: int, trials: int, heads: int, size: int) -> str:
 
 def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs | None") -> None:
     """One bar of `total` epochs over all heads; a line for each head at its end."""
-    from headtrain.outcome import Result
-    from headtrain.run_log import Epoch
+    from headtrain.runs.log import Epoch
+    from headtrain.training.outcome import Result
 
     done: Counter[Job] = Counter()
     with progress("sweep", total, "epochs") as bar:
@@ -181,8 +181,8 @@ def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs
 
 def print_summary(out: Path) -> None:
     """The leaderboard of the sweep."""
-    from headtrain.leaderboard import summary_rows
-    from headtrain.row_text import as_table
-    from headtrain.run_listing import heads_below
+    from headtrain.leaderboard.board import summary_rows
+    from headtrain.leaderboard.listing import heads_below
+    from headtrain.leaderboard.text import as_table
 
     click.echo(as_table(summary_rows(heads_below(out))))

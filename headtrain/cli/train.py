@@ -21,14 +21,14 @@ from headtrain.cli.options import (
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
-from headtrain.configuration import Config
-from headtrain.presets import DEFAULT
+from headtrain.settings.configuration import Config
+from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
-    from headtrain.outcome import Result
-    from headtrain.parts import Parts
-    from headtrain.run_log import Epoch
-    from headtrain.tensorboard import EventLogs
+    from headtrain.features.splits import Parts
+    from headtrain.runs.log import Epoch
+    from headtrain.training.outcome import Result
+    from headtrain.training.tensorboard import EventLogs
 
 
 @click.command(cls=OneLineErrors)
@@ -58,10 +58,10 @@ def train(
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
-    from amnet_common.devices import choose_device
-    from amnet_common.freed_memory import keep_freed_memory
-    from headtrain.run_folder import free_run_name
-    from headtrain.tensorboard import EventLogs
+    from amnet_common.machine.devices import choose_device
+    from amnet_common.machine.memory import keep_freed_memory
+    from headtrain.runs.folder import free_run_name
+    from headtrain.training.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
     keep_freed_memory()
@@ -86,7 +86,7 @@ def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
 
 def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config | None:
     """The configuration of the run that is to be resumed, if it has been begun."""
-    from headtrain.run_folder import RUN, read_json
+    from headtrain.runs.folder import RUN, read_json
 
     first = run_of(out, splits[0], splits) if out and resume else None
     return Config.from_dict(read_json(first / RUN)["config"]) if first and (first / RUN).exists() else None
@@ -97,8 +97,8 @@ def train_one(
     resumed: Path | None, events: "EventLogs | None",
 ) -> "Result":  # fmt: skip
     """Train one run, with a line for each epoch; or go on with it. `resumed`: the folder of it and of its siblings."""
-    from headtrain.parts import split_parts
-    from headtrain.training import train as train_head
+    from headtrain.features.splits import split_parts
+    from headtrain.training.loop import train as train_head
 
     settings = config.training
     parts = split_parts(collection, split, settings.data_seed, allow_missing, settings.select_on)

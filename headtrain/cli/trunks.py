@@ -8,12 +8,12 @@ import click
 from amnet_common.collection import Collection
 
 if TYPE_CHECKING:
-    from headtrain.checkpoint import Provenance
+    from headtrain.heads.provenance import Provenance
 
 
 def warn_of_other_trunks(made: "Mapping[str, Provenance | None]", collections: Iterable[Collection]) -> None:
     """A line for each head, by its name, and each collection that is not of its trunk, or cut otherwise."""
-    from headtrain.scoring import trunk_differences
+    from headtrain.scoring.scores import trunk_differences
 
     for collection in collections:
         for name, provenance in made.items():

@@ -12,18 +12,18 @@ import numpy as np
 import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
-from headtrain.bootstrap import mean_interval, paired
-from headtrain.checkpoint import BEST, read_provenance
-from headtrain.configuration import SETTINGS, Config, option_of
-from headtrain.metrics import finite
-from headtrain.presets import PAPER, PRESETS, Preset
-from headtrain.published import FIGURES, HUMAN, data_of
+from headtrain.evaluation.bootstrap import mean_interval, paired
+from headtrain.evaluation.metrics import finite
+from headtrain.evaluation.published import FIGURES, HUMAN, data_of
+from headtrain.heads.checkpoint import BEST, read_provenance
+from headtrain.leaderboard.table import name_of
 from headtrain.report.gallery import cards
 from headtrain.report.images import SMALL, Images
-from headtrain.run_folder import LOG, RUN, read_json
-from headtrain.run_log import read_log
-from headtrain.run_results import RunResult, results_of
-from headtrain.table import name_of
+from headtrain.runs.folder import LOG, RUN, read_json
+from headtrain.runs.log import read_log
+from headtrain.runs.results import RunResult, results_of
+from headtrain.settings.configuration import SETTINGS, Config, option_of
+from headtrain.settings.presets import PAPER, PRESETS, Preset
 
 MOST_POINTS = 1500  # of a scatter plot; a seeded choice of more test images
 Advance = Callable[[int], object]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from amnet_common.collection import Collection
-from headtrain.attention_maps import scaled
-from headtrain.checkpoint import BEST, load_head
-from headtrain.ensemble import BATCH
-from headtrain.predictions import Predictions
+from headtrain.evaluation.predictions import Predictions
+from headtrain.figures.attention_maps import scaled
+from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.report.images import LARGE, Images
-from headtrain.run_results import RunResult
-from headtrain.scoring import refuse_missing_view
+from headtrain.runs.results import RunResult
+from headtrain.scoring.ensemble import BATCH
+from headtrain.scoring.scores import refuse_missing_view
 
 MOST, LEAST, WORST = "most", "least", "worst"
 

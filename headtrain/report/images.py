@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from amnet_common.collection import Collection
-from headtrain.looks import open_picture
+from headtrain.figures.looks import open_picture
 
 BUDGET = 12_000_000  # bytes of the page for pictures; what comes after that stands without
 LARGE, SMALL = 256, 88  # pixels of the longer side: in the gallery, beside a point of the scatter plot

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from headtrain.whole_file import whole_file
+from amnet_common.files import whole_file
 
 
 def page(contents: Mapping[str, Any], title: str) -> str:

@@ -3,10 +3,10 @@
 import torch
 
 from amnet_common.errors import ConfigError
-from headtrain.architectures import new_head
-from headtrain.configuration import Config
-from headtrain.epoch import CHUNK
-from headtrain.free_memory import free_bytes
+from amnet_common.machine.memory import free_memory
+from headtrain.heads.architectures import new_head
+from headtrain.settings.configuration import Config
+from headtrain.training.epoch import CHUNK
 
 COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
 SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
@@ -15,7 +15,7 @@ MOST_ON_CPU = 16  # where more heads in a pass save no time
 
 def heads_that_fit(config: Config, device: str) -> int:
     """At least 1. Raises ConfigError if not even one fits in all that is free."""
-    free, one = free_bytes(device), bytes_of_head(config)
+    free, one = free_memory(device), bytes_of_head(config)
     if one > free:
         raise ConfigError(f"--heads-per-pass: wanted {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB free on "
                           f"{device}; a smaller --batch-size wants less where the head has a BatchNorm")  # fmt: skip

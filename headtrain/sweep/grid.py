@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from amnet_common.errors import ConfigError
-from headtrain.configuration import SETTINGS, Config, override
-from headtrain.setting_text import NAMES, read_value
+from headtrain.settings.configuration import SETTINGS, Config, override
+from headtrain.settings.text import NAMES, read_value
 
 TOGETHER: Mapping[str, tuple[str, ...]] = {"dropout": ("feature_dropout", "regress_dropout")}  # one value for all
 ONE_FOR_ALL = ("seed", "data-seed", "select-on")  # --seeds; and what makes the lists, which a sweep reads once

@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
-from headtrain.metrics import rank
+from headtrain.evaluation.metrics import rank
 
 K = TypeVar("K", bound=Hashable)
 

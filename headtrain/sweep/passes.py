@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from headtrain.bank.grouping import bank_key
-from headtrain.configuration import Config
-from headtrain.member import Job
+from headtrain.compute.bank.grouping import bank_key
+from headtrain.settings.configuration import Config
+from headtrain.training.member import Job
 
 
 class Pass(NamedTuple):

@@ -9,15 +9,15 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
-from headtrain.configuration import Config, override
-from headtrain.kernels import EAGER, Kernels
-from headtrain.member import Job, identity_of
-from headtrain.outcome import Result
-from headtrain.parts import Parts
+from headtrain.compute.kernels import EAGER, Kernels
+from headtrain.features.splits import Parts
+from headtrain.settings.configuration import Config, override
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
-from headtrain.training import Report, refuse_missing_views
+from headtrain.training.loop import Report, refuse_missing_views
+from headtrain.training.member import Job, identity_of
+from headtrain.training.outcome import Result
 
 WORST = -1.0  # that rho can be
 SplitJobs = list[tuple[int, Job]]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from amnet_common.errors import ConfigError
-from headtrain.configuration import SETTINGS, Config
-from headtrain.setting_text import NAMES, read_value
+from headtrain.settings.configuration import SETTINGS, Config
+from headtrain.settings.text import NAMES, read_value
 from headtrain.sweep.grid import TOGETHER, Axis, points, settings_of
 
 LOG = "log"

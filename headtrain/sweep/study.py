@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amnet_common.collection.spec import differences
 from amnet_common.errors import ExtraError, RunError
 from amnet_common.seeds import derived_seed
-from amnet_common.spec import differences
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, described
 

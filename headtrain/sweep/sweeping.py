@@ -4,16 +4,16 @@ import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 from amnet_common.collection import Collection
-from headtrain.batches import Source
-from headtrain.configuration import TrainingConfig
-from headtrain.kernels import EAGER, Kernels
-from headtrain.member import Member
-from headtrain.metrics import rank
-from headtrain.parts import Parts
-from headtrain.run_folder import DROPPED
+from headtrain.compute.kernels import EAGER, Kernels
+from headtrain.evaluation.metrics import rank
+from headtrain.features.batches import Source
+from headtrain.features.splits import Parts
+from headtrain.runs.folder import DROPPED
+from headtrain.settings.configuration import TrainingConfig
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
-from headtrain.training import Choose, Report, keep_all, refuse_missing_views, train_together
+from headtrain.training.loop import Choose, Report, keep_all, refuse_missing_views, train_together
+from headtrain.training.member import Member
 
 SourceOf = Callable[[int, Sequence[TrainingConfig]], Source]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amnet_common.collection.layout import VIEW_SHAPE
+from amnet_common.collection.quantise import quantise, scales_sha256
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.layout import VIEW_SHAPE
-from amnet_common.quantise import quantise, scales_sha256
-from amnet_common.skeleton import create_skeleton
-from amnet_common.writer import ImageFacts, RowWriter
 
 
 @pytest.fixture

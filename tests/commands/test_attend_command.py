@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from amnet_common.collection import Collection
-from headtrain.checkpoint import load_head
 from headtrain.cli import main as head
+from headtrain.heads.checkpoint import load_head
 
 
 def invoke(command, *words):

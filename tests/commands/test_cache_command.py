@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from amnet_common.cli import main as cache
 from amnet_common.collection import Collection
+from amnet_common.collection.quantise import scales_sha256
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.quantise import scales_sha256
-from amnet_common.skeleton import create_skeleton
-from amnet_common.writer import ImageFacts, RowWriter
 
 
 @pytest.fixture

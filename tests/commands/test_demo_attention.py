@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from amnet_common.collection import Collection
 from extract.cli import main as extract
-from headtrain.checkpoint import load_head
 from headtrain.cli import main as head
+from headtrain.heads.checkpoint import load_head
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 CHANCE_FACTOR = 2.0  # measured: 3.9, and 1.5 for the least of the images

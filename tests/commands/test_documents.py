@@ -35,7 +35,7 @@ def test_every_package_is_named_in_pyproject():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for top in ("extract", "headtrain", "amnet_common")
+        for top in ("amnet", "extract", "headtrain", "amnet_common")
         for path in (ROOT / top).rglob("__init__.py")
     }
     assert set(listed) == found

@@ -8,9 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from amnet_common.collection import Collection
-from headtrain.checkpoint import load_head
 from headtrain.cli import main
-from headtrain.predictions import read_predictions
+from headtrain.evaluation.predictions import read_predictions
+from headtrain.heads.checkpoint import load_head
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--epochs", 2, "--device", "cpu")
 

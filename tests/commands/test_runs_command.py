@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from amnet_common.datasets import SplitList
 from headtrain.cli import main
-from headtrain.configuration import override
-from headtrain.presets import PAPER
-from headtrain.run_folder import new_run_folder, write_json
-from headtrain.run_log import Epoch, write_log
+from headtrain.runs.folder import new_run_folder, write_json
+from headtrain.runs.log import Epoch, write_log
+from headtrain.settings.configuration import override
+from headtrain.settings.presets import PAPER
 
 RATES = {1e-3: (0.5, 0.4), 1e-4: (0.6, 0.5)}  # validation rho of splits 1 and 2
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from headtrain.checkpoint import load_head
 from headtrain.cli import main
+from headtrain.heads.checkpoint import load_head
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--no-attention", "--epochs", 2, "--device", "cpu")
 

@@ -14,8 +14,8 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from amnet_common.collection.quantise import quantise
 from amnet_common.datasets import Dataset, load_dataset
-from amnet_common.quantise import quantise
 from extract.cli import main
 from extract.compute import Compute
 from extract.frozen_trunk import Encoded

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
 
+from amnet_common.collection.spec import canonical_json
 from amnet_common.errors import ConfigError
-from amnet_common.spec import canonical_json
 from extract.crops import PLANS, Box, ViewPlan, augmented_box, evaluation_box, plan_views, view_plan
 
 SIZES = st.integers(1, 5000)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amnet_common.collection.quantise import dequantise, quantise
 from amnet_common.errors import ConfigError
-from amnet_common.quantise import dequantise, quantise
 from extract.compute import Compute
 from extract.frozen_trunk import FrozenTrunk
 from extract.trunk import build_trunk

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from amnet_common.collection import Collection
+from amnet_common.collection.joining import link
 from amnet_common.datasets import load_dataset
 from amnet_common.errors import CollectionError
-from amnet_common.joining import link
 from extract import opening
 from extract.cli import except_notes
 from extract.known import find_new_images

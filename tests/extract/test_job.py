@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from amnet_common.collection import Collection
+from amnet_common.collection.joining import link
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import load_dataset
 from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.errors import BusyError, CollectionError, ConfigError, DatasetError, SpecError
-from amnet_common.joining import link
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
-from amnet_common.writer import ImageFacts, RowWriter
 from extract.changes import Changes
 from extract.crops import ViewPlan, view_plan
 from extract.job import PIXELS, TRUNK, Job, find_job, refuse_missing_images, refuse_other_kernels, refuse_unknown_images

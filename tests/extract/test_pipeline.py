@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from amnet_common.collection import Collection
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.writer import RowWriter
 from amnet_common.errors import CollectionError
-from amnet_common.skeleton import create_skeleton
-from amnet_common.writer import RowWriter
 from extract.crops import Box, ViewPlan, cut, cut_views, plan_views
 from extract.frozen_trunk import UnderWay
 from extract.pipeline import AHEAD, NOT_FINITE, Cut, Cutter, ahead, extract_rows, in_batches

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from amnet_common.collection import Collection
+from amnet_common.collection.writer import RowWriter
 from amnet_common.errors import CollectionError
-from amnet_common.writer import RowWriter
 from extract import opening
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from amnet_common.collection import Collection
+from amnet_common.collection.quantise import dequantise
 from amnet_common.errors import DatasetError
-from amnet_common.quantise import dequantise
 from extract import scales as scales_module
 from extract.crops import ViewPlan
 from extract.pipeline import Cutter

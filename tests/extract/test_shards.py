@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amnet_common.collection import Collection
+from amnet_common.collection.joining import link
+from amnet_common.collection.writer import RowWriter
 from amnet_common.errors import ConfigError
-from amnet_common.joining import link
-from amnet_common.writer import RowWriter
 from extract import opening
 from extract.request import Shard
 

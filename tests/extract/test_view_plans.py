@@ -7,9 +7,9 @@ from PIL import Image
 
 from amnet_common import cli as cache
 from amnet_common.collection import Collection
+from amnet_common.collection.joining import link
 from amnet_common.datasets import load_dataset
 from amnet_common.errors import SpecError
-from amnet_common.joining import link
 from extract.crops import cut_views, plan_views, view_plan
 
 

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from amnet_common.collection import Collection
-from amnet_common.layout import DONE, PENDING
+from amnet_common.collection.layout import DONE, PENDING
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("amnet-extract")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
 from amnet_common.errors import OutputError
-from amnet_common.skeleton import create_skeleton
-from amnet_common.spec import Spec
 
 SPEC = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"name": "t"}, 0, "float32", "float16")
 

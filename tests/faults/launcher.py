@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from amnet_common import writer
+from amnet_common.collection import writer
 from extract.cli import main
 
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from amnet_common.cli import main
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE
 from amnet_common.errors import AmnetError
-from amnet_common.layout import DONE
 
 FOUND_BY = {"bytes changed that are never written again": "seal", "the mark does not hold": "mark",
             "do not match their checksum": "checksum"}  # fmt: skip

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from amnet_common.collection import Collection
-from amnet_common.layout import PENDING
+from amnet_common.collection.layout import PENDING
 
 KILLS = 6  # a round
 FIRST, SECOND = ("--shard", "1/2"), ("--shard", "2/2")

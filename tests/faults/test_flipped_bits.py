@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from amnet_common.layout import DONE
+from amnet_common.collection.layout import DONE
 
 SECONDS = 120  # for one look at a file of some 12 MB
 Ranges = list[tuple[int, int]]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amnet_common import writer as writer_module
 from amnet_common.collection import Collection
-from amnet_common.layout import DONE, PAGE, PENDING
-from amnet_common.writer import ImageFacts, RowWriter
+from amnet_common.collection import writer as writer_module
+from amnet_common.collection.layout import DONE, PAGE, PENDING
+from amnet_common.collection.writer import ImageFacts, RowWriter
 
 VIEWS, ROWS = 1, 20  # records of 20 rows lie on two pages, some on both
 UPDATED, RETRIED = 3, 4

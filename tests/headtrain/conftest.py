@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from amnet_common.collection import Collection
+from amnet_common.collection.layout import VIEW_SHAPE
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList
-from amnet_common.layout import VIEW_SHAPE
-from amnet_common.skeleton import create_skeleton
-from amnet_common.writer import ImageFacts, RowWriter
-from headtrain.configuration import Config, override
-from headtrain.presets import AMNET
+from headtrain.settings.configuration import Config, override
+from headtrain.settings.presets import AMNET
 
 COUNT = 40
 LISTS = {"train_1": range(24), "val_1": range(24, 32), "test_1": range(32, 40)}

@@ -5,13 +5,15 @@ import shutil
 
 import pytest
 
-from amnet_common import collection as collection_module
-from headtrain import checkpoint, head, load_head, score_collection, scoring
-from headtrain.configuration import override
-from headtrain.parts import split_parts
-from headtrain.training import train
+from amnet import load_head, score_collection
+from amnet_common.collection import reader
+from headtrain.features.splits import split_parts
+from headtrain.heads import checkpoint, head
+from headtrain.scoring import scores
+from headtrain.settings.configuration import override
+from headtrain.training.loop import train
 
-MODULES = (collection_module, checkpoint, head, scoring)
+MODULES = (reader, checkpoint, head, scores)
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_the_examples_do_what_they_say(module):
 
 @pytest.mark.usefixtures("_folder")
 def test_objects_show_what_they_are_in_a_line():
-    collection = collection_module.Collection("lamem.h5")
+    collection = reader.Collection("lamem.h5")
     trained = load_head("runs/lamem-amnet-1")
     assert repr(score_collection(trained, collection)).startswith("<Scores: 40 of 40 images, ")
     trained.provenance = None
@@ -43,6 +45,6 @@ def test_objects_show_what_they_are_in_a_line():
 
 def test_a_notebook_shows_a_collection_as_a_table_with_its_name_escaped(make_collection):
     path = make_collection(done=(0,), failed={1: "x"}, name="<b>.h5")
-    shown = collection_module.Collection(path)._repr_html_()
+    shown = reader.Collection(path)._repr_html_()
     assert "&lt;b&gt;.h5" in shown
     assert "4: 1 done, 1 failed" in shown

@@ -1,0 +1,82 @@
+"""What `amnet-cache info` says of a collection."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from amnet_common.collection.layout import DONE, FAILED, PENDING
+from amnet_common.collection.marks import kernel_checksum
+from amnet_common.collection.reader import Collection
+
+
+def info_lines(collection: Collection) -> Iterator[str]:
+    """The lines of `amnet-cache info`."""
+    spec, made = collection.spec, collection.provenance
+    disk = [path.stat() for path in {collection.path} | {part.path for part in collection.parts}]
+    size, used = sum(d.st_size for d in disk), sum(d.st_blocks * 512 for d in disk)
+    yield f"file         {collection.path}"
+    for part in collection.parts if collection.linked else ():
+        done, root = int((part.status == DONE).sum()), part.structure.provenance.get("image_root")
+        yield f"part         {part.path}: {done} of {len(part.images)} images done, images in {root}"
+    yield f"size         {size / 1e9:.2f} GB, {used / 1e9:.2f} GB on disk"
+    yield f"rows         {counts(collection)}"
+    if len(collection.damaged):
+        yield f"damaged      {len(collection.damaged)} rows whose mark does not hold; they count as pending"
+    yield f"views        {collection.views} an image, each {collection.view_shape} {collection.dtype}"
+    if collection.scales is not None:
+        yield clipping_line(collection)
+    yield f"dataset      {made.get('dataset')}, images in {made.get('image_root')}"
+    yield f"scores       {score_line(collection.labels)}"
+    yield f"splits       {split_line(collection)}"
+    yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"
+    yield f"weights      {made.get('weights')}, sha256 {spec.weights_sha256}"
+    yield f"pixels       {spec.pixels}"
+    yield f"view plan    {', '.join(f'{key} {value}' for key, value in spec.view_plan.items())}"
+    yield f"seed         {spec.seed}"
+    yield f"fingerprint  {spec.fingerprint}"
+    yield from kernel_lines(collection)
+
+
+def counts(collection: Collection) -> str:
+    """`2000 images: 1990 done, 3 failed, 7 pending`."""
+    number = {status: int((collection.status == status).sum()) for status in (DONE, FAILED, PENDING)}
+    return (f"{len(collection)} images: {number[DONE]} done, {number[FAILED]} failed, "
+            f"{number[PENDING]} pending")  # fmt: skip
+
+
+def kernel_lines(collection: Collection) -> Iterator[str]:
+    """The kernel paths of the parts, and how many rows were computed on none of them (--allow-other-kernels)."""
+    paths = {kernel_checksum(part.planes.kernel_path): part.planes.kernel_path for part in collection.parts}
+    for path in paths.values():
+        yield f"kernel path  {', '.join(f'{key} {value}' for key, value in path.items())}"
+    others = (collection.status == DONE) & ~np.isin(collection.images["kernels"], list(paths))
+    if others.any():
+        yield f"             {int(others.sum())} images were computed on another kernel path: last bits may differ"
+
+
+def clipping_line(collection: Collection) -> str:
+    """How many values of the finished rows were above their channel's range."""
+    clipped = int(collection.images["clipped"].sum(dtype=np.int64))
+    values = int((collection.status == DONE).sum()) * collection.views * math.prod(collection.view_shape)
+    share = f" ({clipped / values:.2e} of them)" if values else ""
+    return f"clipped      {clipped} values above the range of their channel's codes{share}"
+
+
+def failed_lines(collection: Collection) -> Iterator[str]:
+    """One line for each failed image."""
+    for row in np.flatnonzero(collection.status == FAILED).tolist():
+        yield f"{collection.ids[row]}: {collection.error(row)}"
+
+
+def score_line(labels: np.ndarray) -> str:
+    """How many images have a score, and the range of the scores."""
+    known = labels[~np.isnan(labels)]
+    if not len(known):
+        return "none"
+    return f"{len(known)} images, {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}"
+
+
+def split_line(collection: Collection) -> str:
+    """The lists with their lengths."""
+    return ", ".join(f"{name} ({len(split.rows)})" for name, split in collection.splits.items()) or "none"

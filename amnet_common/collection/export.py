@@ -1,0 +1,103 @@
+"""Plain arrays for people who want them: features of finished rows as .npy or .npz, and the ids beside them."""
+
+import contextlib
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from amnet_common.collection.layout import DONE
+from amnet_common.collection.quantise import dequantise
+from amnet_common.collection.reader import Collection
+from amnet_common.collection.skeleton import sync_path
+from amnet_common.datasets.records import encode_id
+from amnet_common.errors import ConfigError, OutputError
+
+ROWS = 32  # at a time
+
+
+def exported_rows(collection: Collection) -> np.ndarray:
+    """(n,) int64: the rows that have features, in order."""
+    return np.flatnonzero(collection.status == DONE)
+
+
+def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
+    """Write features as float16 to `out`, whole or not at all; yields how many rows each step has added.
+
+    .npy: (n, 14, 14, 1024), or (n, V, 14, 14, 1024) with `all_views`; the ids in `out`.ids.txt, one a line.
+    .npz: `features` as above, `ids` (n,) bytes, `labels` (n,), `rows` (n,). uint8 codes are turned into features; every
+    view is compared with its checksum.
+
+    Raises ConfigError for another ending, OutputError if `out` exists or cannot be written, CollectionError for damaged
+    features.
+    """
+    if out.suffix not in (".npy", ".npz"):
+        raise ConfigError(f"--out: wanted a name that ends in .npy or .npz, found {out}")
+    ids_file = out.with_name(f"{out.name}.ids.txt")
+    files = [ids_file, out] if out.suffix == ".npy" else [out]
+    for path in files:
+        if os.path.lexists(path):
+            raise OutputError(f"--out {path}: wanted a new file, found one that exists")
+    temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp") for path in files}
+    try:
+        if out.suffix == ".npy":
+            temporary[ids_file].write_bytes(_id_lines(collection))
+            with open(temporary[out], "wb") as file:
+                yield from _write_features(file, collection, all_views)
+        else:
+            with zipfile.ZipFile(temporary[out], "w", zipfile.ZIP_STORED) as archive:
+                for name, values in _tables(collection).items():
+                    with archive.open(f"{name}.npy", "w") as file:
+                        np.lib.format.write_array(file, values)
+                with archive.open("features.npy", "w", force_zip64=True) as file:
+                    yield from _write_features(file, collection, all_views)
+        _publish(temporary)
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        for path in temporary.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _tables(collection: Collection) -> dict[str, np.ndarray]:
+    rows = exported_rows(collection)
+    ids = np.array([encode_id(collection.ids[row]) for row in rows], "S")
+    return {"ids": ids, "labels": collection.labels[rows], "rows": rows}
+
+
+def _write_features(file: IO[bytes], collection: Collection, all_views: bool) -> Iterator[int]:
+    """The .npy header, then the rows, a few at a time."""
+    rows = exported_rows(collection)
+    views = np.arange(collection.views if all_views else 1)
+    shape = (len(rows), *((len(views),) if all_views else ()), *collection.view_shape)
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        stored = collection.read(np.repeat(part, len(views)), np.tile(views, len(part)), check=True)
+        floats = stored if collection.scales is None else dequantise(stored, collection.scales)
+        file.write(floats.astype("<f2").data.cast("B"))
+        yield len(part)
+
+
+def _id_lines(collection: Collection) -> bytes:
+    """One id a line; line breaks within an id are written as \\n."""
+    ids = (encode_id(collection.ids[row]).replace(b"\n", b"\\n") for row in exported_rows(collection))
+    return b"".join(id_ + b"\n" for id_ in ids)
+
+
+def _publish(temporary: Mapping[Path, Path]) -> None:
+    """Give finished files their names, all of them or none; FileExistsError if one is taken."""
+    for written in temporary.values():
+        sync_path(written)
+    with contextlib.ExitStack() as undo:
+        for path, written in temporary.items():
+            os.link(written, path)
+            undo.callback(path.unlink)
+        sync_path(path.parent)
+        undo.pop_all()

@@ -1,0 +1,147 @@
+"""`amnet-cache link` and `relabel`: new collections that take their features from others (see linking.py)."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import amnet_common
+from amnet_common.collection.layout import PATH_BYTES
+from amnet_common.collection.linking import choose_parts, places, refuse_other_views, refuse_outside
+from amnet_common.collection.part import Part
+from amnet_common.collection.reader import Collection
+from amnet_common.collection.skeleton import create_link
+from amnet_common.collection.spec import differences, spec_differences
+from amnet_common.datasets import Dataset, SplitList
+from amnet_common.datasets.label_table import read_label_table
+from amnet_common.datasets.records import encode_id
+from amnet_common.datasets.split_lists import as_split, refuse_overlap
+from amnet_common.errors import CollectionError, DatasetError, SpecError
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A collection that was linked."""
+
+    collection: Collection
+    kernel_differences: tuple[str, ...]  # allowed, but worth knowing: last bits of the features
+
+
+def link(paths: Sequence[Path], out: Path) -> Joined:
+    """Join collections into a linked one at `out`, in the order of their rows, without copying features.
+
+    A part may be linked itself: then its own parts are. Raises SpecError for unlike specs, CollectionError for
+    overlapping ids or parts that the link may not name, DatasetError if one list gives one image two scores,
+    OutputError if `out` cannot be created.
+    """
+    collections = [Collection(path) for path in paths]
+    first = collections[0]
+    for other in collections[1:]:
+        unlike = spec_differences(first.spec, other.spec)
+        if unlike:
+            raise SpecError(f"{other.path}: wanted the spec of {first.path}, found another: {'; '.join(unlike)}")
+    parts = [part for collection in collections for part in collection.parts]
+    _refuse_twice(parts)
+    sources = [(_relative(part.path, out), part.structure.uuid) for part in parts]
+    dataset = join_datasets(collections)
+    refuse_other_views(out, parts)
+    ids = [encode_id(id_) for id_ in dataset.ids]
+    choose_parts(ids, [places(ids, part) for part in parts], parts)  # refuses overlaps
+    names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
+    made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
+    create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
+    return Joined(Collection(out), tuple(kernel_differences(collections)))
+
+
+def relabel(path: Path, labels: Path, out: Path) -> Collection:
+    """A linked collection at `out` with the features of `path` and the scores and splits of a label table.
+
+    Images that the table does not name keep no score and belong to no split. Raises DatasetError for an image that
+    `path` does not hold, and as `link`.
+    """
+    collection = Collection(path)
+    table = read_label_table(_image_root(collection), labels)
+    row_of = {id_: row for row, id_ in enumerate(collection.ids)}
+    unknown = [id_ for id_ in table.ids if id_ not in row_of]
+    if unknown:
+        raise DatasetError(f"--labels {labels}: wanted images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
+                           "more that it does not hold")  # fmt: skip
+    rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
+    scores = np.full(len(collection), np.nan)
+    scores[rows] = table.labels
+    splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
+    dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
+    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
+    made = {"relabelled": str(labels), "amnet": amnet_common.__version__}
+    create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
+    return Collection(out)
+
+
+def _refuse_twice(parts: Sequence[Part]) -> None:
+    seen: dict[str, Part] = {}
+    for part in parts:
+        other = seen.setdefault(part.structure.uuid, part)
+        if other is not part:
+            raise CollectionError(f"{part.path}: wanted each part once, found it again as {other.path} (the same file "
+                                  "or a copy of it)")  # fmt: skip
+
+
+def join_datasets(collections: Sequence[Collection]) -> Dataset:
+    """Ids in the order of their first appearance; lists of one name one after the other, each image once."""
+    row_of: dict[str, int] = {}
+    for collection in collections:
+        for id_ in collection.ids:
+            row_of.setdefault(id_, len(row_of))
+    lists: dict[str, dict[str, float]] = {}
+    scores = np.full(len(row_of), np.nan)
+    for collection in collections:
+        rows = np.array([row_of[id_] for id_ in collection.ids])
+        _merge_scores(scores, rows, collection)
+        for name, split in collection.splits.items():
+            _merge_list(lists.setdefault(name, {}), split, name, collection)
+    refuse_overlap(lists)
+    splits = {name: as_split(entries, row_of) for name, entries in lists.items()}
+    return Dataset("linked", _image_root(collections[0]), tuple(row_of), splits, scores)
+
+
+def kernel_differences(collections: Iterable[Collection]) -> list[str]:
+    """One line for each part that was computed on another kernel path than the first."""
+    parts = [part for collection in collections for part in collection.parts]
+    first: Mapping[str, Any] = parts[0].planes.kernel_path
+    unlike = ((part.path, differences(first, part.planes.kernel_path)) for part in parts[1:])
+    return [f"{path}: {'; '.join(lines)}" for path, lines in unlike if lines]
+
+
+def _merge_scores(scores: np.ndarray, rows: np.ndarray, collection: Collection) -> None:
+    known, labels = scores[rows], collection.labels
+    unlike = ~np.isnan(known) & ~np.isnan(labels) & (known != labels)
+    if unlike.any():
+        row = int(np.argmax(unlike))
+        raise DatasetError(f"{collection.path}: wanted score {known[row]} of {collection.ids[row]!r} as in a part "
+                           f"before, found {labels[row]}")  # fmt: skip
+    scores[rows] = np.where(np.isnan(known), labels, known)
+
+
+def _merge_list(entries: dict[str, float], split: SplitList, name: str, collection: Collection) -> None:
+    for row, score in zip(split.rows.tolist(), split.scores.tolist(), strict=True):
+        id_ = collection.ids[row]
+        if entries.setdefault(id_, score) != score:
+            raise DatasetError(f"{collection.path}: list {name}: wanted score {entries[id_]} of {id_!r} as in a part "
+                               f"before, found {score}")  # fmt: skip
+
+
+def _relative(part: Path, out: Path) -> str:
+    """The part's path from the folder of `out`. Raises CollectionError if a link there may not name it."""
+    refuse_outside(out, part)
+    name = os.path.relpath(os.path.realpath(part), os.path.realpath(out.parent))
+    if len(os.fsencode(name)) > PATH_BYTES:
+        raise CollectionError(f"{out}: wanted parts with paths of at most {PATH_BYTES} bytes, found one of "
+                              f"{len(os.fsencode(name))}")  # fmt: skip
+    return name
+
+
+def _image_root(collection: Collection) -> Path:
+    return Path(str(collection.provenance.get("image_root", "")))

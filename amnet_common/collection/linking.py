@@ -1,0 +1,104 @@
+"""Linked collections: parts joined without copying a feature byte.
+
+A link stores ids, scores and splits, and where its parts lie; marks and features are read live from the parts, so that
+parts may still be filled. Each row takes its features from the part that has them; two parts that both have features
+of one id overlap, which is refused.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from amnet_common.collection.layout import DONE, FAILED, PENDING, Structure
+from amnet_common.collection.part import Part
+from amnet_common.collection.spec import spec_differences
+from amnet_common.datasets.records import decode_id
+from amnet_common.errors import CollectionError, SpecError
+
+NOWHERE = 255  # no status: the part does not have the id
+RANK = {NOWHERE: 0, PENDING: 1, FAILED: 2, DONE: 3}  # the part of the highest counts
+ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may lie in, separated as in PATH
+
+
+def open_parts(path: Path, structure: Structure) -> list[Part]:
+    """The parts of the linked collection at `path`: there, the same files as when linked, and of the same spec.
+
+    Raises CollectionError that names a part that is missing, replaced or outside the folders that are allowed,
+    SpecError for another spec.
+    """
+    path = Path(os.path.realpath(path))  # parts lie beside the link itself, whatever symbolic link led to it
+    parts: dict[str, Part] = {}  # by the file they are
+    for name, uuid in structure.sources:
+        real = os.path.realpath(path.parent / name)
+        if real in parts:  # a small file could name a large one without end
+            raise CollectionError(f"{path}: wanted each part once, found {real} again")
+        parts[real] = _open_part(path, structure, name, uuid)
+    refuse_other_views(path, [*parts.values()])
+    return [*parts.values()]
+
+
+def _open_part(path: Path, link: Structure, name: str, uuid: str) -> Part:
+    source = path.parent / name
+    refuse_outside(path, source)
+    if not os.path.isfile(source):
+        raise CollectionError(f"{path}: wanted its part {source}, found no such file; bring it back or link again")
+    part = Part(source)
+    if part.structure.uuid != uuid:
+        raise CollectionError(f"{path}: wanted its part {source} with uuid {uuid}, found another collection with uuid "
+                              f"{part.structure.uuid}: it was replaced; link again if that was meant")  # fmt: skip
+    unlike = spec_differences(link.spec, part.structure.spec)
+    if unlike:
+        raise SpecError(f"{path}: wanted parts of one spec, found {source} to differ: {'; '.join(unlike)}")
+    return part
+
+
+def refuse_outside(link: Path, source: Path) -> None:
+    """CollectionError if `source` lies neither below the link's folder nor in $AMNET_LINK_ROOTS, symlinks followed.
+
+    A collection from a stranger must not make a reader open other files of this machine.
+    """
+    allowed = [os.path.realpath(link.parent)]
+    allowed += [os.path.realpath(root) for root in os.environ.get(ROOTS, "").split(os.pathsep) if root]
+    real = PurePosixPath(os.path.realpath(source))
+    if not any(real.is_relative_to(folder) for folder in allowed):
+        raise CollectionError(f"{link}: wanted parts below {allowed[0]}, found {real}; allow its folder with "
+                              f"{ROOTS}=FOLDER if you trust the link")  # fmt: skip
+
+
+def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
+    """CollectionError if a part has another number of views than the first. Specs of our own making forbid it."""
+    views = parts[0].planes.features.shape[1]
+    for part in parts[1:]:
+        if part.planes.features.shape[1] != views:
+            raise CollectionError(f"{link}: wanted parts with {views} views an image as {parts[0].path}, found "
+                                  f"{part.path} with {part.planes.features.shape[1]}")  # fmt: skip
+
+
+def places(ids: Sequence[bytes], part: Part) -> np.ndarray:
+    """(N,) int64: the row of `part` that holds each id, -1 where it has none."""
+    row_of = {id_: row for row, id_ in enumerate(part.raw_ids())}
+    return np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
+
+
+def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequence[Part]) -> np.ndarray:
+    """(N,) int64: which part each id is read from: the one that has it done, else failed, else pending.
+
+    `rows[p]` (N,): `places` in part p. Raises CollectionError if two parts have one id done, or none has it.
+    """
+    best, chosen = np.zeros(len(ids), np.int64), np.full(len(ids), -1)
+    for number, (part, row) in enumerate(zip(parts, rows, strict=True)):
+        status = np.where(row < 0, NOWHERE, part.status[row])
+        ranks = np.select([status == known for known in RANK], list(RANK.values()))  # (N,)
+        twice = np.flatnonzero((best == RANK[DONE]) & (ranks == RANK[DONE]))
+        if len(twice):
+            id_, other = decode_id(ids[twice[0]]), parts[chosen[twice[0]]].path
+            raise CollectionError(f"{part.path}: wanted ids that no other part has features of, found {id_!r} in "
+                                  f"{other} too ({len(twice)} ids overlap)")  # fmt: skip
+        better = ranks > best
+        best[better], chosen[better] = ranks[better], number
+    if (chosen < 0).any():
+        raise CollectionError(f"{parts[0].path} and other parts: wanted every id of the link, found none that has "
+                              f"{decode_id(ids[int(np.argmin(chosen))])!r}")  # fmt: skip
+    return chosen

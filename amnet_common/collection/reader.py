@@ -1,0 +1,302 @@
+"""The one reader of collections: rows and views in, arrays out, at the speed of the disk.
+
+The HDF5 library is used once, on opening, for the structure; features are read with `os.preadv` straight into the
+caller's buffer, by a few threads. The virtual dataset /features is never opened.
+"""
+
+import contextlib
+import html
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
+from amnet_common.collection.linking import choose_parts, open_parts, places
+from amnet_common.collection.marks import view_checksum
+from amnet_common.collection.part import Part
+from amnet_common.collection.prefetch import P, read_ahead
+from amnet_common.collection.quantise import dequantise
+from amnet_common.collection.raw import read_exactly, read_table
+from amnet_common.collection.spec import Spec, roster_sha256
+from amnet_common.collection.structure import read_structure
+from amnet_common.datasets.records import SplitList, check_ids, decode_id
+from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
+
+READ_THREADS = 4  # two to four saturate a page cache; more only wait for the same memory
+AHEAD = 1  # batches read beside the one in use; 100 MB each at 256 float16 views
+
+
+class _Handles(NamedTuple):
+    """What one process reads with: neither files nor threads may be shared with a parent or child."""
+
+    process: int
+    files: tuple[int, ...]  # one a part
+    pool: ThreadPoolExecutor
+
+
+class Collection:
+    """A collection opened for reading, linked or not.
+
+    Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
+    `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
+    `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens
+    files and threads of its own, so it may be used after a fork.
+
+    >>> collection = Collection("lamem.h5")
+    >>> collection
+    Collection('lamem.h5': 40 of 40 images done, 2 views, float16)
+    >>> collection.ids[5], f"{collection.labels[5]:.3f}"
+    ('05.jpg', '0.824')
+    >>> collection.read(rows=[5, 17, 3], views=[0, 1, 1]).shape
+    (3, 14, 14, 1024)
+
+    Raises CollectionError if there is no such file, or it is not a whole collection of this format, or a part of a link
+    is missing or replaced; SpecError if a part is of another spec.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
+        self.path, self.threads = Path(path), threads
+        structure = read_structure(self.path)
+        self.linked = structure.planes is None
+        self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
+        raw_ids = self._raw_ids(structure)
+        self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
+        self._places = [places(raw_ids, part) for part in self.parts] if self.linked else []
+        first = self.parts[0].planes
+        self.uuid, self.roster = structure.uuid, structure.roster
+        self.spec: Spec = structure.spec
+        self.provenance: Mapping[str, Any] = structure.provenance
+        self.kernel_path: Mapping[str, Any] = first.kernel_path  # of the first part
+        self.scales: np.ndarray | None = first.scales
+        self.labels, self.splits = structure.labels, structure.splits
+        self.views: int = first.features.shape[1]
+        self.view_shape: tuple[int, ...] = first.features.shape[2:]
+        self.dtype: np.dtype = first.features.dtype
+        self.view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
+        self._handles: _Handles | None = None
+        self._raw_ids_array = np.array(raw_ids)
+        self._gather()
+
+    def refresh(self) -> None:
+        """Read the marks again: another process may have filled rows since."""
+        for part in self.parts:
+            part.refresh()
+        self._gather()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        done = int((self.status == DONE).sum())
+        parts = f" in {len(self.parts)} parts" if self.linked else ""
+        return (f"Collection({str(self.path)!r}: {done} of {len(self)} images done{parts}, {self.views} views, "
+                f"{self.dtype})")  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """As notebooks show it."""
+        counts = {name: int((self.status == mark).sum()) for name, mark in (("done", DONE), ("failed", FAILED))}
+        facts = {
+            "file": self.path,
+            "images": f"{len(self)}: {counts['done']} done, {counts['failed']} failed",
+            "views": f"{self.views}, each {self.view_shape} {self.dtype}",
+            "splits": ", ".join(self.splits) or "none",
+            "trunk": f"{self.spec.trunk}, {self.spec.variant}, {self.spec.precision}",
+        }
+        lines = "".join(f"<tr><th>{name}</th><td>{html.escape(str(fact))}</td></tr>" for name, fact in facts.items())
+        return f"<table>{lines}</table>"
+
+    def __reduce__(self) -> tuple[Callable[[Path, int, str], "Collection"], tuple[Path, int, str]]:
+        return _reopen, (self.path.absolute(), self.threads, self.uuid)
+
+    def error(self, row: int) -> str:
+        """Why a failed row failed; empty for others."""
+        return bytes(self.images["error"][row]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
+
+    def image_path(self, row: int, root: str | os.PathLike[str] | None = None) -> Path:
+        """Where the image of a row was when its features were made, below the image root of its part; or below `root`,
+        where the images are now. It need not exist. No id leaves its root: that was checked on opening.
+        """
+        remembered = self.parts[self._part_of[row]].structure.provenance.get("image_root", "")
+        return Path(root if root is not None else str(remembered)) / self.ids[row]
+
+    def read(
+        self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, out: np.ndarray | None = None, check: bool = False
+    ) -> np.ndarray:
+        """Features of view `views[i]` of row `rows[i]`: (n, 14, 14, 1024) in the stored dtype.
+
+        `rows` (n,) integers; `views` (n,) integers or one for all. `out`: a C-contiguous array, or a torch tensor
+        with `.numpy()`, of that shape and dtype to read into; it is returned. `check`: compare with the checksums.
+
+        Raises MissingRowsError for a pending or failed row, IndexError for a row or view that does not exist,
+        CollectionError for a damaged or shortened file.
+        """
+        rows = np.atleast_1d(_integers("rows", rows))
+        views = np.broadcast_to(_integers("views", views), rows.shape)
+        self._refuse_unreadable(rows, views)
+        shape = (len(rows), *self.view_shape)
+        result = np.empty(shape, self.dtype) if out is None else out
+        buffer = result if isinstance(result, np.ndarray) else result.numpy()
+        if buffer.shape != shape or buffer.dtype != self.dtype or not buffer.flags.c_contiguous:
+            raise ValueError(f"out: wanted C-contiguous {shape} {self.dtype}, found {buffer.shape} {buffer.dtype}")
+        self._read_into(buffer, rows, views, check)
+        return result
+
+    def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, check: bool = False) -> np.ndarray:
+        """As `read`, as float32 (n, 14, 14, 1024), whatever the stored dtype.
+
+        >>> Collection("lamem.h5").read_dequantised([5, 17], check=True).dtype
+        dtype('float32')
+        """
+        return dequantise(self.read(rows, views, check=check), self.scales)
+
+    def batches(self, picks: Iterable[P], ahead: int = AHEAD, check: bool = True) -> Iterator[tuple[P, np.ndarray]]:
+        """Each of `picks` (anything with `.rows` and `.views`) with its features, the next ones being read meanwhile.
+
+        The features stand in buffers that are used again: they stay valid until the next batch is asked for. The
+        buffers are pinned where torch is loaded and has a CUDA GPU. Raises as `read`.
+        """
+
+        def read(rows: np.ndarray, views: np.ndarray, out: np.ndarray) -> np.ndarray:
+            return self.read(rows, views, out, check)
+
+        return read_ahead(read, self._new_buffer, picks, ahead)
+
+    def split(self, name: str) -> SplitList:
+        """The list `name` (train_1, say): row numbers and scores. Raises CollectionError if there is none."""
+        if name not in self.splits:
+            raise CollectionError(f"{self.path}: wanted split list {name!r}, found {sorted(self.splits) or 'none'}")
+        return self.splits[name]
+
+    def _raw_ids(self, structure: Structure) -> list[bytes]:
+        if not self.linked:
+            return self.parts[0].raw_ids()
+        raw_ids = read_table(self.path, structure.images)["id"].tolist()
+        if roster_sha256(raw_ids) != structure.roster:
+            raise CollectionError(f"{self.path}: wanted ids of roster {structure.roster}, found others: "
+                                  "/images is damaged")  # fmt: skip
+        return raw_ids
+
+    def _gather(self) -> None:
+        """The tables of the parts in the order of this collection's rows."""
+        if not self.linked:
+            part = self.parts[0]
+            self.images, self.boxes, self.checksums = part.images, part.boxes, part.checksums
+            self.status, self.damaged = part.status, part.damaged
+            self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
+            return
+        n, ids = len(self), self._raw_ids_array
+        self._part_of = choose_parts(ids.tolist(), self._places, self.parts)  # (N,)
+        self._row_of = np.zeros(n, np.int64)  # (N,) in that part
+        self.images = np.zeros(n, image_dtype(ids.dtype.itemsize))  # (N,) of layout.image_dtype
+        self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
+        self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
+        self.status = np.zeros(n, np.uint8)  # (N,)
+        damaged = np.zeros(n, bool)
+        for number, part in enumerate(self.parts):
+            mine = np.flatnonzero(self._part_of == number)
+            rows = self._row_of[mine] = self._places[number][mine]
+            self.images[mine] = part.images[rows].astype(self.images.dtype)
+            self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
+            self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)
+        self.damaged = np.flatnonzero(damaged)  # row numbers whose mark does not hold
+
+    def _refuse_unreadable(self, rows: np.ndarray, views: np.ndarray) -> None:
+        for name, values, end in (("row", rows, len(self)), ("view", views, self.views)):
+            wrong = values[(values < 0) | (values >= end)]
+            if len(wrong):
+                raise IndexError(f"{self.path}: wanted a {name} in 0..{end - 1}, found {wrong[0]}")
+        missing = rows[self.status[rows] != DONE]
+        if len(missing):
+            row = int(missing[0])
+            found = f"failed ({self.error(row)})" if self.status[row] == FAILED else "pending"
+            raise MissingRowsError(f"{self.path}: wanted features of row {row} ({self.ids[row]}), found it {found}")
+
+    def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray, check: bool) -> None:
+        starts = np.array([part.planes.features.offset for part in self.parts])
+        part_of = self._part_of[rows]  # (n,)
+        offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self.view_bytes).tolist()
+        planes = buffer.view(np.uint8).reshape(len(rows), self.view_bytes)
+        handles = self._open_handles()
+        files = [handles.files[part] for part in part_of.tolist()]
+
+        def read_some(some: range) -> None:
+            for i in some:
+                read_exactly(files[i], planes[i].data, offsets[i], self.path)
+                if check:
+                    self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
+
+        count = min(self.threads, len(rows))
+        list(handles.pool.map(read_some, [range(k, len(rows), count) for k in range(count)]))
+
+    def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
+        wanted, found = int(self.checksums[row, view]), view_checksum(plane)
+        if wanted != found:
+            raise CollectionError(f"{self.path}: row {row} ({self.ids[row]}) view {view}: wanted checksum "
+                                  f"{wanted:#010x}, found {found:#010x}: the features are damaged; amnet-cache verify "
+                                  "--repair marks such rows, and the same amnet-extract fills them again")  # fmt: skip
+
+    def _open_handles(self) -> _Handles:
+        if self._handles is None or self._handles.process != os.getpid():
+            files = _open_files(self.parts)
+            weakref.finalize(self, _close_files, files)
+            pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
+            self._handles = _Handles(os.getpid(), files, pool)
+        return self._handles
+
+    def _new_buffer(self, count: int) -> np.ndarray:
+        shape = (count, *self.view_shape)
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_available():
+            return np.empty(shape, self.dtype)
+        return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
+
+
+def _reopen(path: Path, threads: int, uuid: str) -> Collection:
+    """What unpickling does. CollectionError if another collection has taken the name."""
+    collection = Collection(path, threads)
+    if collection.uuid != uuid:
+        raise CollectionError(f"{path}: wanted the collection {uuid} that was pickled, found {collection.uuid}")
+    return collection
+
+
+def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
+    """The ids as texts. CollectionError if one names a file outside the image root, or stands there twice."""
+    try:
+        ids = tuple(map(decode_id, raw_ids))
+        check_ids(ids, f"{path}: /images")
+    except DatasetError as error:
+        raise CollectionError(str(error)) from error
+    if len(set(ids)) < len(ids):
+        raise CollectionError(f"{path}: /images: wanted each id once, found one twice")
+    return ids
+
+
+def _open_files(parts: Iterable[Part]) -> tuple[int, ...]:
+    """A descriptor of each part, or of none."""
+    with contextlib.ExitStack() as opened:
+        files = []
+        for part in parts:
+            files.append(part.open())
+            opened.callback(os.close, files[-1])
+        opened.pop_all()
+    return tuple(files)
+
+
+def _close_files(files: tuple[int, ...]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """As int64; a mask or floats would silently read other rows."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise IndexError(f"{name}: wanted integers, found {array.dtype}")
+    return array.astype(np.int64)

@@ -1,0 +1,98 @@
+"""Whether a collection is what it was when written: structure, seal, marks, and the checksum of every view."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amnet_common.collection.integrity import seal_sha256
+from amnet_common.collection.layout import DONE, Structure
+from amnet_common.collection.marks import view_checksum
+from amnet_common.collection.part import Part
+from amnet_common.collection.raw import read_exactly
+from amnet_common.collection.reader import Collection
+from amnet_common.collection.structure import read_structure
+from amnet_common.collection.writer import RowWriter
+from amnet_common.datasets.records import decode_id
+
+THREADS = 4
+BROKEN_SEAL = ("bytes changed that are never written again (structure, ids, scores or splits); features and marks are "
+               "checked apart. Take a copy of the file that still has its seal, or extract anew")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was written. `row` is that of the file `path`; None: the file as a whole."""
+
+    path: Path
+    row: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A row that was looked at, with what is wrong with it."""
+
+    problems: tuple[Problem, ...] = ()
+
+
+def verify_structure(path: Path) -> list[Problem]:
+    """What is wrong with the fixed bytes of a collection, and of the parts that it links.
+
+    Raises CollectionError if one of the files cannot be opened as a collection at all.
+    """
+    collection = Collection(path)
+    files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
+    return [Problem(name, None, BROKEN_SEAL) for name, structure in files.items() if not seal_holds(name, structure)]
+
+
+def seal_holds(path: Path, structure: Structure) -> bool:
+    """Whether the fixed bytes are those that were published."""
+    return structure.stored_seal == seal_sha256(path, structure)
+
+
+def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
+    """Every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
+    ids = part.raw_ids()
+    damaged = set(part.damaged.tolist())
+    file = part.open()
+
+    def look(row: int) -> Checked:
+        name = decode_id(ids[row])
+        if row in damaged:
+            return Checked(
+                (Problem(part.path, row, f"{name}: row {row}: the mark does not hold; it counts as pending"),)
+            )
+        if quick or part.status[row] != DONE:
+            return Checked()
+        wrong = [view for view in range(part.planes.features.shape[1]) if not _view_holds(part, file, row, view)]
+        texts = (f"{name}: row {row} view {view}: the features do not match their checksum" for view in wrong)
+        return Checked(tuple(Problem(part.path, row, text) for text in texts))
+
+    with open(file, "rb"), ThreadPoolExecutor(THREADS, "verify") as pool:  # closed last: threads read from it
+        for start in range(0, len(ids), 64 * THREADS):  # bounded: map would queue every row at once
+            yield from pool.map(look, range(start, min(start + 64 * THREADS, len(ids))))
+
+
+def _view_holds(part: Part, file: int, row: int, view: int) -> bool:
+    extent = part.planes.features
+    plane = np.empty(extent.row_bytes // extent.shape[1], np.uint8)
+    read_exactly(file, plane.data, extent.at(row) + view * len(plane), part.path)
+    return view_checksum(plane) == int(part.checksums[row, view])
+
+
+def repair(problems: list[Problem]) -> int:
+    """Mark the rows of `problems` pending, so that the next extraction fills just those. Returns how many rows.
+
+    Raises BusyError while another process writes there, OutputError if the disk does not take it.
+    """
+    rows_of: dict[Path, set[int]] = {}
+    for problem in problems:
+        if problem.row is not None:
+            rows_of.setdefault(problem.path, set()).add(problem.row)
+    for path, rows in rows_of.items():
+        with RowWriter(path, min(rows), max(rows) + 1) as writer:
+            writer.undo(sorted(rows))
+    return sum(map(len, rows_of.values()))

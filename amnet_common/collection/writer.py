@@ -1,0 +1,171 @@
+"""Filling the rows of a collection. Order for each row: features, checksums, sync (grouped), mark.
+
+A row counts as done only once its mark is written, and its mark only after its bytes are on the disk;
+a kill between leaves a row pending.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amnet_common.collection.layout import DONE, FAILED, PENDING, Extent
+from amnet_common.collection.locks import lock_rows
+from amnet_common.collection.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
+from amnet_common.collection.part import Part
+from amnet_common.collection.raw import file_identity
+from amnet_common.errors import BusyError, OutputError
+
+SYNC_ROWS = 64  # marks wait for at most so many rows: 280 MB at eleven float16 views,
+SYNC_SECONDS = 10.0  # and about so long: what a kill can cost
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the mark records of an image file: to notice a changed file, and to map views back to pixels."""
+
+    sha256: bytes = bytes(32)
+    size: int = 0  # bytes
+    mtime_ns: int = 0
+    width: int = 0  # pixels
+    height: int = 0
+
+
+class RowWriter:
+    """Writes rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
+
+    `kernel_path`: on which the features are computed; None: that of the file.
+    Use as a context manager, which syncs on leaving. As long as it is open no other writer may have any of these rows.
+    Raises BusyError if one has, OutputError when the disk does not take what is written.
+    """
+
+    def __init__(
+        self, path: Path, first: int = 0, last: int | None = None, kernel_path: Mapping[str, Any] | None = None
+    ) -> None:
+        part = Part(path)
+        self.path, self._planes, self._marks = path, part.planes, part.structure.images
+        self._kernels = kernel_checksum(part.planes.kernel_path if kernel_path is None else kernel_path)
+        self._unmarked: list[int] = []
+        self._synced = time.monotonic()
+        self._broken = False  # after an error of the disk nothing is marked: the system reports such an error only once
+        with self._disk_errors():
+            self._file = part.open(os.O_RDWR)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._file)
+            self._lock(first, len(part.images) if last is None else last)
+            part.refresh()  # the marks as they are now that nobody else writes them
+            undo.pop_all()
+        self._status = part.status
+        self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+
+    def _lock(self, first: int, last: int) -> None:
+        if not lock_rows(self._file, self._marks, first, last):
+            raise BusyError(f"{self.path}: wanted rows {first} to {last - 1} for this process alone, found another "
+                            "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
+
+    def is_done(self, row: int) -> bool:
+        """Whether `row` was done when this writer began."""
+        return bool(self._status[row] == DONE)
+
+    def write_view(self, row: int, view: int, features: np.ndarray) -> None:
+        """Store one view, (14, 14, 1024) in the stored dtype, and note its checksum."""
+        extent = self._planes.features
+        assert features.shape == extent.shape[2:], features.shape
+        assert features.dtype == extent.dtype, features.dtype
+        features = np.ascontiguousarray(features)
+        self._checksums[row, view] = view_checksum(features)
+        view_bytes = extent.row_bytes // extent.shape[1]
+        self._write(features, extent.at(row) + view * view_bytes)
+
+    def finish(self, row: int, facts: ImageFacts, boxes: np.ndarray, clipped: int = 0) -> None:
+        """All views of `row` are written: mark it done at the next sync. `boxes`: (V, 5)."""
+        self._boxes[row] = boxes
+        self._close_row(row, facts, DONE, b"", clipped)
+
+    def fail(self, row: int, facts: ImageFacts, reason: str) -> None:
+        """Mark `row` failed, with its reason, at the next sync."""
+        self._checksums[row], self._boxes[row] = 0, 0
+        self._close_row(row, facts, FAILED, error_bytes(reason))
+
+    def undo(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Mark `rows` pending, on the disk, before anything of them is written again."""
+        for row in rows:
+            image = self._images[row : row + 1]
+            id_ = image["id"].copy()
+            image[:] = np.zeros(1, image.dtype)
+            image["id"], image["status"] = id_, PENDING
+            self._write_entry(self._marks, row, self._images)
+        self._fsync()
+
+    def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes, clipped: int = 0) -> None:
+        image = self._images[row : row + 1]
+        image["sha256"] = np.frombuffer(facts.sha256, np.uint8)
+        image["size"], image["mtime_ns"] = facts.size, facts.mtime_ns
+        image["width"], image["height"] = facts.width, facts.height
+        image["clipped"], image["status"], image["error"] = clipped, status, error
+        image["kernels"] = self._kernels if status == DONE else 0
+        image["crc32c"] = row_checksum(image[0], self._checksums[row], self._boxes[row])
+        self._unmarked.append(row)
+        if len(self._unmarked) >= SYNC_ROWS or time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring everything finished so far to the disk, then mark it."""
+        if self._broken or not self._unmarked:
+            return
+        self._refuse_replaced()
+        for row in self._unmarked:
+            self._write_entry(self._planes.checksums, row, self._checksums)
+            self._write_entry(self._planes.views, row, self._boxes)
+        self._fsync()
+        for row in self._unmarked:
+            self._write_entry(self._marks, row, self._images)
+        self._fsync()
+        self._unmarked.clear()
+        self._synced = time.monotonic()
+
+    def _refuse_replaced(self) -> None:
+        """OutputError if the name stands for another file by now, or for none: nobody would ever find the rows."""
+        with contextlib.suppress(OSError):
+            if file_identity(os.stat(self.path)) == file_identity(os.fstat(self._file)):
+                return
+        self._broken = True
+        raise OutputError(f"--out {self.path}: wanted the file that is being filled, found it replaced or removed "
+                          "meanwhile; run the command again")  # fmt: skip
+
+    def _write_entry(self, extent: Extent, row: int, table: np.ndarray) -> None:
+        self._write(table[row : row + 1], extent.at(row))
+
+    def _write(self, values: np.ndarray, offset: int) -> None:
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+        with self._disk_errors():
+            while data:
+                count = os.pwrite(self._file, data, offset)
+                data, offset = data[count:], offset + count
+
+    def _fsync(self) -> None:
+        with self._disk_errors():
+            os.fsync(self._file)
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._broken = True
+            raise OutputError(f"--out {self.path}: cannot be written: {error.strerror}; what is finished is kept: "
+                              "make room, then run the same command again") from error  # fmt: skip

@@ -1,0 +1,39 @@
+"""Main memory and GPU memory: how much is free, and freed memory kept by the process.
+
+Large arrays come and go, and fresh pages cost more than the sums on them.
+"""
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
+
+
+def keep_freed_memory() -> bool:
+    """Make malloc reuse freed memory, whatever its size, instead of returning it to the system; whether it did.
+
+    A process's memory then stays at its peak. Only glibc has this; elsewhere nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another libc
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def free_memory(device: str) -> int:
+    """What a process may take more: on a GPU, or, for another device, of the main memory."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps of freed memory is free
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -1,0 +1,1 @@
+"""How heads are computed: many at once, in which arithmetic, by which kernels."""

@@ -1,0 +1,39 @@
+"""The memory of a bank: each parameter of N heads as one tensor, of which the heads' own parameters are views."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from headtrain.heads.head import Head
+
+
+class Stacks(NamedTuple):
+    """By the parameter's name in a head, (N, ...) each."""
+
+    parameters: Mapping[str, Tensor]  # leaves of autograd, with gradients of the same layout
+    buffers: Mapping[str, Tensor]
+
+
+def stack(heads: Sequence[Head]) -> Stacks:
+    """Move the heads' parameters and buffers into common memory; what is done to one is done to the other.
+
+    So optimisers, averages and checkpoints of a single head work on it as ever.
+    """
+    parameters = {name: _stacked(heads, name).requires_grad_() for name, _ in heads[0].named_parameters()}
+    buffers = {name: _stacked(heads, name) for name, _ in heads[0].named_buffers()}
+    gradients = {name: torch.zeros_like(tensor) for name, tensor in parameters.items()}
+    for name, tensor in parameters.items():
+        tensor.grad = gradients[name]
+    for n, head in enumerate(heads):
+        for name, parameter in head.named_parameters():
+            parameter.data = parameters[name].detach()[n]  # the same object: optimisers know it by that
+            parameter.grad = gradients[name][n]
+        for name, buffer in head.named_buffers():
+            buffer.data = buffers[name][n]
+    return Stacks(parameters, buffers)
+
+
+def _stacked(heads: Sequence[nn.Module], name: str) -> Tensor:
+    return torch.stack([head.state_dict()[name].detach() for head in heads])

@@ -1,0 +1,134 @@
+"""In what arithmetic, and by which kernels, heads train and score: decided once for a job, then held in one place.
+
+Validation and test are always float32 and eager.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import ParamSpec
+
+import torch
+from torch import Tensor
+
+from amnet_common.errors import ConfigError
+from amnet_common.machine.compiler import compiler_works, no_compiler
+from amnet_common.machine.devices import multiplies_bfloat16
+from headtrain.compute.bank.bank import Bank, Noise
+from headtrain.features.batches import to_floats
+from headtrain.heads.head import Head, Output
+
+AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
+PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all epochs; compiling takes 20 to 40 s once
+
+MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
+
+P = ParamSpec("P")
+Forward = Callable[[Tensor, Tensor | None], Output]
+Predictor = Callable[[Head, Tensor, Tensor | None], Output]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How products are computed, and whether the rest is compiled.
+
+    bfloat16 is of the matrix products and what they read and write: parameters, their gradients, sums, f_m and the
+    optimiser stay float32. Compiled kernels differ from eager ones in the last bits.
+    """
+
+    precision: str = FLOAT32
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {'compiled' if self.compiled else 'eager'}"
+
+
+EAGER = Kernels()
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """`auto`: bfloat16 where the device has units for it, which is twice as fast, else float32."""
+    if wanted != AUTO:
+        return wanted
+    return BFLOAT16 if multiplies_bfloat16(device) else FLOAT32
+
+
+def choose_kernels(precision: str, compiled: bool | None, device: str, shown: int) -> Kernels:
+    """`compiled` None: where `shown`, the views that heads see in all epochs, pays for it and a compiler is there.
+
+    Raises ConfigError if compiled kernels are asked for and there is no compiler.
+    """
+    pays = shown >= PAYS_FROM.get(torch.device(device).type, sys.maxsize)
+    wanted = pays if compiled is None else compiled
+    able = wanted and compiler_works(device)
+    if compiled and not able:
+        raise ConfigError(no_compiler(device))
+    return Kernels(choose_precision(precision, device), able)
+
+
+def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
+    """What takes stored views (n, 14, 14, D) and their scales to the bank's output, with fresh dropout.
+
+    Compiled for n = `size`; the smaller rest of a batch is computed eagerly.
+    """
+    half = kernels.precision == BFLOAT16
+
+    def chosen(stored: Tensor, scales: Tensor | None) -> Output:
+        run = compiled_forward() if kernels.compiled and len(stored) == size else forward
+        return run(bank, half, stored, scales, bank.draw(len(stored)))
+
+    return chosen
+
+
+def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, noise: Noise) -> Output:
+    """The eager kernels, and what is compiled."""
+    with torch.autocast(bank.device.type, torch.bfloat16, enabled=half):
+        return bank.forward(to_floats(stored, scales), noise)
+
+
+@cache
+def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Noise], Output]:
+    """`forward` compiled."""
+    return compiled_well(forward)
+
+
+def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
+    """Compiled anew for each shape and setting, never generalised from those that came before, so that a head's bits
+    do not depend on them. The system's temporary folder keeps what was compiled for later processes.
+    """
+    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"  # torch 2.6
+    setattr(torch._dynamo.config, limit, MOST_KERNELS)
+    warnings.filterwarnings("ignore", "bf16 and fp16 are mixed")  # stored float16 goes into bfloat16: as intended
+    return torch.compile(function, dynamic=False)
+
+
+def predictor_of(kernels: Kernels, size: int) -> Predictor:
+    """What takes a head in evaluation mode, up to `size` stored views (n, 14, 14, D) on its device and their scales to
+    the output on the data's scale, float32.
+
+    Every call runs the same shape, the last batch padded, so that a score does not depend on what is scored beside it.
+    """
+    half, run = kernels.precision == BFLOAT16, compiled_predict() if kernels.compiled else predict
+
+    @torch.no_grad()  # not inference mode, whose tensors the compiler does not take
+    def chosen(head: Head, stored: Tensor, scales: Tensor | None) -> Output:
+        n = len(stored)
+        padded = stored if n == size else torch.cat([stored, stored.new_zeros(size - n, *stored.shape[1:])])
+        return Output(*(part[:n] for part in run(head, half, padded, scales)))
+
+    return chosen
+
+
+def predict(head: Head, half: bool, stored: Tensor, scales: Tensor | None) -> Output:
+    """The eager kernels, and what is compiled."""
+    with torch.autocast(head.target_mean.device.type, torch.bfloat16, enabled=half):
+        output = head(to_floats(stored, scales))
+    return head.on_data_scale(Output(*(part.float() for part in output)))
+
+
+@cache
+def compiled_predict() -> Callable[[Head, bool, Tensor, Tensor | None], Output]:
+    """`predict` compiled."""
+    return compiled_well(predict)

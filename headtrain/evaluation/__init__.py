@@ -1,0 +1,1 @@
+"""How good predictions are, how sure that is, and what a head must beat."""

@@ -1,0 +1,84 @@
+"""Which views an epoch shows, in which order (pure), and what makes floats of them."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.collection.prefetch import P
+from amnet_common.seeds import keyed_philox
+from headtrain.settings.configuration import TrainingConfig
+
+
+class Picks(NamedTuple):
+    """One batch: which views, and where their images stand in the list they come from."""
+
+    rows: np.ndarray  # (n,) int64, rows of the collection
+    views: np.ndarray  # (n,) int64
+    places: np.ndarray  # (n,) int64, positions in the list
+
+
+class Source(Protocol):
+    """What an epoch reads from: a Collection, or one whose views are in memory."""
+
+    views: int
+    scales: np.ndarray | None
+
+    def batches(
+        self, picks: Iterable[P], ahead: int = 1, check: bool = True
+    ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
+        """Each of `picks` with its views (n, 14, 14, D) as stored."""
+
+
+def training_views(views: int, settings: TrainingConfig) -> list[int]:
+    """The views that epochs show, of a collection with so many: the augmented ones, or view 0 if there are none."""
+    most = 1 if settings.views == "first" else views
+    return list(range(1, views))[: settings.augs][:most] or [0]
+
+
+def views_an_epoch(images: int, views: int, settings: TrainingConfig) -> int:
+    """How many views an epoch shows of so many images, of a collection with so many views."""
+    return images * len(training_views(views, settings)) if settings.views == "all" else images
+
+
+def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
+    """The batches of an epoch, in random order.
+
+    Of its `training_views` each row shows what `settings.views` says: a `random` one, `all`, or always the `first`. The
+    same for equal (data_seed, epoch), whatever happened before: an epoch can be repeated alone.
+    """
+    draw = np.random.Generator(keyed_philox("epoch", settings.data_seed, epoch))
+    shown = np.array(training_views(views, settings))
+    if settings.views == "all":
+        pairs = draw.permutation(len(rows) * len(shown))
+        order, chosen = pairs // len(shown), shown[pairs % len(shown)]  # (n,) places and their views
+    else:
+        order = draw.permutation(len(rows))
+        chosen = shown[draw.integers(len(shown), size=len(rows))][order]
+    size = min(settings.batch_size, len(order))
+    stop = len(order) // size * size if settings.drop_last else len(order)
+    parts = [slice(start, start + size) for start in range(0, stop, size)]
+    return [Picks(rows[order[part]], chosen[part], order[part]) for part in parts]
+
+
+def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
+    """Every row once, in order, in one view."""
+    places = np.arange(len(rows))
+    parts = (places[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
+
+
+def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:
+    """Stored views (n, 14, 14, D), floats or uint8 codes, as float32 (n, L, D) on their device.
+
+    `scales` (D,) float32 on the same device turn codes into features; None where the views are floats.
+    """
+    x = stored.float().flatten(1, 2)  # (n, L, D)
+    return x if scales is None else x * scales
+
+
+def scales_on(device: torch.device | str, source: Source) -> Tensor | None:
+    """The collection's scales (D,) on `device`; None where it stores floats."""
+    return None if source.scales is None else torch.from_numpy(source.scales).to(device)

@@ -1,0 +1,86 @@
+"""The images of a split: train, validation and test, and what is done about images without features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE, FAILED
+from amnet_common.errors import CollectionError, MissingRowsError
+from amnet_common.seeds import keyed_philox
+
+VALIDATION_SHARE = 0.1  # of the training list, where a data set (SUN) has no validation list
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one list that have features."""
+
+    rows: np.ndarray  # (n,) int64
+    scores: np.ndarray  # (n,) float64, on the data's scale
+    left_out: int  # images of the list without features
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three parts of a split. `selection` says where the validation images come from."""
+
+    selection: str
+    train: Part
+    val: Part
+    test: Part
+
+
+def split_parts(
+    collection: Collection, split: int, seed: int, allow_missing: bool, select_on: str = "validation"
+) -> Parts:
+    """Train, validation and test images of split number `split`.
+
+    `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then optimistic,
+    and `selection` says so.
+
+    Raises CollectionError if the collection has no such split; MissingRowsError if images of it have no features
+    and `allow_missing` is not given.
+    """
+    train, test = collection.split(f"train_{split}"), collection.split(f"test_{split}")
+    if select_on == "test":
+        val, selection = test, f"test_{split}, which makes the result optimistic"
+        lists = [(s.rows, s.scores) for s in (train, val, test)]
+    elif f"val_{split}" in collection.splits:
+        val, selection = collection.split(f"val_{split}"), f"val_{split}"
+        lists = [(s.rows, s.scores) for s in (train, val, test)]
+    else:
+        order = np.random.Generator(keyed_philox("validation", seed, split)).permutation(len(train.rows))
+        count = round(VALIDATION_SHARE * len(order))
+        held, kept = np.sort(order[:count]), np.sort(order[count:])
+        selection = f"a seeded tenth of train_{split}"
+        lists = [
+            (train.rows[kept], train.scores[kept]),
+            (train.rows[held], train.scores[held]),
+            (test.rows, test.scores),
+        ]
+    if not allow_missing:
+        refuse_missing(collection, np.concatenate([rows for rows, _ in lists]))
+    parts = tuple(_with_features(collection, rows, scores) for rows, scores in lists)
+    for name, part in zip(("training", "validation", "test"), parts, strict=True):
+        if len(part.rows) < 2:
+            raise CollectionError(f"{collection.path}: wanted at least 2 {name} images with features in split {split}, "
+                                  f"found {len(part.rows)}")  # fmt: skip
+    return Parts(selection, *parts)
+
+
+def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
+    """MissingRowsError that counts the pending and failed among `rows`."""
+    missing = rows[collection.status[rows] != DONE]
+    if len(missing):
+        failed = int((collection.status[missing] == FAILED).sum())
+        raise MissingRowsError(
+            f"{collection.path}: wanted features of all {len(rows)} images of the split, found {failed} failed and "
+            f"{len(missing) - failed} pending; run the same amnet-extract again (with --retry-failed for the failed), "
+            "or leave them out with --allow-missing"
+        )
+
+
+def _with_features(collection: Collection, rows: np.ndarray, scores: np.ndarray) -> Part:
+    keep = collection.status[rows] == DONE
+    return Part(rows[keep], scores[keep], int((~keep).sum()))

@@ -1,0 +1,1 @@
+"""Pictures of attention, of trainings and of results."""

@@ -1,0 +1,33 @@
+"""Figures that belong to no window and change no global state; matplotlib is an extra and imports late."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amnet_common.errors import ConfigError, ExtraError
+from amnet_common.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+
+
+def refuse_other_ending(out: Path) -> None:
+    """ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
+    if out.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--out {out}: wanted a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}")
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches. Raises ExtraError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ExtraError("wanted matplotlib, found none; pip install 'amnet[figures]'") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: "Figure", out: Path) -> None:
+    """Write the picture, whole or not at all. Raises OutputError."""
+    with whole_file(out) as temporary:
+        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=150)

@@ -1,0 +1,1 @@
+"""The networks, and a head as a file."""

@@ -1,0 +1,84 @@
+"""A head on disk: one safetensors file.
+
+It holds the parameters under the paper's letters (or the released names) and the statistics it needs; its metadata, the
+configuration and the spec of the features it was trained on.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from amnet_common.errors import ConfigError, OutputError, RunError
+from headtrain.heads.architectures import new_head
+from headtrain.heads.head import Head
+from headtrain.heads.provenance import FORMAT, Provenance
+from headtrain.settings.configuration import Config
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+
+Tensors = Mapping[str, Tensor]  # the state of a head
+
+
+def save_head(path: Path, head: Head, provenance: Provenance) -> None:
+    """Write a checkpoint, replacing an older one only when the new one is whole. Raises OutputError."""
+    save_tensors(path, head.state_dict(), provenance)
+
+
+def save_tensors(path: Path, state: Tensors, provenance: Provenance) -> None:
+    """The same of a head's state, by the names in it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    try:
+        safetensors.torch.save_file(tensors, temporary, provenance.metadata())
+        os.replace(temporary, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
+
+
+def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
+    """The best head of a run folder, or the head of a checkpoint file, in evaluation mode.
+
+    `.predict(x)` scores raw features. Its configuration is `.config`, what it was made from `.provenance`.
+
+    >>> load_head("runs/lamem-amnet-1")
+    <PaperHead: 3 steps, attention; preset amnet, split 1, epoch 1>
+
+    Raises RunError if there is none or it does not fit.
+    """
+    path = checkpoint_of(Path(run))
+    provenance = read_provenance(path)
+    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+        head = new_head(provenance.config.head)
+    try:
+        head.load_state_dict(safetensors.torch.load_file(path), assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"{path}: wanted the parameters of its own configuration: {reason}") from error
+    head.provenance = provenance
+    return head.eval().requires_grad_(False).to(device)
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The file of the best head of a run folder; a checkpoint file is one itself."""
+    return run / BEST if run.is_dir() else run
+
+
+def read_provenance(path: Path) -> Provenance:
+    """What a checkpoint says of itself. Raises RunError if it is none."""
+    if not path.is_file():
+        raise RunError(f"{path}: wanted a run folder with {BEST} or a checkpoint, found no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise RunError(f"{path}: wanted format {FORMAT!r}, found {metadata.get('format')!r}")
+        config = Config.from_dict(json.loads(metadata["config"]))
+        return Provenance(config, *(json.loads(metadata[name]) for name in ("spec", "split", "epoch")))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
+        raise RunError(f"{path}: wanted a head's checkpoint, found a file that is none ({error})") from error

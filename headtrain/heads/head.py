@@ -1,0 +1,94 @@
+"""What every head is: raw features in, score, step scores and attention out, on the data's scale.
+
+Letters: B batch, L places (196), D channels (1024), H hidden size (1024), T steps (3; one output where T = 0).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amnet_common.errors import ShapeError
+from headtrain.heads.provenance import Provenance
+from headtrain.settings.configuration import HeadConfig
+
+
+class Output(NamedTuple):
+    """What a head says of a batch; the step scores of `predict` add up to the score."""
+
+    score: Tensor  # (B,)
+    steps: Tensor  # (B, T)
+    attention: Tensor  # (B, T, L), each step's weights sum to 1
+
+
+def put_together(steps: list[Tensor], attention: list[Tensor], output: str) -> Output:
+    """m_t (..., B) and a_t (..., B, L) of each step; y = sum_t m_t (11), or their mean or last one."""
+    m = torch.stack(steps, dim=-1)  # (..., B, T)
+    y = {"sum": m.sum(-1), "mean": m.mean(-1), "last": m[..., -1]}[output]  # (..., B)
+    return Output(y, m, torch.stack(attention, dim=-2))  # (..., B, T, L)
+
+
+class Head(nn.Module):
+    """The base of both architectures. A child's `forward` takes x (B, L, D), float32, and gives the outputs on the
+    training scale: `steps` are the m_t of (10), `score` their sum, mean or last one. `predict` gives the data's scale.
+    """
+
+    target_mean: Tensor
+    target_scale: Tensor
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: Provenance | None = None  # of a head that was loaded
+        self.register_buffer("target_mean", torch.zeros(()))
+        self.register_buffer("target_scale", torch.ones(()))
+
+    def __repr__(self) -> str:
+        """What it is and where it comes from; `print(head.children())` still shows its layers."""
+        attention = "attention" if self.config.attention else "no attention"
+        found, made = f"{type(self).__name__}: {self.config.steps} steps, {attention}", self.provenance
+        if made is None:
+            return f"<{found}>"
+        origin = "imported" if made.split is None else f"split {made.split}, epoch {made.epoch}"
+        return f"<{found}; preset {made.config.preset}, {origin}>"
+
+    def on_data_scale(self, output: Output) -> Output:
+        """y / scale + mean, and what each step adds to it: m_t / scale + mean / T where the score is the sum."""
+        m, T = output.steps, output.steps.shape[1]
+        if self.config.output == "last":  # as in the authors' code: the last step says all
+            steps = nn.functional.pad((m[:, -1:] / self.target_scale + self.target_mean), (T - 1, 0))  # (B, T)
+        else:
+            parts = m / T if self.config.output == "mean" else m
+            steps = parts / self.target_scale + self.target_mean / T  # (B, T)
+        return Output(steps.sum(1), steps, output.attention)
+
+    @torch.inference_mode()
+    def predict(self, x: Tensor | np.ndarray) -> Output:
+        """Scores for raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
+
+        Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes
+        and for integers: codes of a uint8 collection are no features until they are multiplied by their scales.
+
+        >>> from amnet import Collection
+        >>> from amnet import load_head
+        >>> head = load_head("runs/lamem-amnet-1")
+        >>> out = head.predict(Collection("lamem.h5").read_dequantised([5, 17]))
+        >>> out.score.shape, out.steps.shape, out.attention.shape
+        (torch.Size([2]), torch.Size([2, 3]), torch.Size([2, 3, 196]))
+        >>> bool((out.steps.sum(1) - out.score).abs().max() < 1e-6)
+        True
+        """
+        device, (L, D) = self.target_mean.device, (self.config.places, self.config.channels)
+        if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:
+            raise ShapeError(f"features: wanted (B, {L}, {D}), channels last, found {tuple(x.shape)}")
+        if not torch.as_tensor(x).is_floating_point():
+            raise ShapeError(
+                f"features: wanted floats, found {x.dtype} codes; Collection.read_dequantised gives floats"
+            )
+        features = torch.as_tensor(x).to(device).float().reshape(len(x), L, D)
+        was_training = self.training
+        output = self.eval().on_data_scale(self(features))
+        self.train(was_training)
+        return Output(*(part.cpu() for part in output))

@@ -1,0 +1,133 @@
+"""The leaderboard: a row for each trained head, or for each configuration, with the settings that differ.
+
+What is best is said by validation alone: the order, and the mark of a summary. Test figures only stand beside it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from amnet_common.errors import ConfigError
+from headtrain.leaderboard.facts import Row, description
+from headtrain.leaderboard.listing import TrainedHead
+from headtrain.settings.configuration import Config
+
+HIGHEST_FIRST = ("best", "val-rho", "test-rho", "test-rho-low", "test-rho-high")
+OPTIMISTIC = "optimistic: epoch chosen on the test list"
+OTHER_LISTS = "not on the lists of the others: not comparable"
+UNEVEN = "lists unequally often: not comparable"
+
+
+def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
+    """A row for each head, the highest validation rho first."""
+    describe = description(heads)
+    rows = [
+        {
+            "run": str(head.run),
+            "status": head.status,
+            "split": head.split,
+            **describe(head),
+            "val-rho": head.val_rho,
+            "test-rho": head.test_rho,
+            "test-rho-low": head.low,
+            "test-rho-high": head.high,
+            "mse": head.mse,
+            "best-epoch": head.best_epoch,
+            "epochs-trained": head.epochs,
+            "minutes": head.seconds / 60,
+            "note": OPTIMISTIC if head.optimistic else "",
+        }
+        for head in heads
+    ]
+    return ordered(without_empty(rows, "note"), "val-rho")
+
+
+def summary_rows(heads: Sequence[TrainedHead]) -> list[Row]:
+    """A row for each configuration: means over splits and seeds. The best by validation is the first, and marked.
+
+    Means over other lists, or over lists that do not weigh the same, say nothing about which configuration is better:
+    such rows come last.
+    """
+    describe, lists = description(heads), {lists_of(head) for head in heads if head.finished and not head.optimistic}
+    rows = [summary_row(group, describe(group[0]), lists) for group in configurations(heads).values()]
+    rows = ordered(rows, "val-rho")
+    rows.sort(key=lambda row: row["note"] != "")
+    rows[0]["best"] = rows[0]["note"] == "" and rows[0]["val-rho"] is not None
+    return without_empty(rows, "unfinished", "note")
+
+
+def configurations(heads: Iterable[TrainedHead]) -> dict[tuple[Config, str, str], list[TrainedHead]]:
+    """The heads that differ in nothing but seed and split."""
+    groups: dict[tuple[Config, str, str], list[TrainedHead]] = {}
+    for head in heads:
+        config = replace(head.config, training=replace(head.config.training, seed=0))
+        groups.setdefault((config, head.features, head.fingerprint), []).append(head)
+    return groups
+
+
+def lists_of(head: TrainedHead) -> tuple[int, str]:
+    """On which images, with which scores, a head was trained, chosen and tested."""
+    return head.split, head.images
+
+
+def summary_row(heads: Sequence[TrainedHead], settings: Row, lists: set[tuple[int, str]]) -> Row:
+    """The row of one configuration. `lists`: those that it must cover to be compared with the others."""
+    finished = [head for head in heads if head.finished]
+    figures: Row = {}
+    for column, name in (("val-rho", "val_rho"), ("test-rho", "test_rho"), ("mse", "mse")):
+        values = [getattr(head, name) for head in finished]
+        figures |= {column: mean(values), f"{column}-sd": spread(values)}
+    return {
+        "best": False,
+        **{key: value for key, value in settings.items() if key != "seed"},
+        "heads": len(finished),
+        "unfinished": len(heads) - len(finished),
+        "splits": len({head.split for head in finished}),
+        "seeds": len({head.config.training.seed for head in finished}),
+        **figures,
+        "epochs-trained": mean([head.epochs for head in finished]),
+        "minutes": sum(head.seconds for head in finished) / 60,
+        "note": why_not_comparable(finished, lists),
+    }
+
+
+def why_not_comparable(finished: Sequence[TrainedHead], lists: set[tuple[int, str]]) -> str:
+    """Empty where the mean of these heads may be compared."""
+    counts = Counter(map(lists_of, finished))
+    if any(head.optimistic for head in finished):
+        return OPTIMISTIC
+    if counts.keys() != lists:
+        return OTHER_LISTS
+    return UNEVEN if len(set(counts.values())) > 1 else ""
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """None if there is no value, or one of them is not defined."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def spread(values: Sequence[float | None]) -> float | None:
+    """Standard deviation of a sample; None where it is not defined."""
+    known = [value for value in values if value is not None]
+    return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
+
+
+def ordered(rows: Sequence[Row], column: str, reverse: bool = False) -> list[Row]:
+    """By a column: rho from the highest down, others from the lowest up; cells without a value always come last.
+
+    Raises ConfigError if there is no such column.
+    """
+    if column not in rows[0]:
+        raise ConfigError(f"--sort: wanted one of {', '.join(rows[0])}, found {column!r}")
+    known = [row for row in rows if row[column] is not None]
+    down = (column in HIGHEST_FIRST) != reverse
+    return sorted(known, key=lambda row: row[column], reverse=down) + [row for row in rows if row[column] is None]
+
+
+def without_empty(rows: Sequence[Row], *columns: str) -> list[Row]:
+    """The rows without those of `columns` that say nothing in any of them."""
+    empty = {column for column in columns if not any(row[column] for row in rows)}
+    return [{column: value for column, value in row.items() if column not in empty} for row in rows]

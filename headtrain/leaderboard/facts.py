@@ -1,0 +1,67 @@
+"""What a trained head is, by the names that columns have; conditions on it (lr=1e-4, split=1); what tells it apart."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from amnet_common.errors import ConfigError, RunError
+from headtrain.leaderboard.listing import TrainedHead
+from headtrain.settings.configuration import SETTINGS
+from headtrain.settings.text import COLUMNS, read_value
+
+Row = dict[str, Any]  # a cell for each column: text, number, bool, or None where there is none
+Condition = tuple[str, object]  # a fact's name, and what it must be
+
+OWN_COLUMNS = ("status", "features", "split")  # the others stand only where they differ
+KINDS: Mapping[str, type] = {"status": str, "features": str, "split": int, "preset": str} | {
+    COLUMNS[name]: setting.kind for name, setting in SETTINGS.items()
+}
+OPTIONAL = {COLUMNS[name] for name, setting in SETTINGS.items() if setting.optional}
+
+
+def facts_of(head: TrainedHead) -> dict[str, object]:
+    """What a head is, by the names that columns and conditions have."""
+    own = {"status": head.status, "features": head.features, "split": head.split}
+    settings = {COLUMNS[name]: value for name, value in head.config.values().items()}
+    return own | {"preset": head.config.preset} | settings
+
+
+def read_condition(text: str) -> Condition:
+    """KEY=VALUE, the value as the type of the setting KEY; `none` for one that is left to the data. ConfigError."""
+    key, equals, value = text.partition("=")
+    if not equals or key not in KINDS:
+        raise ConfigError(f"--where: wanted KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
+    if value == "none" and key in OPTIONAL:
+        return key, None
+    return key, read_value(f"--where {key}", KINDS[key], value)
+
+
+def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> list[TrainedHead]:
+    """The heads that meet every condition. Raises RunError if none does."""
+    found = [head for head in heads if not conditions or set(conditions) <= set(facts_of(head).items())]
+    if not found:
+        wanted = ", ".join(f"{key}={value}" for key, value in conditions)
+        raise RunError(f"--where: wanted heads with {wanted}, found none among {len(heads)}")
+    return found
+
+
+def description(heads: Sequence[TrainedHead]) -> Callable[[TrainedHead], Row]:
+    """How to tell a head's features, seed, preset and settings: those in which `heads` differ."""
+    facts = [facts_of(head) for head in heads]
+    names = features_names(heads)
+    told = [key for key in dict.fromkeys(("seed", *KINDS)) if key not in OWN_COLUMNS]
+    differing = [key for key in told if len({fact[key] for fact in facts}) > 1]
+
+    def describe(head: TrainedHead) -> Row:
+        features = {"features": names[head.features, head.fingerprint]} if len(names) > 1 else {}
+        found = facts_of(head)
+        return features | {key: found[key] for key in differing}
+
+    return describe
+
+
+def features_names(heads: Iterable[TrainedHead]) -> dict[tuple[str, str], str]:
+    """Collection files by name and fingerprint: their name, with the fingerprint where one name has several."""
+    kinds = {(head.features, head.fingerprint) for head in heads}
+    files = Counter(name for name, _ in kinds)
+    return {(name, print_): name if files[name] == 1 else f"{name} {print_[:8]}" for name, print_ in kinds}

@@ -1,0 +1,62 @@
+"""Some rows of a table of scores: which of them are scored, which are taken over, and why others have no score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import crc32c
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE
+from amnet_common.collection.layout import FAILED as FAILED_MARK
+from headtrain.compute.kernels import EAGER, Kernels
+from headtrain.heads.head import Head
+from headtrain.scoring.ensemble import say
+from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow, figure
+
+
+@dataclass
+class Counts:
+    """What came of it."""
+
+    scored: int = 0  # now
+    resumed: int = 0  # rows of an earlier call that was stopped
+    kept: int = 0  # of the older table
+    missing: int = 0  # images without features
+
+    def add(self, table: Sequence[ScoreRow], old: Sequence[ScoreRow | None]) -> None:
+        """Count rows of the new table beside those of the older one."""
+        kept = sum(row is before for row, before in zip(table, old, strict=True))
+        missing = sum(row.status != SCORED for row in table)
+        self.scored += len(table) - kept - missing
+        self.kept += kept
+        self.missing += missing
+
+
+def score_block(
+    heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER,
+    old: Sequence[ScoreRow | None] = (),
+) -> list[ScoreRow]:  # fmt: skip
+    """A row for each of `rows`, in their order. One of `old`, if given as many, is taken over if its features are still
+    the same.
+    """
+    crcs = [f"{crc32c.crc32c(collection.checksums[row].tobytes()):08x}" for row in rows]
+    done = collection.status[rows] == DONE  # (n,)
+    table = [
+        before if before and before.status == SCORED and done[i] and before.features == crcs[i] else None
+        for i, before in enumerate(old or [None] * len(rows))
+    ]
+    fresh = np.flatnonzero(done & np.array([row is None for row in table]))
+    if len(fresh):
+        said = say(heads, collection, rows[fresh], views, kernels)
+        for i, score, steps, spread, entropy in zip(fresh.tolist(), *said, strict=True):
+            table[i] = ScoreRow(
+                collection.ids[rows[i]], SCORED, str(collection.path), figure(score), tuple(map(float, steps)),
+                figure(spread), float(entropy), features=crcs[i],
+            )  # fmt: skip
+    return [row or _without(collection, int(rows[i])) for i, row in enumerate(table)]
+
+
+def _without(collection: Collection, row: int) -> ScoreRow:
+    status = FAILED if collection.status[row] == FAILED_MARK else PENDING
+    return ScoreRow(collection.ids[row], status, str(collection.path), reason=collection.error(row))

@@ -1,0 +1,91 @@
+"""Several heads as one: what they say together of an image, over one of its views or all of them.
+
+Letters: n images, V views of each, K heads, T steps, L places.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.collection import Collection
+from amnet_common.errors import RunError
+from headtrain.compute.kernels import EAGER, Kernels, predictor_of
+from headtrain.features.batches import Picks, scales_on
+from headtrain.heads.checkpoint import BEST, load_head
+from headtrain.heads.head import Head
+from headtrain.runs.folder import METRICS, RUN, read_json
+
+BATCH = 64  # views at a time
+
+
+class Said(NamedTuple):
+    """Of n images, each the mean over heads and views."""
+
+    score: np.ndarray  # (n,) float64
+    steps: np.ndarray  # (n, T) float64; they add up to the score
+    spread: np.ndarray  # (n,) float64, standard deviation of the score over heads and views; NaN where there is one
+    entropy: np.ndarray  # (n,) float64, of the attention, mean over the steps: 1 looks everywhere alike, 0 at one place
+
+
+def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
+    """The heads of `runs` by where they are: of a run, a checkpoint, or every head of a folder of split-1, split-2 ...
+
+    Raises RunError if there is none, or if their numbers of steps differ.
+    """
+    paths = [path for run in runs for path in (_splits_of(run) or [run])]
+    heads = {str(path): load_head(path, device) for path in paths}
+    steps = {path: max(head.config.steps, 1) for path, head in heads.items()}
+    if len(set(steps.values())) > 1:
+        found = ", ".join(f"{count} of {path}" for path, count in steps.items())
+        raise RunError(f"--head: wanted heads of equally many steps, found {found}")
+    return heads
+
+
+def _splits_of(run: Path) -> list[Path]:
+    """The splits of a folder of them. RunError if one is not finished: its best epoch may be to come."""
+    splits = sorted(path.parent for path in run.glob(f"split-*/{BEST}")) if not (run / BEST).exists() else []
+    for split in splits:
+        if (split / RUN).exists() and not (split / METRICS).exists() and "config" in read_json(split / RUN):
+            raise RunError(f"--head {run}: wanted finished heads, found that {split.name} is not; --resume finishes "
+                           "it, or name the finished ones")  # fmt: skip
+    return splits
+
+
+def say(
+    heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER
+) -> Said:
+    """What the heads, all on one device, say of `rows` (n,), which have features, over `views`.
+
+    Every view is read once and compared with its checksum. Raises CollectionError for damaged features.
+    """
+    K, V, T = len(heads), len(views), max(heads[0].config.steps, 1)
+    steps, entropy = np.empty((len(rows) * V, K, T)), np.empty((len(rows) * V, K))
+    device = heads[0].target_mean.device
+    scales, predict = scales_on(device, collection), predictor_of(kernels, BATCH)
+    for picks, features in collection.batches(_pairs(rows, views), check=True):
+        stored = torch.as_tensor(features).to(device)
+        for k, head in enumerate(heads):
+            output = predict(head, stored, scales)
+            steps[picks.places, k] = output.steps.cpu().numpy()
+            entropy[picks.places, k] = mean_entropy(output.attention).cpu().numpy()
+    steps = steps.reshape(len(rows), V * K, T)
+    scores = steps.sum(-1)  # (n, V * K)
+    spread = scores.std(1, ddof=1) if V * K > 1 else np.full(len(rows), np.nan)
+    return Said(scores.mean(1), steps.mean(1), spread, entropy.reshape(len(rows), V * K).mean(1))
+
+
+def mean_entropy(attention: Tensor) -> Tensor:
+    """(n,): -sum_L a ln a / ln L of attention (n, T, L), mean over the steps."""
+    entropy = torch.special.entr(attention.float()).sum(-1) / np.log(attention.shape[-1])  # (n, T)
+    return entropy.mean(-1)
+
+
+def _pairs(rows: np.ndarray, views: Sequence[int]) -> list[Picks]:
+    """Every view of every row in the order of the file, in batches."""
+    row, view = np.repeat(rows, len(views)), np.tile(np.array(views), len(rows))
+    places = np.arange(len(row))
+    return [Picks(row[i : i + BATCH], view[i : i + BATCH], places[i : i + BATCH]) for i in range(0, len(row), BATCH)]

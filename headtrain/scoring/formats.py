@@ -1,0 +1,116 @@
+"""Tables of scores as CSV, JSON lines and Parquet, written and read row by row. Parquet needs an extra."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from amnet_common.errors import ConfigError, ExtraError, RunError
+from amnet_common.files import whole_file
+from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record
+
+Write = Callable[[Path, Iterable[ScoreRow], int], None]
+Read = Callable[[Path], Iterator[Mapping[str, Any]]]
+GROUP = 16_384  # rows of a Parquet file written together
+
+
+def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+    """With a header. Names that are not UTF-8 keep their bytes."""
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns(steps))
+        writer.writerows(as_texts(as_record(row, steps)) for row in rows)
+
+
+def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Its records."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        yield from csv.DictReader(file)
+
+
+def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+    """One object a line, ASCII."""
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(json.dumps(as_record(row, steps), allow_nan=False) + "\n" for row in rows)
+
+
+def read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Its records."""
+    with open(path, encoding="ascii") as file:
+        yield from map(json.loads, file)
+
+
+def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+    """Texts are strings, figures float64; bytes of names that are not UTF-8 stand as \\xNN."""
+    arrow, parquet = _arrow()
+    kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection")}
+    schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps)])
+    with parquet.ParquetWriter(path, schema) as writer:
+        left = iter(rows)
+        while some := list(islice(left, GROUP)):
+            records = [{key: _utf8(value) for key, value in as_record(row, steps).items()} for row in some]
+            writer.write_table(arrow.Table.from_pylist(records, schema))
+
+
+def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Its records."""
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        for some in file.iter_batches(GROUP):
+            yield from some.to_pylist()
+
+
+WRITERS: Mapping[str, Write] = {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}
+READERS: Mapping[str, Read] = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
+FORMATS = tuple(WRITERS)
+
+
+def format_of(path: Path, wanted: str | None) -> str:
+    """`wanted`, or what the file's ending says. Raises ConfigError; ExtraError if Parquet cannot be written."""
+    found = wanted or path.suffix.lower().removeprefix(".")
+    if found not in FORMATS:
+        raise ConfigError(f"--out {path}: wanted a file ending in .{', .'.join(FORMATS)}, found "
+                          f"{path.suffix or 'no ending'}")  # fmt: skip
+    if found == "parquet":
+        _arrow()
+    return found
+
+
+def written_id(id_: str, kind: str) -> str:
+    """An image's id as a table of that format gives it back."""
+    return str(_utf8(id_)) if kind == "parquet" else id_
+
+
+def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
+    """A whole table or none. Raises OutputError."""
+    with whole_file(path, "--out") as temporary:
+        WRITERS[kind](temporary, rows, steps)
+
+
+def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:
+    """The rows of a table that was written here. Raises RunError, with the row, for another file."""
+    number = 0
+    try:
+        for record in READERS[kind](path):
+            number += 1
+            yield from_record(record, steps)
+    except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+        raise RunError(f"{path}: row {number}: wanted a table of amnet-head score with {steps} steps, found another "
+                       f"file ({error})") from error  # fmt: skip
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ExtraError("wanted pyarrow to write Parquet, found none; pip install 'amnet[parquet]'") from error
+    return pyarrow, pyarrow.parquet
+
+
+def _utf8(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

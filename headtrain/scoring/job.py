@@ -1,0 +1,265 @@
+"""The scores of whole collections as one table: in bounded memory, gone on with after a kill, added to when they grow.
+
+Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says where each block ends and what
+features it is of. OUT gets its name when all of it is there. OUT.json says what the scores are of: heads, views,
+features. A score is taken over, from a part or from an older OUT, only for the very same features, by the checksums of
+their views.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import crc32c
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.errors import ExistsError, OutputError, RunError
+from headtrain.compute.kernels import EAGER, Kernels
+from headtrain.heads.checkpoint import checkpoint_of
+from headtrain.heads.head import Head
+from headtrain.runs.folder import read_json, write_json
+from headtrain.scoring.blocks import Counts, score_block
+from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
+from headtrain.scoring.rows import ScoreRow, as_record, as_texts
+from headtrain.scoring.scores import refuse_other_shape
+
+CENTRE, ALL = "centre", "all"
+BLOCK = 2048  # heads times views between two moments after which nothing is lost: some seconds on two cores
+COMPARED = (
+    "heads",
+    "views",
+    "precision",
+    "fingerprints",
+    "format",
+)  # of OUT.json: what must be equal to add to a table
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored by what, and where it goes."""
+
+    heads: Mapping[str, Head]  # by where they are; all on one device
+    collections: Sequence[Collection]
+    out: Path
+    kind: str  # of score_formats.FORMATS
+    views: str = CENTRE  # or ALL: the mean over every cached view
+    kernels: Kernels = EAGER
+
+    @property
+    def steps(self) -> int:
+        """Columns of step scores."""
+        return max(1, *(head.config.steps for head in self.heads.values()))
+
+    @property
+    def part(self) -> Path:
+        """What is written until all is there."""
+        return self.out.with_name(f"{self.out.name}.part")
+
+
+def about(path: Path) -> Path:
+    """What a table, or the part of one, says of itself."""
+    return path.with_name(f"{path.name}.json")
+
+
+def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[int], object]) -> Counts:
+    """Score every image that has features; `advance` is told of each block's images.
+
+    Raises ExistsError if the table is there, with neither `append` nor `overwrite`; RunError if it, or what an earlier
+    call left, is of other heads, views or features; SpecError and CollectionError for features that do not fit or are
+    damaged; OutputError.
+    """
+    for collection in job.collections:
+        for head in job.heads.values():
+            refuse_other_shape(head, collection)
+    identity = identity_of(job)
+    adding = append and job.out.exists()
+    if job.out.exists() and not (adding or overwrite):
+        raise ExistsError(f"--out {job.out}: wanted a new file, found one that exists; --append adds what is new to "
+                          "it, --overwrite scores anew")  # fmt: skip
+    if adding:
+        refuse_other_table(job, identity)
+    try:
+        counts = _fill_part(job, identity, Matched(job) if adding else None, advance)
+        _publish(job, identity, adding)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"--out {job.out}: cannot be written: {error.strerror}") from error
+    return counts
+
+
+def identity_of(job: Scoring) -> dict[str, Any]:
+    """What the scores are of, as JSON values."""
+    return {
+        "heads": sorted(_sha256(checkpoint_of(Path(path))) for path in job.heads),
+        "views": job.views,
+        "precision": job.kernels.precision,
+        "fingerprints": sorted({collection.spec.fingerprint for collection in job.collections}),
+        "collections": [collection.uuid for collection in job.collections],
+        "format": job.kind,
+        "block": BLOCK,
+    }
+
+
+def named(job: Scoring) -> dict[str, Any]:
+    """Where heads and collections were, for people; moved or copied they stay the same."""
+    return {"runs": list(job.heads), "features": [str(collection.path) for collection in job.collections]}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
+    """RunError if the table that is to be added to is of other heads, views or features, was changed since, or has
+    images that the collections have not, or not in this order.
+    """
+    if not about(job.out).exists():
+        raise RunError(f"--append: wanted {about(job.out).name} beside {job.out}, which says what its scores are of, "
+                       "found none; --overwrite scores anew")  # fmt: skip
+    begun = read_json(about(job.out))
+    if _sha256(job.out) not in (begun.get("sha256"), begun.get("before")):
+        raise RunError(f"--append: wanted {job.out} as it was written, found it changed since; give another --out")
+    lines = unlike(begun, identity, COMPARED, job)
+    if lines:
+        raise RunError(f"--append: {job.out} has scores of something else: {'; '.join(lines)}")
+    matched = Matched(job)
+    for collection in job.collections:
+        for id_ in collection.ids:
+            matched.take(id_)
+    matched.finish()
+
+
+def _fill_part(
+    job: Scoring, identity: Mapping[str, Any], old: "Matched | None", advance: Callable[[int], object]
+) -> Counts:
+    """Write OUT.part to its end, from the last block that an earlier call left whole."""
+    counts, heads = Counts(), [*job.heads.values()]
+    whole = _whole_blocks(job, identity)
+    with open(job.part, "r+b") as file:
+        file.truncate(whole[-1][0])
+        file.seek(whole[-1][0])
+        for number, (collection, rows) in enumerate(blocks(job), 1):
+            before = [old.take(collection.ids[row]) if old else None for row in rows]
+            if number >= len(whole):
+                table = score_block(heads, collection, rows, views_of(job, collection), job.kernels, before)
+                counts.add(table, before)
+                file.write(_lines(table, job.steps))
+                file.flush()
+                os.fsync(file.fileno())
+                whole.append([file.tell(), block_checksum(collection, rows)])
+                write_json(about(job.part), {"identity": {**identity, **named(job)}, "blocks": whole})
+            else:
+                counts.resumed += len(rows)
+            advance(len(rows))
+    return counts
+
+
+def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str], job: Scoring) -> list[str]:
+    """A line for each of `keys` in which the two differ; heads and collections by the names they had."""
+    texts = {"heads": ("runs", job.heads), "collections": ("features", [one.path for one in job.collections])}
+    found = []
+    for key in keys:
+        if begun.get(key) != now[key]:
+            name, here = texts.get(key, (key, [now[key]]))
+            there = begun.get(name, [])
+            there = there if isinstance(there, list) else [there]
+            found.append(f"{key}: wanted {', '.join(map(str, there))}, found {', '.join(map(str, here))}")
+    return found
+
+
+def block_checksum(collection: Collection, rows: np.ndarray) -> int:
+    """CRC-32C of what a block's rows depend on: which images have features, and which."""
+    return int(crc32c.crc32c(collection.checksums[rows].tobytes(), crc32c.crc32c(collection.status[rows].tobytes())))
+
+
+def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
+    """Where the header and each block of OUT.part end, with the block's checksum, as far as their features are still
+    the same; of a new part the header alone. Raises RunError for a part of another scoring.
+    """
+    if not (job.part.exists() and about(job.part).exists()):
+        about(job.part).unlink(missing_ok=True)
+        write_csv(job.part, (), job.steps)
+        return [[job.part.stat().st_size, 0]]
+    begun = read_json(about(job.part))
+    lines = unlike(begun.get("identity", {}), identity, identity, job)
+    if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
+        found = "; ".join(lines) or "it has been cut"
+        raise RunError(f"--out {job.out}: {job.part} is left of another scoring ({found}); go on with that one, or "
+                       f"remove it and {about(job.part).name}")  # fmt: skip
+    whole = begun["blocks"][:1]
+    for found, (collection, rows) in zip(begun["blocks"][1:], blocks(job), strict=False):
+        if found[1] != block_checksum(collection, rows):
+            break
+        whole.append(found)
+    return list(whole)
+
+
+def _lines(rows: Sequence[ScoreRow], steps: int) -> bytes:
+    """As `write_csv` has them."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(as_texts(as_record(row, steps)) for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def blocks(job: Scoring) -> Iterator[tuple[Collection, np.ndarray]]:
+    """All rows of all collections in their order, some at a time."""
+    for collection in job.collections:
+        size = max(1, BLOCK // (len(views_of(job, collection)) * len(job.heads)))
+        for start in range(0, len(collection), size):
+            yield collection, np.arange(start, min(start + size, len(collection)))
+
+
+def views_of(job: Scoring, collection: Collection) -> range:
+    """The views of a collection that are scored."""
+    return range(collection.views if job.views == ALL else 1)
+
+
+class Matched:
+    """The rows of the table that is added to, met again in their order: the new table has all of them, and others in
+    between.
+    """
+
+    def __init__(self, job: Scoring) -> None:
+        self._job, self._old = job, read_rows(job.out, job.kind, job.steps)
+        self._next = next(self._old, None)
+
+    def take(self, id_: str) -> ScoreRow | None:
+        """The old row of this image, if its turn has come."""
+        found = self._next
+        if found is None or found.id != written_id(id_, self._job.kind):
+            return None
+        self._next = next(self._old, None)
+        return found
+
+    def finish(self) -> None:
+        """RunError if an old row was not met again."""
+        if self._next is not None:
+            raise RunError(f"--append: wanted all images of {self._job.out} in the same order, found {self._next.id!r} "
+                           "elsewhere or not at all; name the collections as before, or score anew")  # fmt: skip
+
+
+def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
+    """The part as a whole table of its format, under its name. A kill in between leaves what the same command, or
+    --append, goes on with: OUT.json knows the table that is being replaced too.
+    """
+    ready, known = job.part, {**identity}
+    if job.kind != "csv":
+        ready = job.out.with_name(f".{job.out.name}.tmp")
+        WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps)
+    known |= named(job)
+    if adding:
+        known["before"] = _sha256(job.out)
+    else:
+        job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
+    write_json(about(job.out), {**known, "sha256": _sha256(ready)})
+    os.replace(ready, job.out)
+    about(job.part).unlink(missing_ok=True)
+    job.part.unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""A head's scores for every image of a collection, as arrays; and whether the head fits the collection."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from amnet_common.collection import Collection
+from amnet_common.collection.layout import DONE
+from amnet_common.collection.spec import differences
+from amnet_common.errors import ConfigError, SpecError
+from headtrain.compute.inference import predict_picks
+from headtrain.features.batches import ordered_picks
+from headtrain.heads.head import Head
+from headtrain.heads.provenance import Provenance
+
+BATCH = 64
+TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels")  # of the spec: what the features of a view depend on
+
+
+class Scores(NamedTuple):
+    """Scores of all N images of a collection; NaN where an image has no features."""
+
+    ids: tuple[str, ...]
+    score: np.ndarray  # (N,) float32
+    steps: np.ndarray  # (N, T) float32; they add up to the score
+
+    def __repr__(self) -> str:
+        """How many there are and how they lie; the arrays are `.score` and `.steps`."""
+        known = self.score[~np.isnan(self.score)]
+        lie = f", {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}" if len(known) else ""
+        return f"<Scores: {len(known)} of {len(self.ids)} images{lie}>"
+
+
+def trunk_differences(provenance: Provenance | None, collection: Collection) -> list[str]:
+    """One line for each field in which the trunks of a head and a collection differ, or the cutting of their views.
+
+    An imported head may not tell them all: what it does not tell is not compared.
+    """
+    known = provenance.spec if provenance else {}
+    here = collection.spec.as_dict()
+    wanted = {key: known[key] for key in TRUNK_FIELDS if key in known}
+    found = {key: here[key] for key in wanted}
+    if "view_plan" in known:
+        wanted["view 0"], found["view 0"] = map(evaluation_of, (known["view_plan"], here["view_plan"]))
+    return differences(wanted, found)
+
+
+def evaluation_of(view_plan: Mapping[str, Any]) -> str:
+    """How a view plan cuts view 0."""
+    side = view_plan.get("short_side")
+    return f"the centre, short side to {side}" if side else "the whole image, squashed"
+
+
+def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:
+    """Scores of one view of every image, every view read being compared with its checksum.
+
+    >>> from amnet import Collection
+    >>> from amnet import load_head
+    >>> scores = score_collection(load_head("runs/lamem-amnet-1"), Collection("lamem.h5"))
+    >>> len(scores.ids), scores.score.shape, scores.steps.shape
+    (40, (40,), (40, 3))
+    >>> best = scores.score.argsort()[::-1][:3]  # the rows of the three most memorable images
+
+    Raises CollectionError for damaged features, SpecError if the head wants features of another shape.
+    """
+    refuse_other_shape(head, collection)
+    steps = np.full((len(collection), max(head.config.steps, 1)), math.nan, np.float32)
+    for rows, part in steps_by_batch(head, collection, view):
+        steps[rows] = part
+    return Scores(collection.ids, steps.sum(1), steps)
+
+
+def refuse_other_shape(head: Head, collection: Collection) -> None:
+    """SpecError if the head was not made for views of the collection's shape."""
+    wanted, shape = (head.config.places, head.config.channels), collection.view_shape
+    found = (math.prod(shape[:-1]), shape[-1])
+    if wanted != found:
+        raise SpecError(f"{collection.path}: wanted {wanted[0]} places of {wanted[1]} channels, found {found}")
+
+
+def refuse_missing_view(view: int, collection: Collection) -> None:
+    """ConfigError if a collection has no such view."""
+    if not 0 <= view < collection.views:
+        raise ConfigError(f"{collection.path}: wanted view {view}, found views 0 to {collection.views - 1}")
+
+
+def steps_by_batch(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows (n,) that have features and their step scores (n, T), batch by batch."""
+    rows = np.flatnonzero(collection.status == DONE)
+    for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):
+        yield picks.rows, output.steps.numpy()

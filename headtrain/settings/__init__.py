@@ -1,0 +1,1 @@
+"""Settings of a head and of its training: their defaults, sources and presets, and how they are read and written."""

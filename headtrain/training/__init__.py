@@ -1,0 +1,1 @@
+"""The training of heads, epoch by epoch, to a tested result."""

@@ -1,0 +1,96 @@
+"""One pass of a bank over the training images, and one of heads over the images of a list that is evaluated."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.seeds import derived_seed
+from headtrain.compute.bank.bank import Bank
+from headtrain.compute.inference import predict_picks
+from headtrain.compute.kernels import EAGER, Forward, Kernels, forward_of
+from headtrain.features.batches import Source, epoch_picks, ordered_picks, scales_on
+from headtrain.features.splits import Part
+from headtrain.heads.dropout import set_noise
+from headtrain.heads.head import Head
+from headtrain.settings.configuration import Config, TrainingConfig
+from headtrain.training.losses import loss_terms
+from headtrain.training.member import Member
+
+# images a backward pass, however many heads: (n, L, D) temporaries of a whole batch and many heads would not fit in a
+# GPU. A head's dropout depends on it
+CHUNK = 64
+
+
+def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
+    """The learning rate of epoch 1, 2, ...: constant, half a cosine down to nearly 0, or in steps."""
+    if settings.lr_schedule == "cosine":
+        return settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
+    if settings.lr_schedule == "step":
+        return settings.learning_rate * settings.lr_factor ** ((epoch - 1) // settings.lr_step)
+    return settings.learning_rate
+
+
+def train_epoch(
+    bank: Bank, members: Sequence[Member], source: Source, part: Part, number: int, check: bool = True,
+    kernels: Kernels = EAGER,
+) -> np.ndarray:  # fmt: skip
+    """One pass of the bank's heads, those of `members`, over the training images.
+
+    Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
+    """
+    settings = [member.config.training for member in members]
+    picks, scales = epoch_picks(part.rows, source.views, settings[0], number), scales_on(bank.device, source)
+    size = chunk_size(members[0].config, len(picks[0].rows))
+    forward = forward_of(bank, kernels, size)
+    for member in members:
+        prepare(member, number)
+    targets = torch.stack([member.targets(part.scores) for member in members])  # (N, n)
+    sums = torch.zeros(len(members), 2, device=bank.device)
+    for batch, features in source.batches(picks, check=check):
+        bank.zero_grad()
+        sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.places], settings, size)
+        for member in members:
+            member.update()
+    return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
+
+
+def prepare(member: Member, number: int) -> None:
+    """Training mode, learning rate and random numbers of an epoch."""
+    head, settings = member.head.train(), member.config.training
+    for group in member.optimiser.param_groups:
+        group["lr"] = learning_rate_at(settings, number)
+    noise = torch.Generator(head.target_mean.device)
+    set_noise(head, noise.manual_seed(derived_seed("dropout", settings.seed, number)))
+
+
+def backward(
+    forward: Forward, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig],
+    size: int,
+) -> Tensor:  # fmt: skip
+    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, targets (N, n), added up in chunks of `size`.
+
+    Returns (N, 2): sums over the batch of squared error and attention penalty.
+    """
+    sums = targets.new_zeros(len(targets), 2)
+    for x, y in zip(features.split(size), targets.split(size, dim=1), strict=True):
+        output = forward(x.to(targets.device, non_blocking=True), scales)
+        error, penalty, loss = loss_terms(output, y, settings)  # (N,) each
+        (loss.sum() * (len(x) / len(features))).backward()  # no head's loss depends on another's parameters
+        sums += len(x) * torch.stack([error, penalty], dim=1).detach()
+    return sums
+
+
+def chunk_size(config: Config, batch: int) -> int:
+    """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
+    return batch if config.head.architecture == "released" else min(batch, CHUNK)
+
+
+def predict_part(heads: Sequence[Head], source: Source, part: Part, view: int, batch_size: int = 64) -> np.ndarray:
+    """(N, n) float64: each head's scores of the part's images in one view, which is read once."""
+    picks = ordered_picks(part.rows, view, batch_size)
+    scores = [np.stack([output.score.numpy() for output in outputs])
+              for _, outputs in predict_picks(heads, source, picks)]  # (N, b) each  # fmt: skip
+    return np.concatenate(scores, axis=1).astype(np.float64)

@@ -1,0 +1,51 @@
+"""What training minimises: equations (13) to (15), and the penalty on the order of steps that the paper dropped.
+
+Means over the batch; what an `Output` has before its batch, N heads of a bank, stays.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu
+
+from headtrain.heads.head import Output
+from headtrain.settings.configuration import TrainingConfig
+
+RELEASED_SHARE = 0.2  # of the authors' code: what each step should give each place
+
+
+def squared_error(output: Output, target: Tensor) -> Tensor:
+    """The first term of (13): mean over the batch of (y - target)^2, target as the score, on the training scale."""
+    return ((output.score - target) ** 2).mean(-1)
+
+
+def attention_penalty(output: Output, form: str = "paper") -> Tensor:
+    """(14), (15): mean over the batch of sum_L (1 - sum_t a_t)^2; `released`: sum_L (sum_t (0.2 - a_t))^2.
+
+    It wants every place to be looked at once over the T steps. For uniform attention it is L (1 - T / L)^2.
+    """
+    wanted = 1.0 if form == "paper" else RELEASED_SHARE * output.attention.shape[-2]
+    return ((wanted - output.attention.sum(-2)) ** 2).sum(-1).mean(-1)
+
+
+def order_penalty(output: Output, order: str) -> Tensor:
+    """Mean over the batch of sum_t max(0, m_t - m_{t+1})^2, which wants ascending steps; `descending`: the reverse.
+
+    The paper tried such a penalty and dropped it, without its formula: this form is an assumption.
+    """
+    rise = torch.diff(output.steps)  # (..., B, T - 1)
+    return (relu(-rise if order == "ascending" else rise) ** 2).sum(-1).mean(-1)
+
+
+def loss_terms(output: Output, target: Tensor, settings: Sequence[TrainingConfig]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each of N heads: squared error, attention penalty before lambda, and the sum (13) to minimise, (N,) each.
+
+    `target` (N, B). The forms of the penalties are those of the first of `settings`, the weights each head's own.
+    """
+    form, order = settings[0].penalty_form, settings[0].order
+    error, attention = squared_error(output, target), attention_penalty(output, form)
+    loss = error + error.new_tensor([s.penalty for s in settings]) * attention
+    if any(s.order_penalty for s in settings):
+        loss = loss + error.new_tensor([s.order_penalty for s in settings]) * order_penalty(output, order)
+    return error, attention, loss

@@ -1,0 +1,58 @@
+"""state.pt: all that the next epoch needs, so that a killed run goes on to the weights of an undisturbed one.
+
+Random numbers need no state: order, views and dropout of an epoch come from generators keyed by seed and
+epoch.
+"""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from amnet_common.errors import RunError
+from headtrain.heads.checkpoint import Tensors
+from headtrain.heads.head import Head
+from headtrain.runs.folder import STATE
+from headtrain.runs.log import Epoch
+from headtrain.training.averaging import RunningAverage
+
+
+def save_state(
+    run: Path, head: Head, optimiser: torch.optim.Optimizer, average: RunningAverage, best: Tensors,
+    epochs: list[Epoch],
+) -> None:  # fmt: skip
+    """Write state.pt, whole and on the disk before it has its name."""
+    state = {
+        "head": {name: tensor.clone() for name, tensor in head.state_dict().items()},  # alone, not a bank's memory
+        "optimiser": optimiser.state_dict(),
+        "average": average.head.state_dict(),
+        "updates": average.updates,
+        "best": best,
+        "epochs": [asdict(epoch) for epoch in epochs],
+    }
+    temporary = run / f".{STATE}.tmp"
+    with open(temporary, "wb") as file:
+        torch.save(state, file)
+        os.fsync(file.fileno())
+    os.replace(temporary, run / STATE)
+
+
+def load_state(
+    run: Path, head: Head, optimiser: torch.optim.Optimizer, average: RunningAverage
+) -> tuple[list[Epoch], Tensors]:
+    """Put the state of state.pt into the given objects; the epochs done so far, none if there is no such file, and the
+    average's state after the best of them.
+    """
+    path = run / STATE
+    if not path.exists():
+        return [], {}
+    try:
+        state = torch.load(path, map_location=head.target_mean.device, weights_only=True)
+        head.load_state_dict(state["head"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.head.load_state_dict(state["average"])
+        average.updates = int(state["updates"])
+        return [Epoch(**values) for values in state["epochs"]], dict(state["best"])
+    except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes
+        raise RunError(f"{path}: wanted the state of this run, found one that cannot be read ({error})") from error

@@ -1,0 +1,145 @@
+"""A bank against the heads it holds, each alone: PaperHead and ReleasedHead are the reference."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from headtrain.compute.bank.banks import new_bank
+from headtrain.compute.bank.layers import LstmWeights, lstm_cell
+from headtrain.heads.architectures import new_head
+from headtrain.heads.dropout import set_noise
+from headtrain.settings.configuration import TrainingConfig, override
+from headtrain.settings.presets import RELEASED
+from headtrain.training.losses import loss_terms
+
+B, L, D = 7, 6, 5
+
+
+def random_heads(config, shares):
+    """One head for each dropout share, every parameter and statistic random."""
+    heads = []
+    for number, share in enumerate(shares):
+        torch.manual_seed(number)
+        dropouts = {f"{part}_dropout": share for part in ("feature", "attention", "regress")}
+        head = new_head(override(config, **dropouts).head).train()
+        for parameter in head.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        heads.append(head)
+    return heads
+
+
+def with_noise(heads):
+    for number, head in enumerate(heads):
+        set_noise(head, torch.Generator().manual_seed(10 + number))
+    return heads
+
+
+def losses_of(heads, x, y, settings):
+    """Every head alone: its output and loss, with gradients in the heads."""
+    outputs = []
+    for head, own in zip(with_noise(heads), settings, strict=True):
+        outputs.append(head(x))
+        alone = type(outputs[-1])(*(part.unsqueeze(0) for part in outputs[-1]))  # N = 1
+        loss_terms(alone, y.unsqueeze(0), [own])[2].sum().backward()
+    return outputs
+
+
+CASES = [
+    {},
+    {"steps": 0},
+    {"steps": 1, "output": "last"},
+    {"attention": False},
+    {"feature_dropout_unit": "value", "output": "mean"},
+    {"standardise": False},
+]
+
+
+@pytest.fixture(params=["paper", "released"])
+def architecture(request):
+    return request.param
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.5, 0.0, 0.3)])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, case, shares):
+    config = override(tiny, architecture=architecture, **({"standardise": False, "hidden": D} | case
+                      if architecture == "released" else case))  # fmt: skip
+    if config.head.architecture == "released" and config.head.standardise:
+        pytest.skip("the released architecture does not standardise")
+    alone = random_heads(config, shares)
+    together = deepcopy(alone)
+    x, y = torch.rand(B, L, D), torch.rand(len(shares), B)
+    settings = [
+        TrainingConfig(penalty=0.1 * n, order_penalty=0.2, penalty_form="released") for n, _ in enumerate(shares)
+    ]
+    wanted = losses_of(alone, x, y[0], settings)
+    bank = new_bank(with_noise(together))
+    found = bank.forward(x, bank.draw(len(x)))
+    loss_terms(found, y[:1].expand_as(found.score), settings)[2].sum().backward()
+    for n, head in enumerate(alone):
+        for mine, reference in zip(found, wanted[n], strict=True):
+            torch.testing.assert_close(mine[n], reference)
+        for name, parameter in head.named_parameters():
+            given = dict(together[n].named_parameters())[name].grad
+            reference = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            torch.testing.assert_close(
+                given, reference, atol=2e-6, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+            )
+        for name, buffer in head.named_buffers():
+            torch.testing.assert_close(dict(together[n].named_buffers())[name], buffer)
+
+
+def test_the_lstm_cell_is_that_of_torch():
+    cells = [torch.nn.LSTMCell(4, 3) for _ in range(2)]
+    x, h, c = torch.rand(2, 5, 4), torch.rand(2, 5, 3), torch.rand(2, 5, 3)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    found = lstm_cell(x, (h, c), LstmWeights(*(torch.stack([getattr(cell, name) for cell in cells]) for name in names)))
+    for n, cell in enumerate(cells):
+        for mine, reference in zip(found, cell(x[n], (h[n], c[n])), strict=True):
+            torch.testing.assert_close(mine[n], reference)
+
+
+def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):
+    heads = random_heads(tiny, (0.0, 0.0))
+    bank = new_bank(heads)
+    before = bank.parameters["attention.M"].detach().clone()
+    bank.forward(torch.rand(B, L, D), bank.draw(B)).score.sum().backward()
+    torch.optim.Adam(heads[1].parameters(), lr=0.1).step()
+    assert torch.equal(bank.parameters["attention.M"][0], before[0])
+    assert not torch.equal(bank.parameters["attention.M"][1], before[1])
+    bank.zero_grad()
+    assert not heads[0].attention.M.grad.any()
+
+
+def test_batchnorm_statistics_of_each_head_follow_the_batches():
+    config = override(RELEASED, places=L, channels=D, hidden=4, regress_hidden=3)
+    heads = random_heads(config, (0.0, 0.0))
+    alone = deepcopy(heads)
+    x = torch.rand(B, L, D)
+    bank = new_bank(heads)
+    bank.forward(x, bank.draw(len(x)))
+    for head, reference in zip(heads, alone, strict=True):
+        reference(x)
+        torch.testing.assert_close(head.bn1.running_var, reference.bn1.running_var)
+        assert head.bn1.num_batches_tracked == 1
+
+
+def test_twenty_updates_in_double_precision_are_those_of_each_head_alone(tiny, architecture):
+    config = override(tiny, architecture=architecture, standardise=False, hidden=D)
+    together = [head.double() for head in random_heads(config, (0.5, 0.0, 0.3))]
+    alone = deepcopy(together)
+    x, y = torch.rand(20, B, L, D).double(), torch.rand(20, B).double()
+    for heads in (together, *([head] for head in alone)):
+        optimisers = [torch.optim.Adam(head.parameters(), lr=0.01) for head in heads]
+        for head in heads:  # equal noise in both: the share of dropout tells the heads apart
+            set_noise(head, torch.Generator().manual_seed(int(100 * head.config.feature_dropout)))
+        bank = new_bank(heads)
+        for step in range(20):
+            bank.zero_grad()
+            ((bank.forward(x[step], bank.draw(B)).score - y[step]) ** 2).mean(1).sum().backward()
+            for optimiser in optimisers:
+                optimiser.step()
+    for one, other in zip(together, alone, strict=True):
+        for name, tensor in one.state_dict().items():
+            torch.testing.assert_close(tensor, other.state_dict()[name], atol=1e-8, rtol=0, msg=f"{name} differs")

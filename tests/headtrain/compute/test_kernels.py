@@ -1,0 +1,167 @@
+"""The fast ways to train against the plain one: float32, eager."""
+
+import shutil
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+from amnet_common.errors import ConfigError, RunError
+from headtrain.compute.bank.banks import new_bank
+from headtrain.compute.kernels import BFLOAT16, EAGER, PAYS_FROM, Kernels, choose_kernels, choose_precision, forward_of
+from headtrain.features.splits import split_parts
+from headtrain.heads.architectures import new_head
+from headtrain.heads.checkpoint import LAST, load_head
+from headtrain.heads.dropout import set_noise
+from headtrain.settings.configuration import override
+from headtrain.training.epoch import backward
+from headtrain.training.loop import train
+
+COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: wanted g++, which torch.compile calls")
+N, B, SIZE = 2, 13, 5  # heads, images of a batch, of a backward pass: the last one is a smaller rest
+pytestmark = pytest.mark.filterwarnings("ignore:bf16 and fp16 are mixed in the scheduler node:UserWarning")
+
+
+@pytest.fixture(params=["paper", "released"])
+def config(request, small):
+    shares = {"feature_dropout": 0.4, "attention_dropout": 0.2, "regress_dropout": 0.3}
+    config = override(small, architecture=request.param, standardise=False, hidden=1024, **shares)
+    return override(config, channels=64, hidden=64) if request.param == "paper" else override(config, channels=1024)
+
+
+def gradients(config, kernels):
+    """Of every parameter of two heads, (N, ...) each, after one batch of random views, and the sums of the losses."""
+    heads = []
+    for number in range(N):
+        torch.manual_seed(number)
+        heads.append(new_head(config.head).train())
+        for parameter in heads[-1].parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+        set_noise(heads[-1], torch.Generator().manual_seed(number))
+    x, y = torch.rand(B, 14, 14, config.head.channels).half(), torch.rand(N, B)
+    bank = new_bank(heads)
+    sums = backward(forward_of(bank, kernels, SIZE), x, None, y, [config.training] * N, SIZE)
+    return {name: parameter.grad for name, parameter in bank.parameters.items()}, sums
+
+
+def cosine(a, b):
+    return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
+
+
+def test_bfloat16_gradients_point_where_those_of_float32_do(config):
+    (wanted, sums), (found, other) = (gradients(config, Kernels(kind)) for kind in ("float32", BFLOAT16))
+    torch.testing.assert_close(other, sums, rtol=0.02, atol=0)
+    for name, gradient in wanted.items():
+        assert found[name].dtype == torch.float32
+        if "inconv.bias" not in name:  # before a BatchNorm: its true gradient is zero
+            assert cosine(found[name], gradient) > 0.99, name
+
+
+@COMPILER
+def test_compiled_kernels_give_the_gradients_of_eager_ones(config):
+    (wanted, sums), (found, other) = (gradients(config, Kernels(compiled=compiled)) for compiled in (False, True))
+    torch.testing.assert_close(other, sums, rtol=1e-4, atol=0)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@COMPILER
+def test_compiled_attention_keeps_nothing_of_the_size_of_x_for_a_step(small):
+    """What the backward pass keeps grows with eager steps, not with compiled ones."""
+    config = override(small, standardise=False, channels=64, hidden=64)
+    eager, compiled = ([kept(config, steps, Kernels(compiled=way)) for steps in (1, 3)] for way in (False, True))
+    assert eager[1] > eager[0]
+    assert 0 < compiled[0] == compiled[1] < eager[1]
+
+
+def kept(config, steps, kernels):
+    """How many tensors of the size of x the backward pass of a head keeps."""
+    bank = new_bank([new_head(override(config, steps=steps).head).train()])
+    x, seen = torch.rand(B, 14, 14, config.head.channels), set()
+
+    def note(tensor):
+        if tensor.numel() == x.numel():
+            seen.add(tensor.data_ptr())
+        return tensor
+
+    forward = forward_of(bank, kernels, B)
+    forward(x, None)  # compiles
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = forward(x, None)
+    assert output.score.requires_grad
+    return len(seen)
+
+
+@COMPILER
+def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_learnable, small, tmp_path):
+    collection, config = make_learnable(), override(small, feature_dropout=0.2, epochs=4)
+    results = []
+    for name in ("a", "b"):
+        steps = train(
+            collection, split_parts(collection, 1, 0, allow_missing=False), config, 1, tmp_path / name,
+            kernels=Kernels(BFLOAT16, compiled=True),
+        )  # fmt: skip
+        results.append([epoch.val_rho for epoch in steps])
+    a, b = (load_head(tmp_path / name / LAST).state_dict() for name in ("a", "b"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert results[0] == results[1]
+    assert max(results[0]) > 0.8
+
+
+def test_a_run_is_not_resumed_in_another_precision(make_learnable, small, tmp_path):
+    collection = make_learnable()
+    parts = split_parts(collection, 1, 0, allow_missing=False)
+    next(train(collection, parts, small, 1, tmp_path / "run"))
+    with pytest.raises(RunError, match="precision: wanted float32, found bfloat16"):
+        next(train(collection, parts, small, 1, tmp_path / "run", resume=True, kernels=Kernels(BFLOAT16)))
+
+
+def test_auto_takes_bfloat16_where_the_device_multiplies_it(monkeypatch):
+    for able, wanted in ((True, BFLOAT16), (False, "float32")):
+        monkeypatch.setattr("headtrain.compute.kernels.multiplies_bfloat16", lambda _, able=able: able)
+        assert choose_precision("auto", "cpu") == wanted
+    assert choose_precision("float32", "cpu") == "float32"
+
+
+@pytest.mark.parametrize(
+    ("shown", "able", "compiled"),
+    [(PAYS_FROM["cpu"], True, True), (PAYS_FROM["cpu"] - 1, True, False), (PAYS_FROM["cpu"], False, False)],
+)
+def test_kernels_are_compiled_where_it_pays_and_a_compiler_is_there(monkeypatch, shown, able, compiled):
+    monkeypatch.setattr("headtrain.compute.kernels.compiler_works", lambda _: able)
+    assert choose_kernels("float32", None, "cpu", shown) == Kernels("float32", compiled)
+
+
+def test_asking_for_compiled_kernels_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match="--compile: wanted a compiler for cpu, found none that works"):
+        choose_kernels("auto", True, "cpu", 1)
+    assert not choose_kernels("auto", None, "cpu", 10**9).compiled
+
+
+def test_gradients_are_clipped_for_each_head_alone(small, tmp_path):
+    """Of one head's gradients, a thousand times those of the other, only its own are clipped."""
+    from headtrain.training.averaging import RunningAverage
+    from headtrain.training.member import Job, Member
+
+    heads = [new_head(override(small, channels=8).head) for _ in range(2)]
+    new_bank(heads)
+    before = [deepcopy(head.state_dict()) for head in heads]
+    for head, factor in zip(heads, (1e-3, 1e3), strict=True):
+        for parameter in head.parameters():
+            parameter.grad.fill_(factor)
+        job = Job(override(small, clip=1.0), tmp_path)
+        Member(job, head, torch.optim.SGD(head.parameters(), 1.0), RunningAverage(head, 0.0), None).update()
+    moved = [
+        np.sqrt(sum(((head.state_dict()[n] - old[n]) ** 2).sum().item() for n, _ in head.named_parameters()))
+        for head, old in zip(heads, before, strict=True)
+    ]
+    count = sum(parameter.numel() for parameter in heads[0].parameters())
+    assert moved[0] == pytest.approx(1e-3 * np.sqrt(count), rel=1e-4)
+    assert 1e-3 * np.sqrt(count) < 1.0
+    assert moved[1] == pytest.approx(1.0, rel=1e-4)
+
+
+def test_eager_float32_is_what_python_gets_unasked():
+    assert Kernels() == EAGER == Kernels("float32", compiled=False)

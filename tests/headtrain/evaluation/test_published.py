@@ -1,0 +1,35 @@
+"""Which data a collection really is of."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from headtrain.evaluation.published import ROSTERS, data_of, roster_of
+
+
+class Fake(SimpleNamespace):
+    """What of a collection is asked for."""
+
+    def __init__(self, images, **fields):
+        super().__init__(images=images, **fields)
+
+    def __len__(self):
+        return self.images
+
+
+@pytest.mark.parametrize(("folder", "data"), [("lamem", "LaMem"), ("lnsim", "LNSIM")])
+def test_data_sets_are_told_by_the_images_of_their_lists(shared, folder, data):
+    files = (shared / "data" / folder / "splits").glob("*.txt")
+    ids = {line.split()[0] for path in files for line in path.read_text().splitlines() if line.strip()}
+    assert ROSTERS[roster_of([*ids])] == data
+
+
+@pytest.mark.parametrize(("dataset", "images", "data"), [("sun", 2222, "SUN"), ("sun", 3, None), ("lamem", 2222, None)])
+def test_sun_is_told_by_its_name_and_size(dataset, images, data):
+    assert data_of(Fake(images, provenance={"dataset": dataset}, roster="0")) == data
+
+
+def test_scores_of_ones_own_are_no_published_data_set():
+    roster = next(iter(ROSTERS))
+    assert data_of(Fake(9, provenance={"dataset": "lamem"}, roster=roster)) == ROSTERS[roster]
+    assert data_of(Fake(9, provenance={"dataset": "lamem", "relabelled": "mine.csv"}, roster=roster)) is None

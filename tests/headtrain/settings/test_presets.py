@@ -1,0 +1,96 @@
+"""The presets, their sources, and configurations as files."""
+
+import tomllib
+
+import pytest
+
+from amnet_common.errors import ConfigError
+from headtrain.settings.config_file import read_config, to_toml
+from headtrain.settings.configuration import SETTINGS, Config, override
+from headtrain.settings.presets import PAPER, PRESETS, for_dataset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_a_reason_for_each_value_that_is_not_the_papers_and_for_no_other(name):
+    values, paper = PRESETS[name].config.values(), PAPER.values()
+    assert set(PRESETS[name].departures) == {key for key in values if values[key] != paper[key]}
+
+
+def test_every_setting_has_a_source_and_a_meaning():
+    assert set(SETTINGS) == set(PAPER.values())
+    assert all(setting.source and setting.about for setting in SETTINGS.values())
+
+
+def test_the_paper_has_the_values_of_section_4():
+    training = PAPER.training
+    assert (training.learning_rate, training.l2, training.batch_size, training.penalty) == (1e-3, 1e-6, 256, 1e-4)
+    assert (PAPER.head.steps, PAPER.head.hidden, PAPER.head.output) == (3, 1024, "sum")
+
+
+def test_the_released_code_has_the_values_of_its_config():
+    training = PRESETS["released"].config.training
+    assert (training.learning_rate, training.l2, training.batch_size, training.penalty) == (1e-4, 1e-6, 222, 1e-5)
+    assert (training.target_mean, training.target_scale) == (0.754, 2.0)
+
+
+@pytest.mark.parametrize(("dataset", "l2"), [("sun", 1e-4), ("lamem", 1e-6)])
+def test_l2_is_larger_on_sun(dataset, l2):
+    assert for_dataset(PRESETS["released"].config, dataset).training.l2 == l2
+
+
+def test_an_l2_of_ones_own_is_kept_on_sun():
+    assert for_dataset(override(PAPER, l2=0.5), "sun").training.l2 == 0.5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_configuration_survives_its_file(tmp_path, name):
+    config = override(PRESETS[name].config, steps=5, learning_rate=2.5e-5, select_on="test")
+    (tmp_path / "c.toml").write_text(to_toml(config))
+    preset, values = read_config(tmp_path / "c.toml")
+    assert preset == name
+    assert override(PRESETS[name].config, **values) == config
+    assert tomllib.loads(to_toml(config))["head"]["steps"] == 5
+
+
+def test_a_file_may_give_whole_numbers_where_fractions_are_meant(tmp_path):
+    (tmp_path / "c.toml").write_text("[training]\nl2 = 1\n")
+    assert read_config(tmp_path / "c.toml") == (None, {"l2": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[head]\nstep = 3", r"\[head\] step: wanted one of architecture, places"),
+        ("[head]\nsteps = 3.5", r"\[head\] steps: wanted an int, found 3.5"),
+        ("[head]\nattention = 1", r"\[head\] attention: wanted a bool, found 1"),
+        ("[training]\nsteps = 3", r"\[training\] steps: wanted one of learning_rate"),
+        ("steps = 3", r"wanted preset, \[head\] and \[training\], found 'steps'"),
+        ("[head", "wanted a readable TOML file"),
+    ],
+)
+def test_what_a_file_gets_wrong_is_named(tmp_path, text, message):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"output": "median"}, "--output: wanted one of sum, mean, last, found median"),
+        ({"steps": 7}, "--steps: wanted 0 to 6, found 7"),
+        ({"hidden": 0}, "--hidden: wanted 1 or more, found 0"),
+        ({"architecture": "released", "steps": 0, "hidden": 8}, "--steps 0: wanted --hidden 1024"),
+        ({"eval_view": -1}, "--eval-view: wanted 0 or more, found -1"),
+        ({"target_scale": 0.0}, "--target-scale: wanted more than 0, found 0.0"),
+    ],
+)
+def test_values_that_make_no_head_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        override(PAPER, **values)
+
+
+def test_a_configuration_of_an_older_version_gets_the_papers_value_for_new_settings():
+    old = PAPER.as_dict()
+    del old["head"]["output"], old["training"]["views"]
+    assert Config.from_dict(old) == PAPER
