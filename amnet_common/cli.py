@@ -34,7 +34,7 @@ def info(file: Path, failed: bool) -> None:
 
 @main.command()
 @click.argument("file", type=PATH)
-@click.option("--quick", is_flag=True, help="Structure, seal and marks only; no feature is read.")
+@click.option("--quick", is_flag=True, help="Structure, integrity hash and marks only; no feature is read.")
 @click.option("--repair", "mend", is_flag=True,
               help="Mark bad rows pending, so that the same amnet-extract fills just those again.")  # fmt: skip
 def verify(file: Path, quick: bool, mend: bool) -> int:

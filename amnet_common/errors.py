@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each text says what was wanted, what was found, where, and what to do next.
+"""The errors a user can meet. Each text says what was expected, what was found, where, and what to do next.
 
 Every class is also a builtin, so that callers who know nothing of amnet can catch what they expect.
 `assert` is kept for our own mistakes; these are for input.

@@ -33,7 +33,7 @@ def read_state_dict(path: Path, option: str = "--weights") -> tuple[Mapping[str,
     Raises WeightsError, which names `option` where no file is there.
     """
     if not os.path.isfile(path):
-        raise WeightsError(f"{option}: wanted a file, found {str(path)!r}, which is none")
+        raise WeightsError(f"{option}: expected a file, found {str(path)!r}, which is none")
     return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), {})
 
 
@@ -81,21 +81,23 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, st
             metadata = file.metadata() or {}
         return safetensors.torch.load_file(path), metadata
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: wanted a safetensors file, found one that cannot be read ({error})") from error
+        raise WeightsError(f"{path}: expected a safetensors file, found one that cannot be read ({error})") from error
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     if path.suffix not in PICKLES:
-        raise WeightsError(f"{path}: wanted a file ending in .safetensors, {', '.join(PICKLES)}")
+        raise WeightsError(f"{path}: expected a file ending in .safetensors, {', '.join(PICKLES)}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of odd pickle protocols: the error says enough
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes, IndexError too
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise WeightsError(f"{path}: wanted a state dict that torch reads with weights_only=True: {reason}") from error
+        raise WeightsError(
+            f"{path}: expected a state dict that torch reads with weights_only=True: {reason}"
+        ) from error
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{path}: wanted a state dict, found a {type(content).__name__}")
+        raise WeightsError(f"{path}: expected a state dict, found a {type(content).__name__}")
     return content

@@ -17,7 +17,7 @@ from amnet_common.datasets.records import SplitList
 
 
 def random_collection(path: Path, dataset: Dataset, views: int) -> Path:
-    """The file, made and filled unless it is there; what an earlier call left unfinished is gone on with."""
+    """The file, made and filled unless it is there; what an earlier call left unfinished is resumed."""
     if not path.exists():
         scales, plan = np.full(CHANNELS, 0.02, np.float32), {"name": "standard", "augs": views - 1}
         spec = Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", plan, 0, "float32", "uint8",

@@ -53,7 +53,7 @@ def predict_all(root: Path, out: Path, threads: int) -> None:
     """Score every image that a list names, write the CSV under its name once it is whole, and print the figures."""
     lists = {path.stem: read_list(path) for path in sorted((root / "splits").glob("*.txt"))}
     if not lists:
-        raise SystemExit(f"--root {root}: wanted splits/*.txt, found none")
+        raise SystemExit(f"--root {root}: expected splits/*.txt, found none")
     ids = sorted({id_ for scores in lists.values() for id_ in scores})
     score = load_resmem(threads)
     found: dict[str, float] = {}

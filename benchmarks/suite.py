@@ -117,7 +117,7 @@ def large_stages(limits: Limits, work: Path | None) -> Iterator[Stage]:
     """Heads over a collection of LaMem's size, as benchmarks/gpu_heads.py has them, where the disk can hold it."""
     free = shutil.disk_usage(work or tempfile.gettempdir()).free
     if free < LAMEM_BYTES:
-        print(f"LaMem's size left out: wanted {LAMEM_BYTES / 1e9:.0f} GB of disk, found {free / 1e9:.0f}; another: "
+        print(f"LaMem's size left out: expected {LAMEM_BYTES / 1e9:.0f} GB of disk, found {free / 1e9:.0f}; another: "
               "--work FOLDER", file=sys.stderr)  # fmt: skip
         return
     images, views, epochs, heads = LAMEM

@@ -65,7 +65,7 @@ def clear(folder: Path) -> None:
     """Make an empty folder, or empty one that this script made before; any other is refused."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MADE_HERE).exists():
-            sys.exit(f"demo: wanted a new or empty folder, found files of others in {folder}")
+            sys.exit(f"demo: expected a new or empty folder, found files of others in {folder}")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MADE_HERE).touch()

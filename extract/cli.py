@@ -89,14 +89,14 @@ def main(
         begun_with = set(Collection(out).ids)
         dataset = subset(dataset, np.array([id_ in begun_with for id_ in dataset.ids]))
     model = Collection(like) if like else None
-    usual = Usual.of(model) if model else Usual()
+    defaults = Defaults.of(model) if model else Defaults()
     request = Request(
         out=out,
         dataset=dataset,
         weights=chosen_source(weights),
-        plan=view_plan(plan or usual.plan, usual.augs if augs is None else augs),
-        seed=usual.seed if seed is None else seed,
-        dtype=dtype or usual.dtype,
+        plan=view_plan(plan or defaults.plan, defaults.augs if augs is None else augs),
+        seed=defaults.seed if seed is None else seed,
+        dtype=dtype or defaults.dtype,
         precision=model.spec.precision if model and precision == "auto" else precision,
         shard=Shard.parse(shard),
         limit=limit,
@@ -124,7 +124,7 @@ def followed(out: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Usual:
+class Defaults:
     """--plan, --augs, --seed and --dtype where the command does not say."""
 
     plan: str = DEFAULT_PLAN
@@ -133,7 +133,7 @@ class Usual:
     dtype: str = DEFAULT_DTYPE
 
     @classmethod
-    def of(cls, like: Collection) -> "Usual":
+    def of(cls, like: Collection) -> "Defaults":
         """As in a collection."""
         return cls(str(like.spec.view_plan.get("name")), like.views - 1, like.spec.seed, like.spec.dtype)
 
@@ -205,7 +205,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     cutter = Cutter(request.dataset, request.plan, request.seed)
     with deferred_interrupt() as check_interrupt:
         reports = extract_rows(
-            request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.reach, job.redo,
+            request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.row_range, job.redo,
             tools.compute.kernel_path(), job.collection.uuid if job.collection else None, check_interrupt,
         )  # fmt: skip
         with contextlib.closing(reports):
@@ -254,13 +254,13 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     if job.rows or job.redo:
         job.collection.refresh()  # with what other processes have filled meanwhile
     click.echo(printable(summary(job, job.collection, len(reports) - len(failed), seconds)))
-    return 1 if (reached(job, job.collection) == FAILED).any() else 0
+    return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
 
 
-def reached(job: Job, collection: Collection) -> np.ndarray:
+def status_in_range(job: Job, collection: Collection) -> np.ndarray:
     """(n,) uint8: the status of the rows that the command may fill."""
-    reach = job.request.reach
-    return collection.status[reach.start : reach.stop]
+    row_range = job.request.row_range
+    return collection.status[row_range.start : row_range.stop]
 
 
 def notes(job: Job) -> Iterable[str]:
@@ -276,7 +276,7 @@ def notes(job: Job) -> Iterable[str]:
 def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> str:
     """The last line: images done and failed of the rows asked for, those pending in the file, views/s, file size."""
     request, path = job.request, job.request.out
-    done, failed = (int((reached(job, collection) == mark).sum()) for mark in (DONE, FAILED))
+    done, failed = (int((status_in_range(job, collection) == mark).sum()) for mark in (DONE, FAILED))
     pending = int((collection.status == PENDING).sum())
     what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.rows or job.redo else "nothing to do"
     return (f"{path}: {done} images done ({done_now} now), {failed} failed, {pending} pending, {what}, "

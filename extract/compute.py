@@ -85,12 +85,12 @@ def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] 
     if batch is None:
         batch = kept.get("batch_size", CPU_BATCH if kind == "cpu" else GPU_BATCH)
     if batch < 1:
-        raise ConfigError(f"--batch-size: wanted 1 or more, found {batch}")
+        raise ConfigError(f"--batch-size: expected 1 or more, found {batch}")
     precision = hardware.precision
     if precision == AUTO:
         precision = (begun or {}).get("precision") or _fastest_precision(kind)
     if precision not in PRECISIONS:
-        raise ConfigError(f"--precision: wanted {', '.join(PRECISIONS)}, found {precision!r}")
+        raise ConfigError(f"--precision: expected {', '.join(PRECISIONS)}, found {precision!r}")
     if kind == "cpu":
         torch.set_num_threads(hardware.threads or kept.get("threads") or torch.get_num_threads())
     compiled = choose_compiled(hardware.compiled, device, views, kept.get("mode"))

@@ -47,7 +47,7 @@ class ViewPlan:
 
     def __post_init__(self) -> None:
         if self.augs < 0:
-            raise ConfigError(f"--augs: wanted 0 or more augmented views, found {self.augs}")
+            raise ConfigError(f"--augs: expected 0 or more augmented views, found {self.augs}")
 
     @property
     def views(self) -> int:
@@ -67,7 +67,7 @@ PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="
 def view_plan(name: str, augs: int) -> ViewPlan:
     """The plan of that name with `augs` augmented views. Raises ConfigError."""
     if name not in PLANS:
-        raise ConfigError(f"--plan: wanted {', '.join(PLANS)}, found {name!r}")
+        raise ConfigError(f"--plan: expected {', '.join(PLANS)}, found {name!r}")
     return replace(PLANS[name], augs=augs)
 
 

@@ -59,7 +59,7 @@ class FrozenTrunk:
             self(np.zeros((1, 224, 224, 3), np.uint8)).result()
         except Exception as error:  # the compiler raises whatever it meets
             reason = str(error).strip().split("\n")[0]
-            raise ConfigError(f"--compile: wanted a network that compiles, found that it does not here ({reason}); "
+            raise ConfigError(f"--compile: expected a network that compiles, found that it does not here ({reason}); "
                               "--no-compile leaves that out") from error  # fmt: skip
         return time.perf_counter() - started
 

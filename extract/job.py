@@ -9,7 +9,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import FAILED, PENDING
-from amnet_common.collection.spec import differences, roster_sha256
+from amnet_common.collection.spec import differences, image_list_sha256
 from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
@@ -31,7 +31,7 @@ class Job:
     collection: Collection | None  # to go on with; None: to be created
     rows: tuple[int, ...]  # without features, ascending
     redo: tuple[int, ...] = ()  # with features of an image file that has changed since
-    failed: int = 0  # rows of its reach that failed before and are not tried again
+    failed: int = 0  # rows in its row range that failed before and are not tried again
     changes: Changes = Changes()  # noqa: RUF009 (frozen)
 
     @property
@@ -56,11 +56,11 @@ def find_job(request: Request, planned: bool = False) -> Job:
     if not exists or request.overwrite:
         if not planned:
             refuse_missing_images(request.dataset)
-        return Job(request, None, tuple(request.reach))
+        return Job(request, None, tuple(request.row_range))
     collection = Collection(request.out)
     _refuse_link(collection)
     refuse_other(request, collection)
-    changes = find_changes(collection, request.dataset.image_root, request.reach, request.rehash)
+    changes = find_changes(collection, request.dataset.image_root, request.row_range, request.rehash)
     if changes.done and not request.update:
         _refuse_changes(request, collection, changes)
     job = _rows_to_do(request, collection, changes)
@@ -70,16 +70,16 @@ def find_job(request: Request, planned: bool = False) -> Job:
 
 
 def _rows_to_do(request: Request, collection: Collection, changes: Changes) -> Job:
-    reach = np.array(request.reach, np.int64)
+    row_range = np.array(request.row_range, np.int64)
     status = collection.status
-    again = status[reach] == FAILED if request.retry_failed else np.isin(reach, changes.failed) & request.update
-    rows = reach[(status[reach] == PENDING) | again]
+    again = status[row_range] == FAILED if request.retry_failed else np.isin(row_range, changes.failed) & request.update
+    rows = row_range[(status[row_range] == PENDING) | again]
     return Job(
         request,
         collection,
         tuple(rows.tolist()),
         changes.done,
-        failed=int((status[reach] == FAILED).sum() - again.sum()),
+        failed=int((status[row_range] == FAILED).sum() - again.sum()),
         changes=changes,
     )
 
@@ -89,12 +89,12 @@ def refuse_other(request: Request, collection: Collection) -> None:
     wanted = known_settings(request)
     unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
     unlike += label_differences(request.dataset, collection)
-    unlike += roster_differences(request.dataset, collection)
+    unlike += image_list_differences(request.dataset, collection)
     refuse_unlike(collection, unlike)
 
 
 def known_settings(request: Request) -> Mapping[str, object]:
-    """The fields of the wanted spec that are known without torch."""
+    """The fields of the expected spec that are known without torch."""
     wanted: dict[str, object] = {
         "trunk": TRUNK,
         "pixels": PIXELS,
@@ -114,7 +114,7 @@ def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
     if request.like:
         unlike = differences({key: getattr(request.like.spec, key) for key in wanted}, wanted)
         if unlike:
-            raise SpecError(f"--like {request.like.path}: wanted its spec, found another: {'; '.join(unlike)}")
+            raise SpecError(f"--like {request.like.path}: expected its spec, found another: {'; '.join(unlike)}")
 
 
 def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
@@ -128,18 +128,18 @@ def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, objec
     """SpecError if `kernel_path` is not the one that the collection was begun on."""
     unlike = differences(collection.kernel_path, kernel_path)
     if unlike:
-        raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is wanted, this "
+        raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is expected, this "
                         f"command's is found): {'; '.join(unlike)}. Features would differ in their last bits: go on "
                         "where it was begun, or say --allow-other-kernels")  # fmt: skip
 
 
-def roster_differences(dataset: Dataset, collection: Collection) -> list[str]:
+def image_list_differences(dataset: Dataset, collection: Collection) -> list[str]:
     """A line if the ids are not the collection's, with an example and what to do about it."""
     if dataset.ids == collection.ids:
         return []
-    roster = roster_sha256([encode_id(id_) for id_ in dataset.ids])
-    line = (f"images: wanted {len(dataset.ids)} ids of roster {roster[:12]}, found {len(collection)} of roster "
-            f"{collection.roster[:12]}")  # fmt: skip
+    image_list = image_list_sha256([encode_id(id_) for id_ in dataset.ids])
+    line = (f"images: expected {len(dataset.ids)} ids of the image list {image_list[:12]}, found {len(collection)} "
+            f"of the image list {collection.image_list[:12]}")  # fmt: skip
     wanted, found = set(dataset.ids), set(collection.ids)
     if wanted == found:
         return [f"{line}, the same in another order"]
@@ -152,10 +152,10 @@ def roster_differences(dataset: Dataset, collection: Collection) -> list[str]:
 def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
     """One line for the scores, the names of the lists, and each list, where they are not the collection's."""
     if len(dataset.ids) != len(collection):
-        return []  # the roster says so
+        return []  # the image list says so
     lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
     if set(dataset.splits) != set(collection.splits):
-        return [*lines, f"splits: wanted {sorted(dataset.splits)}, found {sorted(collection.splits)}"]
+        return [*lines, f"splits: expected {sorted(dataset.splits)}, found {sorted(collection.splits)}"]
     for name, split in dataset.splits.items():
         stored = collection.splits[name]
         if not (np.array_equal(split.rows, stored.rows) and np.array_equal(split.scores, stored.scores)):
@@ -177,21 +177,21 @@ def taken_alone(path: Path) -> RowWriter:
 def _refuse_link(collection: Collection) -> None:
     if collection.linked:
         names = ", ".join(str(part.path) for part in collection.parts)
-        raise CollectionError(f"--out {collection.path}: wanted a file with features of its own, found a linked "
+        raise CollectionError(f"--out {collection.path}: expected a file with features of its own, found a linked "
                               f"collection; fill its parts instead: {names}")  # fmt: skip
 
 
 def _refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:
     names = ", ".join(collection.ids[row] for row in changes.done[:MOST_NAMED])
     more = f" and {len(changes.done) - MOST_NAMED} more" if len(changes.done) > MOST_NAMED else ""
-    raise DatasetError(f"--out {request.out}: wanted the image files that it was extracted from, found "
+    raise DatasetError(f"--out {request.out}: expected the image files that it was extracted from, found "
                        f"{len(changes.done)} changed since: {names}{more}; --update extracts these anew")  # fmt: skip
 
 
 def refuse_missing_images(dataset: Dataset) -> None:
     """DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a list names one by a slip."""
     if not any(is_there(dataset, id_) for id_ in dataset.ids):
-        raise DatasetError(f"--dataset {dataset.name}: wanted images such as {dataset.image_root / dataset.ids[0]}, "
+        raise DatasetError(f"--dataset {dataset.name}: expected images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
     refuse_unknown_images(dataset)
 
@@ -210,7 +210,7 @@ def refuse_unknown_images(dataset: Dataset) -> None:
         for row in split.rows[left_out[split.rows]].tolist():
             if not is_there(dataset, dataset.ids[row]):
                 raise DatasetError(
-                    f"split {name} names the unknown image {dataset.ids[row]!r}: wanted a file in "
+                    f"split {name} names the unknown image {dataset.ids[row]!r}: expected a file in "
                     f"{dataset.image_root} or an image that every split names, found neither"
                 )
 

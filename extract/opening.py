@@ -79,9 +79,9 @@ def make_spec(weights: Weights, request: Request, compute: Compute, scales: np.n
 
 
 def open_job(job: Job, tools: Tools) -> Job:
-    """Create the job's collection, or make sure that the one there can be gone on with; the trunk gets its scales.
+    """Create the job's collection, or make sure that the one there can be resumed; the trunk gets its scales.
 
-    If another process creates it meanwhile, that one is gone on with: the job that is returned counts.
+    If another process creates it meanwhile, that one is resumed: the job that is returned counts.
 
     Raises SpecError, with each differing field, if it is of other weights, or rows are left to do that would be
     computed by other kernels; OutputError if it cannot be created.

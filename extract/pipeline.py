@@ -89,7 +89,7 @@ def extract_rows(
     trunk: RunTrunk,
     batch_size: int,
     workers: int,
-    reach: range | None = None,
+    row_range: range | None = None,
     redo: Sequence[int] = (),
     kernel_path: Mapping[str, object] | None = None,
     uuid: str | None = None,
@@ -97,19 +97,19 @@ def extract_rows(
 ) -> Generator[RowReport, None, None]:
     """Fill `rows` of the collection at `path`, and yield a report for each row once it is finished.
 
-    `reach` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
+    `row_range` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
     `redo`: finished rows to be filled again, which are marked pending first. `kernel_path`: the trunk's, remembered for
     each row; None: that of the file. `uuid`: of the collection that is meant; None: whichever is there.
     `after_batch` is called after each batch of views, and may raise to stop. The cutter's clock gets the time of every
     stage.
 
-    Raises BusyError if another process writes within the reach, CollectionError if it has put another collection
+    Raises BusyError if another process writes within the row_range, CollectionError if it has put another collection
     there; OutputError when the disk does not take what is written: what is finished by then is kept.
     """
-    reach = range(cutter.total) if reach is None else reach
+    row_range = range(cutter.total) if row_range is None else row_range
     with (
         ignored_pillow_warnings(),
-        RowWriter(path, reach.start, reach.stop, kernel_path) as writer,
+        RowWriter(path, row_range.start, row_range.stop, kernel_path) as writer,
         ThreadPoolExecutor(workers, "decode") as decoders,
         ThreadPoolExecutor(1, "write") as disk,
     ):
@@ -132,7 +132,7 @@ def _refuse_replaced(path: Path, uuid: str) -> None:
     """CollectionError unless the collection at `path`, which no other can replace now, is the one that is meant."""
     found = read_structure(path).uuid
     if found != uuid:
-        raise CollectionError(f"--out {path}: wanted the collection {uuid} that this command has looked at, found "
+        raise CollectionError(f"--out {path}: expected the collection {uuid} that this command has looked at, found "
                               f"{found}: another process has begun it anew; run the command again")  # fmt: skip
 
 

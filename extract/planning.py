@@ -68,14 +68,14 @@ def free_bytes(out: Path, overwrite: bool) -> int | None:
         taken = out.stat().st_blocks * 512 if overwrite and out.exists() else 0
         usage = shutil.disk_usage(out.parent)
     except OSError as error:
-        raise OutputError(f"--out {out}: wanted an existing folder, found none: {error.strerror}") from error
+        raise OutputError(f"--out {out}: expected an existing folder, found none: {error.strerror}") from error
     return usage.free + taken if usage.total else None  # some network file systems answer with zeros
 
 
 def refuse_full_disk(plan: Plan, out: Path) -> None:
     """OutputError if the disk cannot hold what is to do."""
     if plan.free_bytes is not None and not plan.fits:
-        raise OutputError(f"--out {out}: wanted {plan.needed_bytes / 1e9:.2f} GB for {plan.images} images of "
+        raise OutputError(f"--out {out}: expected {plan.needed_bytes / 1e9:.2f} GB for {plan.images} images of "
                           f"{plan.views} views, found {plan.free_bytes / 1e9:.2f} GB free; --dtype uint8 takes half of "
                           "float16, --shard I/N with an --out on another disk a part")  # fmt: skip
 

@@ -21,14 +21,14 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise ConfigError(f"--shard: wanted I/N with I from 1 to N, found {self.number}/{self.count}")
+            raise ConfigError(f"--shard: expected I/N with I from 1 to N, found {self.number}/{self.count}")
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """`2/4` as a shard. Raises ConfigError."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match:
-            raise ConfigError(f"--shard: wanted I/N, such as 2/4, found {text!r}")
+            raise ConfigError(f"--shard: expected I/N, such as 2/4, found {text!r}")
         return cls(int(match[1]), int(match[2]))
 
     def rows(self, total: int) -> range:
@@ -58,13 +58,13 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"--limit: wanted 1 or more, found {self.limit}")
+            raise ConfigError(f"--limit: expected 1 or more, found {self.limit}")
         if self.overwrite and self.shard.count > 1:
             raise ConfigError("--overwrite with --shard: each process would throw away the file of the others; "
                               "remove it once, then start them")  # fmt: skip
 
     @property
-    def reach(self) -> range:
+    def row_range(self) -> range:
         """The rows that this command may fill."""
         rows = self.shard.rows(len(self.dataset.ids))
         return rows if self.limit is None else range(rows.start, max(rows.start, min(rows.stop, self.limit)))

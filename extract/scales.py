@@ -11,7 +11,7 @@ from amnet_common.errors import DatasetError
 from amnet_common.seeds import keyed_philox
 from extract.pipeline import Cutter, RunTrunk, in_batches
 
-SAMPLE_IMAGES = 192  # of at most SAMPLE_VIEWS views each: some 20 s on two cores, and 75,000 places a channel
+SAMPLE_IMAGES = 192  # of at most SAMPLE_VIEWS views each: some 20 s on two cores, and 75,000 locations a channel
 SAMPLE_VIEWS = 2  # the evaluation view and an augmented one: more images say more than more views of them
 
 
@@ -22,7 +22,7 @@ def sample_scales(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> np.ndarra
     """
     maxima = [features.max((0, 1, 2)) for features in _sample(cutter, trunk, batch_size) if len(features)]  # (D,) each
     if not maxima:
-        raise DatasetError(f"--dtype uint8: wanted readable images to fix the scales with, found none below "
+        raise DatasetError(f"--dtype uint8: expected readable images to fix the scales with, found none below "
                            f"{cutter.dataset.image_root}")  # fmt: skip
     return scales_from_maxima(np.max(maxima, 0))
 

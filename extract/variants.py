@@ -50,12 +50,12 @@ def variant_of(metadata: Mapping[str, str], where: str) -> Variant:
     """
     name = metadata.get("variant", TORCHVISION.name)
     if name not in VARIANTS:
-        raise WeightsError(f"{where}: wanted a variant among {sorted(VARIANTS)}, found {name!r}")
+        raise WeightsError(f"{where}: expected a variant among {sorted(VARIANTS)}, found {name!r}")
     variant = VARIANTS[name]
     for key, wanted in (("mean", variant.mean), ("std", variant.std)):
         found = metadata.get(key, json.dumps(wanted))
         if not _same_numbers(found, wanted):
-            raise WeightsError(f"{where}: {key} of variant {name}: wanted {list(wanted)}, found {found}")
+            raise WeightsError(f"{where}: {key} of variant {name}: expected {list(wanted)}, found {found}")
     return variant
 
 

@@ -15,7 +15,7 @@ def chosen_source(source: str | None) -> str:
     """What --weights names, or $AMNET_WEIGHTS, or torchvision's default. Raises WeightsError if it is nothing."""
     source = source or os.environ.get("AMNET_WEIGHTS") or DEFAULT
     if source != UNTRAINED and source not in PUBLISHED_NAMES and not os.path.isfile(source):
-        raise WeightsError(f"--weights: wanted {', '.join(PUBLISHED_NAMES)} or a file, found {source!r}, "
+        raise WeightsError(f"--weights: expected {', '.join(PUBLISHED_NAMES)} or a file, found {source!r}, "
                            "which is neither")  # fmt: skip
     return source
 

@@ -69,7 +69,7 @@ def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
                            f"{_some(missing)}")  # fmt: skip
     _refuse_strangers(state, prefix, wanted, where)
     found = {name: state[prefix + name] for name in wanted}
-    unlike = [f"{prefix}{name} (wanted {tuple(shape)}, found {_shape(found[name])})"
+    unlike = [f"{prefix}{name} (expected {tuple(shape)}, found {_shape(found[name])})"
               for name, shape in wanted.items() if _shape(found[name]) != tuple(shape)]  # fmt: skip
     if unlike:
         raise WeightsError(f"{where}: {len(unlike)} tensors of the wrong shape: {_some(unlike)}")
@@ -87,7 +87,7 @@ def _refuse_strangers(state: Mapping[str, Any], prefix: str, wanted: Iterable[st
     unlike = [f"{count} blocks in {layer}, found {_per_layer(there)[layer]}"
               for layer, count in _per_layer(known).items() if _per_layer(there)[layer] != count]  # fmt: skip
     named = dict.fromkeys(prefix + (name if _block(name) in known else _block(name) or name) for name in strangers)
-    raise WeightsError(f"{where}: wanted {' and '.join(unlike) or 'the tensors of ResNet50 alone'}; "
+    raise WeightsError(f"{where}: expected {' and '.join(unlike) or 'the tensors of ResNet50 alone'}; "
                        f"a ResNet50 does not have {_some([*named])}")  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _download(name: str) -> Mapping[str, Tensor]:
     try:
         return PUBLISHED[name].get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network, no place to keep it, or a wrong checksum
-        raise WeightsError(f"--weights {name}: wanted torchvision's file {PUBLISHED[name].url}, "
+        raise WeightsError(f"--weights {name}: expected torchvision's file {PUBLISHED[name].url}, "
                            f"found no way to get it ({error}); {HELP}") from error  # fmt: skip
 
 

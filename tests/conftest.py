@@ -30,7 +30,7 @@ def shared() -> Path:
     """The folder of real data; see its README."""
     folder = Path(os.environ.get("AMNET_SHARED") or Path(__file__).parents[2] / "shared")
     if not folder.is_dir():
-        pytest.skip(f"no shared data: wanted the folder {folder}; say where with AMNET_SHARED")
+        pytest.skip(f"no shared data: expected the folder {folder}; say where with AMNET_SHARED")
     return folder
 
 
@@ -72,7 +72,7 @@ def browser():
     """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        message = f"no browser: wanted one of {', '.join(BROWSERS)}; apt-get install chromium"
+        message = f"no browser: expected one of {', '.join(BROWSERS)}; apt-get install chromium"
         assert os.environ.get("AMNET_BROWSER") != "required", message
         pytest.skip(message)
     from playwright.sync_api import sync_playwright

@@ -36,12 +36,12 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
     features.
     """
     if out.suffix not in (".npy", ".npz"):
-        raise ConfigError(f"--out: wanted a name that ends in .npy or .npz, found {out}")
+        raise ConfigError(f"--out: expected a name that ends in .npy or .npz, found {out}")
     ids_file = out.with_name(f"{out.name}.ids.txt")
     files = [ids_file, out] if out.suffix == ".npy" else [out]
     for path in files:
         if os.path.lexists(path):
-            raise OutputError(f"--out {path}: wanted a new file, found one that exists")
+            raise OutputError(f"--out {path}: expected a new file, found one that exists")
     temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp") for path in files}
     try:
         if out.suffix == ".npy":

@@ -1,6 +1,6 @@
-"""The seal: one SHA-256 over every byte of a collection that must never change after it is published.
+"""The integrity hash: one SHA-256 over every byte of a collection that must never change after it is published.
 
-HDF5's own checksums leave gaps (free space, the heap of the virtual dataset); with the seal there are none.
+HDF5's own checksums leave gaps (free space, the heap of the virtual dataset); with the integrity hash there are none.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from amnet_common.collection.layout import Extent, Structure
 CHUNK = 2**20
 
 
-def seal_sha256(path: Path, structure: Structure) -> bytes:
+def integrity_sha256(path: Path, structure: Structure) -> bytes:
     """SHA-256, 32 bytes, of the file without `structure.changing`."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -10,7 +10,7 @@ import numpy as np
 
 import amnet_common
 from amnet_common.collection.layout import PATH_BYTES
-from amnet_common.collection.linking import choose_parts, places, refuse_other_views, refuse_outside
+from amnet_common.collection.linking import choose_parts, refuse_other_views, refuse_outside, rows_in_part
 from amnet_common.collection.part import Part
 from amnet_common.collection.reader import Collection
 from amnet_common.collection.skeleton import create_link
@@ -42,14 +42,14 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     for other in collections[1:]:
         unlike = spec_differences(first.spec, other.spec)
         if unlike:
-            raise SpecError(f"{other.path}: wanted the spec of {first.path}, found another: {'; '.join(unlike)}")
+            raise SpecError(f"{other.path}: expected the spec of {first.path}, found another: {'; '.join(unlike)}")
     parts = [part for collection in collections for part in collection.parts]
     _refuse_twice(parts)
     sources = [(_relative(part.path, out), part.structure.uuid) for part in parts]
     dataset = join_datasets(collections)
     refuse_other_views(out, parts)
     ids = [encode_id(id_) for id_ in dataset.ids]
-    choose_parts(ids, [places(ids, part) for part in parts], parts)  # refuses overlaps
+    choose_parts(ids, [rows_in_part(ids, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
     create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
@@ -67,7 +67,7 @@ def relabel(path: Path, labels: Path, out: Path) -> Collection:
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
-        raise DatasetError(f"--labels {labels}: wanted images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
+        raise DatasetError(f"--labels {labels}: expected images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
                            "more that it does not hold")  # fmt: skip
     rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
     scores = np.full(len(collection), np.nan)
@@ -85,8 +85,8 @@ def _refuse_twice(parts: Sequence[Part]) -> None:
     for part in parts:
         other = seen.setdefault(part.structure.uuid, part)
         if other is not part:
-            raise CollectionError(f"{part.path}: wanted each part once, found it again as {other.path} (the same file "
-                                  "or a copy of it)")  # fmt: skip
+            raise CollectionError(f"{part.path}: expected each part once, found it again as {other.path} (the same "
+                                  "file or a copy of it)")  # fmt: skip
 
 
 def join_datasets(collections: Sequence[Collection]) -> Dataset:
@@ -120,7 +120,7 @@ def _merge_scores(scores: np.ndarray, rows: np.ndarray, collection: Collection) 
     unlike = ~np.isnan(known) & ~np.isnan(labels) & (known != labels)
     if unlike.any():
         row = int(np.argmax(unlike))
-        raise DatasetError(f"{collection.path}: wanted score {known[row]} of {collection.ids[row]!r} as in a part "
+        raise DatasetError(f"{collection.path}: expected score {known[row]} of {collection.ids[row]!r} as in a part "
                            f"before, found {labels[row]}")  # fmt: skip
     scores[rows] = np.where(np.isnan(known), labels, known)
 
@@ -129,7 +129,7 @@ def _merge_list(entries: dict[str, float], split: SplitList, name: str, collecti
     for row, score in zip(split.rows.tolist(), split.scores.tolist(), strict=True):
         id_ = collection.ids[row]
         if entries.setdefault(id_, score) != score:
-            raise DatasetError(f"{collection.path}: list {name}: wanted score {entries[id_]} of {id_!r} as in a part "
+            raise DatasetError(f"{collection.path}: list {name}: expected score {entries[id_]} of {id_!r} as in a part "
                                f"before, found {score}")  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _relative(part: Path, out: Path) -> str:
     refuse_outside(out, part)
     name = os.path.relpath(os.path.realpath(part), os.path.realpath(out.parent))
     if len(os.fsencode(name)) > PATH_BYTES:
-        raise CollectionError(f"{out}: wanted parts with paths of at most {PATH_BYTES} bytes, found one of "
+        raise CollectionError(f"{out}: expected parts with paths of at most {PATH_BYTES} bytes, found one of "
                               f"{len(os.fsencode(name))}")  # fmt: skip
     return name
 

@@ -1,6 +1,6 @@
 """Collection format 1: the names, dtypes and places of what stands in the file. docs/format.md says it in words.
 
-Letters: N rows (images), V views, L = 14 x 14 places, D = 1024 channels.
+Letters: N rows (images), V views, L = 14 x 14 locations, D = 1024 channels.
 
 The HDF5 structure never changes once the file is published: rows are written and read with pwrite and preadv at the
 offsets of these datasets, so that a kill at any instant cannot tear the file. See DESIGN section 3 for what was tried.
@@ -28,7 +28,7 @@ PATH_BYTES = 1024
 
 SEGMENT, FEATURES, IMAGES, VIEWS, CHECKSUMS = "segments/0000", "features", "images", "views", "checksums"
 LABELS, SPLITS, SPLIT_SCORES, SCALES, SOURCES = "labels", "splits", "split_scores", "scales", "sources"
-SEAL = "seal"  # SHA-256 of every byte of the file outside the tables that change
+INTEGRITY = "seal"  # SHA-256 of every byte of the file outside the tables that change
 
 BOX = 5  # top, left, height, width in source pixels after EXIF orientation; flip 0 or 1
 SOURCE = np.dtype([("path", f"S{PATH_BYTES}"), ("uuid", "S32")])  # a part of a linked collection
@@ -93,22 +93,22 @@ class Structure:
 
     spec: Spec
     provenance: Mapping[str, Any]
-    roster: str
+    image_list: str
     uuid: str
     images: Extent  # (N,) of image_dtype
     labels: np.ndarray  # (N,) float64
     splits: Mapping[str, SplitList]
     planes: Planes | None  # None: a linked collection, whose features lie in its sources
     sources: tuple[tuple[str, str], ...]  # (path relative to the file's folder, uuid) of each
-    seal: Extent  # (32,) uint8
-    stored_seal: bytes  # what /seal says: no two files have the same, for it covers the uuid
+    integrity: Extent  # (32,) uint8
+    stored_integrity: bytes  # what /seal says: no two files have the same, for it covers the uuid
 
     @property
     def changing(self) -> tuple[Extent, ...]:
-        """Everything that is written after the file is published; the seal covers the rest of the file."""
+        """Everything that is written after the file is published; the integrity hash covers the rest of the file."""
         if self.planes is None:
-            return (self.seal,)
-        return (self.seal, self.images, self.planes.features, self.planes.views, self.planes.checksums)
+            return (self.integrity,)
+        return (self.integrity, self.images, self.planes.features, self.planes.views, self.planes.checksums)
 
 
 def tables(rows: int, views: int, id_bytes: int, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype]]:

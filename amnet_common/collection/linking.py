@@ -33,7 +33,7 @@ def open_parts(path: Path, structure: Structure) -> list[Part]:
     for name, uuid in structure.sources:
         real = os.path.realpath(path.parent / name)
         if real in parts:  # a small file could name a large one without end
-            raise CollectionError(f"{path}: wanted each part once, found {real} again")
+            raise CollectionError(f"{path}: expected each part once, found {real} again")
         parts[real] = _open_part(path, structure, name, uuid)
     refuse_other_views(path, [*parts.values()])
     return [*parts.values()]
@@ -43,14 +43,14 @@ def _open_part(path: Path, link: Structure, name: str, uuid: str) -> Part:
     source = path.parent / name
     refuse_outside(path, source)
     if not os.path.isfile(source):
-        raise CollectionError(f"{path}: wanted its part {source}, found no such file; bring it back or link again")
+        raise CollectionError(f"{path}: expected its part {source}, found no such file; bring it back or link again")
     part = Part(source)
     if part.structure.uuid != uuid:
-        raise CollectionError(f"{path}: wanted its part {source} with uuid {uuid}, found another collection with uuid "
-                              f"{part.structure.uuid}: it was replaced; link again if that was meant")  # fmt: skip
+        raise CollectionError(f"{path}: expected its part {source} with uuid {uuid}, found another collection with "
+                              f"uuid {part.structure.uuid}: it was replaced; link again if that was meant")  # fmt: skip
     unlike = spec_differences(link.spec, part.structure.spec)
     if unlike:
-        raise SpecError(f"{path}: wanted parts of one spec, found {source} to differ: {'; '.join(unlike)}")
+        raise SpecError(f"{path}: expected parts of one spec, found {source} to differ: {'; '.join(unlike)}")
     return part
 
 
@@ -63,7 +63,7 @@ def refuse_outside(link: Path, source: Path) -> None:
     allowed += [os.path.realpath(root) for root in os.environ.get(ROOTS, "").split(os.pathsep) if root]
     real = PurePosixPath(os.path.realpath(source))
     if not any(real.is_relative_to(folder) for folder in allowed):
-        raise CollectionError(f"{link}: wanted parts below {allowed[0]}, found {real}; allow its folder with "
+        raise CollectionError(f"{link}: expected parts below {allowed[0]}, found {real}; allow its folder with "
                               f"{ROOTS}=FOLDER if you trust the link")  # fmt: skip
 
 
@@ -72,11 +72,11 @@ def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
     views = parts[0].planes.features.shape[1]
     for part in parts[1:]:
         if part.planes.features.shape[1] != views:
-            raise CollectionError(f"{link}: wanted parts with {views} views an image as {parts[0].path}, found "
+            raise CollectionError(f"{link}: expected parts with {views} views an image as {parts[0].path}, found "
                                   f"{part.path} with {part.planes.features.shape[1]}")  # fmt: skip
 
 
-def places(ids: Sequence[bytes], part: Part) -> np.ndarray:
+def rows_in_part(ids: Sequence[bytes], part: Part) -> np.ndarray:
     """(N,) int64: the row of `part` that holds each id, -1 where it has none."""
     row_of = {id_: row for row, id_ in enumerate(part.raw_ids())}
     return np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
@@ -85,7 +85,7 @@ def places(ids: Sequence[bytes], part: Part) -> np.ndarray:
 def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequence[Part]) -> np.ndarray:
     """(N,) int64: which part each id is read from: the one that has it done, else failed, else pending.
 
-    `rows[p]` (N,): `places` in part p. Raises CollectionError if two parts have one id done, or none has it.
+    `rows[p]` (N,): `rows_in_part` of part p. Raises CollectionError if two parts have one id done, or none has it.
     """
     best, chosen = np.zeros(len(ids), np.int64), np.full(len(ids), -1)
     for number, (part, row) in enumerate(zip(parts, rows, strict=True)):
@@ -94,11 +94,11 @@ def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequen
         twice = np.flatnonzero((best == RANK[DONE]) & (ranks == RANK[DONE]))
         if len(twice):
             id_, other = decode_id(ids[twice[0]]), parts[chosen[twice[0]]].path
-            raise CollectionError(f"{part.path}: wanted ids that no other part has features of, found {id_!r} in "
+            raise CollectionError(f"{part.path}: expected ids that no other part has features of, found {id_!r} in "
                                   f"{other} too ({len(twice)} ids overlap)")  # fmt: skip
         better = ranks > best
         best[better], chosen[better] = ranks[better], number
     if (chosen < 0).any():
-        raise CollectionError(f"{parts[0].path} and other parts: wanted every id of the link, found none that has "
+        raise CollectionError(f"{parts[0].path} and other parts: expected every id of the link, found none that has "
                               f"{decode_id(ids[int(np.argmin(chosen))])!r}")  # fmt: skip
     return chosen

@@ -6,7 +6,7 @@ from pathlib import Path
 from amnet_common.collection.layout import PENDING, Planes, Structure
 from amnet_common.collection.marks import damaged_rows
 from amnet_common.collection.raw import read_table_from
-from amnet_common.collection.spec import roster_sha256
+from amnet_common.collection.spec import image_list_sha256
 from amnet_common.collection.structure import read_structure
 from amnet_common.errors import CollectionError
 
@@ -17,12 +17,12 @@ class Part:
     def __init__(self, path: Path, structure: Structure | None = None) -> None:
         self.path, self.structure = path, structure or read_structure(path)
         if self.structure.planes is None:
-            raise CollectionError(f"{path}: wanted a collection with features of its own, found a linked one; "
+            raise CollectionError(f"{path}: expected a collection with features of its own, found a linked one; "
                                   "name the parts that it links")  # fmt: skip
         self.planes: Planes = self.structure.planes
         self.refresh()
-        if roster_sha256(self.raw_ids()) != self.structure.roster:
-            raise CollectionError(f"{path}: wanted ids of roster {self.structure.roster}, found others: "
+        if image_list_sha256(self.raw_ids()) != self.structure.image_list:
+            raise CollectionError(f"{path}: expected ids of the image list {self.structure.image_list}, found others: "
                                   "/images is damaged")  # fmt: skip
 
     def refresh(self) -> None:
@@ -41,16 +41,16 @@ class Part:
         self.status[self.damaged] = PENDING
 
     def open(self, flags: int = os.O_RDONLY) -> int:
-        """A file descriptor of the very file whose structure is known here, which its seal tells from any other."""
+        """Open the very file whose structure is known here, which its integrity hash tells apart, by descriptor."""
         try:
             file = os.open(self.path, flags)
         except FileNotFoundError as error:
-            raise CollectionError(f"{self.path}: wanted the file that was opened, found it gone") from error
-        seal = self.structure.seal
-        if os.pread(file, seal.end - seal.offset, seal.offset) == self.structure.stored_seal:
+            raise CollectionError(f"{self.path}: expected the file that was opened, found it gone") from error
+        integrity = self.structure.integrity
+        if os.pread(file, integrity.end - integrity.offset, integrity.offset) == self.structure.stored_integrity:
             return file
         os.close(file)
-        raise CollectionError(f"{self.path}: wanted the file that was opened, found another of its name: it was "
+        raise CollectionError(f"{self.path}: expected the file that was opened, found another of its name: it was "
                               "replaced meanwhile; open it again")  # fmt: skip
 
     def raw_ids(self) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 
-class Picks(Protocol):
+class ReadRequest(Protocol):
     """What a batch asks for; anything else that it carries comes back with its features."""
 
     @property
@@ -20,7 +20,7 @@ class Picks(Protocol):
         """(n,) int64."""
 
 
-P = TypeVar("P", bound=Picks)
+P = TypeVar("P", bound=ReadRequest)
 Read = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # rows, views, out
 
 

@@ -14,7 +14,7 @@ def read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None
     while len(buffer):
         count = os.preadv(file, [buffer], offset)
         if count == 0:
-            raise CollectionError(f"{path}: wanted {len(buffer)} more bytes at {offset}, found the end of the file")
+            raise CollectionError(f"{path}: expected {len(buffer)} more bytes at {offset}, found the end of the file")
         buffer, offset = buffer[count:], offset + count
 
 

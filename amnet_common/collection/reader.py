@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
-from amnet_common.collection.linking import choose_parts, open_parts, places
+from amnet_common.collection.linking import choose_parts, open_parts, rows_in_part
 from amnet_common.collection.marks import view_checksum
 from amnet_common.collection.part import Part
 from amnet_common.collection.prefetch import P, read_ahead
 from amnet_common.collection.quantise import dequantise
 from amnet_common.collection.raw import read_exactly, read_table
-from amnet_common.collection.spec import Spec, roster_sha256
+from amnet_common.collection.spec import Spec, image_list_sha256
 from amnet_common.collection.structure import read_structure
 from amnet_common.datasets.records import SplitList, check_ids, decode_id
 from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
@@ -68,9 +68,9 @@ class Collection:
         self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
         raw_ids = self._raw_ids(structure)
         self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
-        self._places = [places(raw_ids, part) for part in self.parts] if self.linked else []
+        self._rows_in_parts = [rows_in_part(raw_ids, part) for part in self.parts] if self.linked else []
         first = self.parts[0].planes
-        self.uuid, self.roster = structure.uuid, structure.roster
+        self.uuid, self.image_list = structure.uuid, structure.image_list
         self.spec: Spec = structure.spec
         self.provenance: Mapping[str, Any] = structure.provenance
         self.kernel_path: Mapping[str, Any] = first.kernel_path  # of the first part
@@ -144,7 +144,7 @@ class Collection:
         result = np.empty(shape, self.dtype) if out is None else out
         buffer = result if isinstance(result, np.ndarray) else result.numpy()
         if buffer.shape != shape or buffer.dtype != self.dtype or not buffer.flags.c_contiguous:
-            raise ValueError(f"out: wanted C-contiguous {shape} {self.dtype}, found {buffer.shape} {buffer.dtype}")
+            raise ValueError(f"out: expected C-contiguous {shape} {self.dtype}, found {buffer.shape} {buffer.dtype}")
         self._read_into(buffer, rows, views, check)
         return result
 
@@ -171,15 +171,15 @@ class Collection:
     def split(self, name: str) -> SplitList:
         """The list `name` (train_1, say): row numbers and scores. Raises CollectionError if there is none."""
         if name not in self.splits:
-            raise CollectionError(f"{self.path}: wanted split list {name!r}, found {sorted(self.splits) or 'none'}")
+            raise CollectionError(f"{self.path}: expected split list {name!r}, found {sorted(self.splits) or 'none'}")
         return self.splits[name]
 
     def _raw_ids(self, structure: Structure) -> list[bytes]:
         if not self.linked:
             return self.parts[0].raw_ids()
         raw_ids = read_table(self.path, structure.images)["id"].tolist()
-        if roster_sha256(raw_ids) != structure.roster:
-            raise CollectionError(f"{self.path}: wanted ids of roster {structure.roster}, found others: "
+        if image_list_sha256(raw_ids) != structure.image_list:
+            raise CollectionError(f"{self.path}: expected ids of the image list {structure.image_list}, found others: "
                                   "/images is damaged")  # fmt: skip
         return raw_ids
 
@@ -192,7 +192,7 @@ class Collection:
             self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
             return
         n, ids = len(self), self._raw_ids_array
-        self._part_of = choose_parts(ids.tolist(), self._places, self.parts)  # (N,)
+        self._part_of = choose_parts(ids.tolist(), self._rows_in_parts, self.parts)  # (N,)
         self._row_of = np.zeros(n, np.int64)  # (N,) in that part
         self.images = np.zeros(n, image_dtype(ids.dtype.itemsize))  # (N,) of layout.image_dtype
         self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
@@ -201,7 +201,7 @@ class Collection:
         damaged = np.zeros(n, bool)
         for number, part in enumerate(self.parts):
             mine = np.flatnonzero(self._part_of == number)
-            rows = self._row_of[mine] = self._places[number][mine]
+            rows = self._row_of[mine] = self._rows_in_parts[number][mine]
             self.images[mine] = part.images[rows].astype(self.images.dtype)
             self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
             self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)
@@ -211,12 +211,12 @@ class Collection:
         for name, values, end in (("row", rows, len(self)), ("view", views, self.views)):
             wrong = values[(values < 0) | (values >= end)]
             if len(wrong):
-                raise IndexError(f"{self.path}: wanted a {name} in 0..{end - 1}, found {wrong[0]}")
+                raise IndexError(f"{self.path}: expected a {name} in 0..{end - 1}, found {wrong[0]}")
         missing = rows[self.status[rows] != DONE]
         if len(missing):
             row = int(missing[0])
             found = f"failed ({self.error(row)})" if self.status[row] == FAILED else "pending"
-            raise MissingRowsError(f"{self.path}: wanted features of row {row} ({self.ids[row]}), found it {found}")
+            raise MissingRowsError(f"{self.path}: expected features of row {row} ({self.ids[row]}), found it {found}")
 
     def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray, check: bool) -> None:
         starts = np.array([part.planes.features.offset for part in self.parts])
@@ -238,7 +238,7 @@ class Collection:
     def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
         wanted, found = int(self.checksums[row, view]), view_checksum(plane)
         if wanted != found:
-            raise CollectionError(f"{self.path}: row {row} ({self.ids[row]}) view {view}: wanted checksum "
+            raise CollectionError(f"{self.path}: row {row} ({self.ids[row]}) view {view}: expected checksum "
                                   f"{wanted:#010x}, found {found:#010x}: the features are damaged; amnet-cache verify "
                                   "--repair marks such rows, and the same amnet-extract fills them again")  # fmt: skip
 
@@ -262,7 +262,7 @@ def _reopen(path: Path, threads: int, uuid: str) -> Collection:
     """What unpickling does. CollectionError if another collection has taken the name."""
     collection = Collection(path, threads)
     if collection.uuid != uuid:
-        raise CollectionError(f"{path}: wanted the collection {uuid} that was pickled, found {collection.uuid}")
+        raise CollectionError(f"{path}: expected the collection {uuid} that was pickled, found {collection.uuid}")
     return collection
 
 
@@ -274,7 +274,7 @@ def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
     except DatasetError as error:
         raise CollectionError(str(error)) from error
     if len(set(ids)) < len(ids):
-        raise CollectionError(f"{path}: /images: wanted each id once, found one twice")
+        raise CollectionError(f"{path}: /images: expected each id once, found one twice")
     return ids
 
 
@@ -298,5 +298,5 @@ def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
     """As int64; a mask or floats would silently read other rows."""
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
-        raise IndexError(f"{name}: wanted integers, found {array.dtype}")
+        raise IndexError(f"{name}: expected integers, found {array.dtype}")
     return array.astype(np.int64)

@@ -11,15 +11,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from amnet_common.collection.integrity import seal_sha256
+from amnet_common.collection.integrity import integrity_sha256
 from amnet_common.collection.layout import (
     FEATURES,
     FORMAT,
     IMAGES,
+    INTEGRITY,
     LABELS,
     PAGE,
     SCALES,
-    SEAL,
     SEGMENT,
     SOURCE,
     SOURCES,
@@ -29,7 +29,7 @@ from amnet_common.collection.layout import (
     image_dtype,
     tables,
 )
-from amnet_common.collection.spec import Spec, canonical_json, roster_sha256
+from amnet_common.collection.spec import Spec, canonical_json, image_list_sha256
 from amnet_common.collection.structure import read_structure
 from amnet_common.datasets.records import Dataset, encode_id
 from amnet_common.errors import ExistsError, OutputError
@@ -108,13 +108,13 @@ def _fill_common(
     images["id"] = ids
     file.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "uuid": fixed(uuid.uuid4().hex)})
     file.attrs.update({"spec": fixed(spec.to_json()), "fingerprint": fixed(spec.fingerprint)})
-    file.attrs.update({"roster": fixed(roster_sha256(ids)), "provenance": fixed(canonical_json(provenance))})
+    file.attrs.update({"roster": fixed(image_list_sha256(ids)), "provenance": fixed(canonical_json(provenance))})
     _contiguous(file, IMAGES, images.shape, images.dtype)[...] = images
     _static(file, LABELS, np.asarray(dataset.labels, "<f8"))
     for name, split in dataset.splits.items():
         _static(file, f"{SPLITS}/{name}", np.asarray(split.rows, "<i8"))
         _static(file, f"{SPLIT_SCORES}/{name}", np.asarray(split.scores, "<f8"))
-    _contiguous(file, SEAL, (32,), np.dtype("u1"))
+    _contiguous(file, INTEGRITY, (32,), np.dtype("u1"))
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
@@ -136,7 +136,7 @@ def _static(file: h5py.File, name: str, values: np.ndarray) -> None:
 
 
 def _publish_file(path: Path, fill: Callable[[h5py.File], None], written: int, changing: int, replace: bool) -> None:
-    """Make a temporary file with `fill`, seal it, and give it its name."""
+    """Make a temporary file with `fill`, write its integrity hash, and give it its name."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         _require_room(temporary, written, changing)
@@ -144,13 +144,13 @@ def _publish_file(path: Path, fill: Callable[[h5py.File], None], written: int, c
             temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
         ) as file:
             fill(file)
-        _write_seal(temporary)
+        _write_integrity(temporary)
         (_replace if replace else publish)(temporary, path)
     except FileExistsError as error:
-        raise ExistsError(f"--out {path}: wanted to create a collection there, found: it exists already") from error
+        raise ExistsError(f"--out {path}: expected to create a collection there, found: it exists already") from error
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError when it cannot flush
         reason = getattr(error, "strerror", "") or error
-        raise OutputError(f"--out {path}: wanted to create a collection there, found: {reason}") from error
+        raise OutputError(f"--out {path}: expected to create a collection there, found: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -167,11 +167,11 @@ def _require_room(path: Path, written: int, changing: int) -> None:
         file.truncate(written + changing)
 
 
-def _write_seal(path: Path) -> None:
+def _write_integrity(path: Path) -> None:
     structure = read_structure(path)
-    digest = seal_sha256(path, structure)
+    digest = integrity_sha256(path, structure)
     with open(path, "r+b") as file:
-        file.seek(structure.seal.offset)
+        file.seek(structure.integrity.offset)
         file.write(digest)
 
 

@@ -1,6 +1,6 @@
 """What a view of a collection means. Two collections may be mixed only if their specs are equal.
 
-How the numbers were computed in detail (the kernel path) and which images they are of (the roster) stand beside it.
+How the numbers were computed in detail (the kernel path) and which images they are of (the image list) stand beside it.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class Spec:
     def __post_init__(self) -> None:
         wrong = [name for name, kind in KINDS.items() if not isinstance(getattr(self, name), kind)]
         if wrong:
-            raise SpecError(f"spec: wanted {wrong[0]} to be of type {KINDS[wrong[0]].__name__}, "
+            raise SpecError(f"spec: expected {wrong[0]} to be of type {KINDS[wrong[0]].__name__}, "
                             f"found {getattr(self, wrong[0])!r}")  # fmt: skip
         if (self.dtype == "uint8") != (self.scales_sha256 is not None):
-            raise SpecError(f"spec: wanted scales with dtype uint8 and with no other, found {self.scales_sha256!r} "
+            raise SpecError(f"spec: expected scales with dtype uint8 and with no other, found {self.scales_sha256!r} "
                             f"with {self.dtype}")  # fmt: skip
 
     def to_json(self) -> str:
@@ -59,9 +59,9 @@ class Spec:
             values = json.loads(text)
             wanted, found = {field.name for field in fields(cls)}, {SCALES, *values}
         except (ValueError, TypeError) as error:
-            raise SpecError(f"spec: wanted a JSON object, found {text[:80]!r}") from error
+            raise SpecError(f"spec: expected a JSON object, found {text[:80]!r}") from error
         if wanted != found:
-            raise SpecError(f"spec: wanted the fields {sorted(wanted)}, found {sorted(values)}")
+            raise SpecError(f"spec: expected the fields {sorted(wanted)}, found {sorted(values)}")
         return cls(**values)
 
 
@@ -70,7 +70,7 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def roster_sha256(ids: Sequence[bytes]) -> str:
+def image_list_sha256(ids: Sequence[bytes]) -> str:
     """SHA-256 over the ids in the order of rows, each with its length before it."""
     digest = hashlib.sha256()
     for id_ in ids:
@@ -79,14 +79,14 @@ def roster_sha256(ids: Sequence[bytes]) -> str:
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line for each field that differs, nested ones by their path: `seed: wanted 0, found 1`."""
+    """One line for each field that differs, nested ones by their path: `seed: expected 0, found 1`."""
     lines = []
     for key in sorted(wanted.keys() | found.keys()):
         a, b = wanted.get(key), found.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            lines.append(f"{prefix}{key}: wanted {a}, found {b}")
+            lines.append(f"{prefix}{key}: expected {a}, found {b}")
     return lines
 
 

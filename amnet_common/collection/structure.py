@@ -22,9 +22,9 @@ from amnet_common.collection.layout import (
     CHECKSUMS,
     FORMAT,
     IMAGES,
+    INTEGRITY,
     LABELS,
     SCALES,
-    SEAL,
     SEGMENT,
     SOURCE,
     SOURCES,
@@ -55,19 +55,19 @@ def read_structure(path: Path) -> Structure:
     Raises CollectionError if there is no such file, or it is none of this format, is newer, damaged or cut short.
     """
     if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
-        raise CollectionError(f"{path}: wanted a collection, found no such file")
+        raise CollectionError(f"{path}: expected a collection, found no such file")
     try:
         with h5py.File(path, "r", locking=False) as file:
             check_format(file, str(path))
             reading = _Reading(file, path)
             structure = reading.structure()
         if file_identity(os.stat(path)) != reading.identity:
-            raise CollectionError(f"{path}: wanted one file, found it replaced while it was read; open it again")
+            raise CollectionError(f"{path}: expected one file, found it replaced while it was read; open it again")
         return structure
     except CollectionError:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
-        raise CollectionError(f"{path}: wanted a collection, found a file that HDF5 cannot read ({error})") from error
+        raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
 
 
 def check_format(file: h5py.File, where: str) -> None:
@@ -75,11 +75,11 @@ def check_format(file: h5py.File, where: str) -> None:
     try:
         name, version = text_attribute(file, "format"), _integer_attribute(file, "format_version")
     except (KeyError, ValueError, TypeError, OSError) as error:
-        raise CollectionError(f"{where}: wanted a collection ({FORMAT}), found another HDF5 file") from error
+        raise CollectionError(f"{where}: expected a collection ({FORMAT}), found another HDF5 file") from error
     if name != FORMAT:
-        raise CollectionError(f"{where}: wanted format {FORMAT}, found {name!r}")
+        raise CollectionError(f"{where}: expected format {FORMAT}, found {name!r}")
     if version != VERSION:
-        raise CollectionError(f"{where}: wanted format version {VERSION}, found {version}"
+        raise CollectionError(f"{where}: expected format version {VERSION}, found {version}"
                               f"{'; a newer amnet reads it' if version > VERSION else ''}")  # fmt: skip
 
 
@@ -99,29 +99,29 @@ class _Reading:
         except (LookupError, ValueError, TypeError, RuntimeError) as error:
             if isinstance(error, CollectionError):
                 raise
-            raise CollectionError(f"{self.path}: wanted a whole collection, found a damaged one ({error})") from error
+            raise CollectionError(f"{self.path}: expected a whole collection, found a damaged one ({error})") from error
         if fingerprint != structure.spec.fingerprint:
-            raise CollectionError(f"{self.path}: wanted fingerprint {structure.spec.fingerprint} of its spec, "
+            raise CollectionError(f"{self.path}: expected fingerprint {structure.spec.fingerprint} of its spec, "
                                   f"found {fingerprint}")  # fmt: skip
         self._refuse_overlaps(structure)
         return structure
 
     def _parts(self) -> Structure:
         file, spec = self.file, Spec.from_json(text_attribute(self.file, "spec"))
-        images, seal = self._images(), self._extent(SEAL, (32,), np.dtype("u1"))
+        images, integrity = self._images(), self._extent(INTEGRITY, (32,), np.dtype("u1"))
         rows = images.shape[0]
         return Structure(
             spec=spec,
             provenance=json_attribute(file, "provenance"),
-            roster=text_attribute(file, "roster"),
+            image_list=text_attribute(file, "roster"),
             uuid=_hex(text_attribute(file, "uuid")),
             images=images,
             labels=self._static(LABELS, (rows,), "<f8"),
             splits={name: self._split(name, rows) for name in self._names(SPLITS)},
             planes=None if SOURCES in file else self._planes(images, spec),
             sources=self._sources() if SOURCES in file else (),
-            seal=seal,
-            stored_seal=read_table(self.path, seal).tobytes(),
+            integrity=integrity,
+            stored_integrity=read_table(self.path, integrity).tobytes(),
         )
 
     def _images(self) -> Extent:
@@ -130,8 +130,8 @@ class _Reading:
             raise ValueError(f"/{IMAGES} is no table")
         id_bytes = dataset.dtype["id"].itemsize
         if not dataset.shape[0] or id_bytes > MAX_ID_BYTES:
-            raise CollectionError(f"{self.path}: /{IMAGES}: wanted at least one row, and ids of at most {MAX_ID_BYTES} "
-                                  f"bytes, found {dataset.shape[0]} rows with {id_bytes}")  # fmt: skip
+            raise CollectionError(f"{self.path}: /{IMAGES}: expected at least one row, and ids of at most "
+                                  f"{MAX_ID_BYTES} bytes, found {dataset.shape[0]} rows with {id_bytes}")  # fmt: skip
         extent = self._extent(IMAGES, dataset.shape, image_dtype(id_bytes))
         self._refuse_huge(extent)
         return extent
@@ -145,7 +145,7 @@ class _Reading:
         self._refuse_huge(boxes, checksums)
         scales = self._static(SCALES, (CHANNELS,), "<f4") if spec.scales_sha256 else None
         if scales is not None and scales_sha256(scales) != spec.scales_sha256:
-            raise CollectionError(f"{self.path}: /{SCALES}: wanted sha256 {spec.scales_sha256} of its spec, "
+            raise CollectionError(f"{self.path}: /{SCALES}: expected sha256 {spec.scales_sha256} of its spec, "
                                   "found other scales")  # fmt: skip
         return Planes(features, boxes, checksums, json_attribute(self._dataset(SEGMENT), "kernel_path"), scales)
 
@@ -153,9 +153,9 @@ class _Reading:
         length = self._dataset(f"{SPLITS}/{name}").shape[0]
         rows = self._static(f"{SPLITS}/{name}", (length,), "<i8")
         if self._dataset(f"{SPLIT_SCORES}/{name}").shape != rows.shape:
-            raise CollectionError(f"{self.path}: /{SPLITS}/{name}: wanted a score for each row, found others")
+            raise CollectionError(f"{self.path}: /{SPLITS}/{name}: expected a score for each row, found others")
         if length and not 0 <= rows.min() <= rows.max() < count:
-            raise CollectionError(f"{self.path}: /{SPLITS}/{name}: wanted rows of /images, found others")
+            raise CollectionError(f"{self.path}: /{SPLITS}/{name}: expected rows of /images, found others")
         return SplitList(rows, self._static(f"{SPLIT_SCORES}/{name}", (length,), "<f8"))
 
     def _sources(self) -> tuple[tuple[str, str], ...]:
@@ -178,14 +178,14 @@ class _Reading:
         """The place of a dataset that must have this shape and dtype, be contiguous, and lie within the file."""
         dataset = self._dataset(name)
         if dataset.shape != shape or dataset.dtype != dtype:
-            raise CollectionError(f"{self.path}: /{name}: wanted {shape} of {dtype}, "
+            raise CollectionError(f"{self.path}: /{name}: expected {shape} of {dtype}, "
                                   f"found {dataset.shape} of {dataset.dtype}")  # fmt: skip
         offset = dataset.id.get_offset()
         if offset is None and 0 not in shape:
             raise ValueError(f"/{name} has no place within the file")
         extent = Extent(offset or 0, shape, dtype)
         if extent.end > self.size:
-            raise CollectionError(f"{self.path}: wanted at least {extent.end} bytes for /{name}, found {self.size}: "
+            raise CollectionError(f"{self.path}: expected at least {extent.end} bytes for /{name}, found {self.size}: "
                                   "cut short")  # fmt: skip
         return extent
 
@@ -197,7 +197,9 @@ class _Reading:
         wanted = text_attribute(self._dataset(name), "sha256")
         found = hashlib.sha256(values.tobytes()).hexdigest()
         if wanted != found:
-            raise CollectionError(f"{self.path}: /{name}: wanted sha256 {wanted}, found {found}: the table is damaged")
+            raise CollectionError(
+                f"{self.path}: /{name}: expected sha256 {wanted}, found {found}: the table is damaged"
+            )
         return values
 
     def _dataset(self, name: str) -> h5py.Dataset:
@@ -222,14 +224,16 @@ class _Reading:
         self.needed += sum(extent.end - extent.offset for extent in extents)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if self.needed > MEMORY_SHARE * memory:
-            raise CollectionError(f"{self.path}: wanted tables that fit into {MEMORY_SHARE:.0%} of the memory "
+            raise CollectionError(f"{self.path}: expected tables that fit into {MEMORY_SHARE:.0%} of the memory "
                                   f"({memory / 1e9:.1f} GB), found {self.needed / 1e9:.1f} GB of them")  # fmt: skip
 
     def _refuse_overlaps(self, structure: Structure) -> None:
         extents = sorted(structure.changing, key=lambda extent: extent.offset)
         for a, b in pairwise(extents):
             if a.end > b.offset:
-                raise CollectionError(f"{self.path}: wanted tables side by side, found two that overlap at {b.offset}")
+                raise CollectionError(
+                    f"{self.path}: expected tables side by side, found two that overlap at {b.offset}"
+                )
 
 
 def text_attribute(item: h5py.HLObject, name: str) -> str:

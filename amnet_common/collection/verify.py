@@ -1,4 +1,4 @@
-"""Whether a collection is what it was when written: structure, seal, marks, and the checksum of every view."""
+"""Whether a collection is what it was when written: structure, integrity hash, marks, checksums of all views."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amnet_common.collection.integrity import seal_sha256
+from amnet_common.collection.integrity import integrity_sha256
 from amnet_common.collection.layout import DONE, Structure
 from amnet_common.collection.marks import view_checksum
 from amnet_common.collection.part import Part
@@ -18,8 +18,10 @@ from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets.records import decode_id
 
 THREADS = 4
-BROKEN_SEAL = ("bytes changed that are never written again (structure, ids, scores or splits); features and marks are "
-               "checked apart. Take a copy of the file that still has its seal, or extract anew")  # fmt: skip
+BROKEN_INTEGRITY = (
+    "bytes changed that are never written again (structure, ids, scores or splits); features and "
+    "marks are checked apart. Take a copy of the file whose bytes are whole, or extract anew"
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ def verify_structure(path: Path) -> list[Problem]:
     """
     collection = Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
-    return [Problem(name, None, BROKEN_SEAL) for name, structure in files.items() if not seal_holds(name, structure)]
+    return [
+        Problem(name, None, BROKEN_INTEGRITY)
+        for name, structure in files.items()
+        if not integrity_holds(name, structure)
+    ]
 
 
-def seal_holds(path: Path, structure: Structure) -> bool:
+def integrity_holds(path: Path, structure: Structure) -> bool:
     """Whether the fixed bytes are those that were published."""
-    return structure.stored_seal == seal_sha256(path, structure)
+    return structure.stored_integrity == integrity_sha256(path, structure)
 
 
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:

@@ -74,7 +74,7 @@ class RowWriter:
 
     def _lock(self, first: int, last: int) -> None:
         if not lock_rows(self._file, self._marks, first, last):
-            raise BusyError(f"{self.path}: wanted rows {first} to {last - 1} for this process alone, found another "
+            raise BusyError(f"{self.path}: expected rows {first} to {last - 1} for this process alone, found another "
                             "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
 
     def is_done(self, row: int) -> bool:
@@ -144,7 +144,7 @@ class RowWriter:
             if file_identity(os.stat(self.path)) == file_identity(os.fstat(self._file)):
                 return
         self._broken = True
-        raise OutputError(f"--out {self.path}: wanted the file that is being filled, found it replaced or removed "
+        raise OutputError(f"--out {self.path}: expected the file that is being filled, found it replaced or removed "
                           "meanwhile; run the command again")  # fmt: skip
 
     def _write_entry(self, extent: Extent, row: int, table: np.ndarray) -> None:

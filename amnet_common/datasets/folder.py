@@ -16,7 +16,7 @@ SUFFIXES = frozenset(
 def read_folder(root: Path) -> Dataset:
     """The dataset of all files below `root` with an image's suffix, hidden files left out."""
     if not os.path.isdir(root):
-        raise DatasetError(f"--dataset folder: wanted a folder {root}, found none; say where with --root")
+        raise DatasetError(f"--dataset folder: expected a folder {root}, found none; say where with --root")
     ids, seen = [], set()
     for folder, subfolders, names in os.walk(root, onerror=_refuse_unreadable, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -32,7 +32,7 @@ def read_folder(root: Path) -> Dataset:
 
 
 def _refuse_unreadable(error: OSError) -> None:
-    raise DatasetError(f"--dataset folder: wanted to read every folder, found {error.filename}: {error.strerror}")
+    raise DatasetError(f"--dataset folder: expected to read every folder, found {error.filename}: {error.strerror}")
 
 
 def is_image_name(name: str) -> bool:

@@ -24,13 +24,13 @@ def read_label_table(root: Path, labels: Path) -> Dataset:
     for where, line in _lines(labels):
         id_ = checked_id((line["id"] or "").strip(), where)
         if id_ in scores:
-            raise DatasetError(f"{where}: wanted each image once, found {id_!r} again")
+            raise DatasetError(f"{where}: expected each image once, found {id_!r} again")
         part = (line.get("split") or "").strip()
         if part and part not in PARTS:
-            raise DatasetError(f"{where}: wanted split to be {', '.join(PARTS)} or empty, found {part!r}")
+            raise DatasetError(f"{where}: expected split to be {', '.join(PARTS)} or empty, found {part!r}")
         text = (line["score"] or "").strip()
         if part and not text:
-            raise DatasetError(f"{where}: wanted a score for an image of split {part}, found none")
+            raise DatasetError(f"{where}: expected a score for an image of split {part}, found none")
         if part:
             members[part].append(len(scores))
         scores[id_] = checked_score(text, where) if text else math.nan
@@ -48,11 +48,11 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
             reader = csv.DictReader(file, delimiter=max(DELIMITERS, key=header.count), restval="")
             missing = {"id", "score"} - set(reader.fieldnames or ())
             if missing:
-                raise DatasetError(f"{path}:1: wanted columns id,score[,split], found {header.strip()!r}")
+                raise DatasetError(f"{path}:1: expected columns id,score[,split], found {header.strip()!r}")
             for line in reader:
                 where = f"{path}:{reader.line_num}"
                 if None in line:
-                    raise DatasetError(f"{where}: wanted {len(reader.fieldnames or ())} fields, found more")
+                    raise DatasetError(f"{where}: expected {len(reader.fieldnames or ())} fields, found more")
                 yield where, line
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"--labels {path}: wanted a readable UTF-8 CSV file, found {error}") from error
+        raise DatasetError(f"--labels {path}: expected a readable UTF-8 CSV file, found {error}") from error

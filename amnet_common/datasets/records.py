@@ -38,10 +38,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not self.ids:
-            raise DatasetError(f"--dataset {self.name}: wanted at least one image, found none for {self.image_root}")
+            raise DatasetError(f"--dataset {self.name}: expected at least one image, found none for {self.image_root}")
         for name, split in self.splits.items():
             if len(split.rows) and not 0 <= split.rows.min() <= split.rows.max() < len(self.ids):
-                raise DatasetError(f"split {name} names unknown images: wanted rows below {len(self.ids)}, "
+                raise DatasetError(f"split {name} names unknown images: expected rows below {len(self.ids)}, "
                                    f"found {split.rows.max()}")  # fmt: skip
 
     @property
@@ -73,9 +73,9 @@ def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:
 def checked_id(text: str, where: str) -> str:
     """`text` if it names a file below the image root; else DatasetError, starting with `where`."""
     if "\0" in text or ODD_PART.search(text):
-        raise DatasetError(f"{where}: wanted an image path below the image root, found {text!r}")
+        raise DatasetError(f"{where}: expected an image path below the image root, found {text!r}")
     if len(encode_id(text)) > MAX_ID_BYTES:
-        raise DatasetError(f"{where}: wanted an image path of at most {MAX_ID_BYTES} bytes, found {text[:40]!r}...")
+        raise DatasetError(f"{where}: expected an image path of at most {MAX_ID_BYTES} bytes, found {text[:40]!r}...")
     return text
 
 
@@ -95,7 +95,7 @@ def checked_score(text: str, where: str) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise DatasetError(f"{where}: wanted a number as score, found {text!r}")
+        raise DatasetError(f"{where}: expected a number as score, found {text!r}")
     return score
 
 

@@ -31,13 +31,15 @@ def find_lists(name: str, folder: Path) -> list[Path]:
         (int(match[2]), match[1]): path for path in folder.glob("*.txt") if (match := LIST_NAME.fullmatch(path.name))
     }
     if not found:
-        raise DatasetError(f"--dataset {name}: wanted {folder}/train_1.txt and its like, found none; "
+        raise DatasetError(f"--dataset {name}: expected {folder}/train_1.txt and its like, found none; "
                            "say where with --root")  # fmt: skip
     numbers = sorted({number for number, _ in found})
     for number in numbers:
         for part in PARTS[name]:
             if (number, part) not in found:
-                raise DatasetError(f"--dataset {name}: wanted {folder}/{part}_{number}.txt beside its like, found none")
+                raise DatasetError(
+                    f"--dataset {name}: expected {folder}/{part}_{number}.txt beside its like, found none"
+                )
     return [found[number, part] for number in numbers for part in ("train", "val", "test") if (number, part) in found]
 
 
@@ -46,7 +48,9 @@ def refuse_overlap(lists: dict[str, dict[str, float]]) -> None:
     for (a, entries), (b, others) in combinations(lists.items(), 2):
         both = entries.keys() & others.keys() if a.partition("_")[2] == b.partition("_")[2] else ()
         if both:
-            raise DatasetError(f"splits/{b}.txt: wanted images that {a}.txt does not name, found {min(both)!r} in both")
+            raise DatasetError(
+                f"splits/{b}.txt: expected images that {a}.txt does not name, found {min(both)!r} in both"
+            )
 
 
 def read_list(path: Path) -> dict[str, float]:
@@ -55,17 +59,17 @@ def read_list(path: Path) -> dict[str, float]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut odd names
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: wanted a readable UTF-8 text file, found {error}") from error
+        raise DatasetError(f"{path}: expected a readable UTF-8 text file, found {error}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         fields = line.rsplit(maxsplit=1)
         if len(fields) != 2:
-            raise DatasetError(f"{where}: wanted 'name.jpg 0.675000', found {line!r}")
+            raise DatasetError(f"{where}: expected 'name.jpg 0.675000', found {line!r}")
         id_ = checked_id(fields[0].strip(), where)
         if id_ in entries:
-            raise DatasetError(f"{where}: wanted each image once in a list, found {id_!r} again")
+            raise DatasetError(f"{where}: expected each image once in a list, found {id_!r} again")
         entries[id_] = checked_score(fields[1], where)
     return entries
 

@@ -23,5 +23,5 @@ def compiler_works(device: str) -> bool:
 
 def no_compiler(device: str) -> str:
     """The line for a user who asked for compiled kernels."""
-    return (f"--compile: wanted a compiler for {device}, found none that works; install g++ and Python's headers (and "
-            "triton for a GPU), or leave --compile out")  # fmt: skip
+    return (f"--compile: expected a compiler for {device}, found none that works; install g++ and Python's headers "
+            "(and triton for a GPU), or leave --compile out")  # fmt: skip

@@ -22,5 +22,5 @@ def choose_device(name: str) -> str:
         torch.empty(0, device=name).cpu()  # the meta device gives nothing back
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
         reason = str(error).split("\n")[0]
-        raise ConfigError(f"--device: wanted a device that torch can use, found {name!r} ({reason})") from error
+        raise ConfigError(f"--device: expected a device that torch can use, found {name!r} ({reason})") from error
     return name

@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
 
 
-def free_memory(device: str) -> int:
+def available_bytes(device: str) -> int:
     """What a process may take more: on a GPU, or, for another device, of the main memory."""
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()  # what torch keeps of freed memory is free

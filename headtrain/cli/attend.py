@@ -29,9 +29,9 @@ def attend(
 ) -> None:  # fmt: skip
     """Draw the attention of each step over images of a collection, which are named as in it."""
     if len(ids) > MOST_IMAGES:
-        raise ConfigError(f"attend: wanted at most {MOST_IMAGES} images, found {len(ids)}")
+        raise ConfigError(f"attend: expected at most {MOST_IMAGES} images, found {len(ids)}")
     if images and not images.is_dir():
-        raise ConfigError(f"--images {images}: wanted a folder, found none")
+        raise ConfigError(f"--images {images}: expected a folder, found none")
     refuse_output("--out", out, (".png", ".svg"))
     if maps:
         refuse_output("--maps", maps, (".npy",))
@@ -60,6 +60,6 @@ def rows_of(collection: Collection, ids: Sequence[str]) -> list[int]:
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     for id_ in ids:
         if id_ not in row_of:
-            raise MissingRowsError(f"{collection.path}: wanted an image named as in the collection, such as "
+            raise MissingRowsError(f"{collection.path}: expected an image named as in the collection, such as "
                                    f"{collection.ids[0]}, found {id_}")  # fmt: skip
     return [row_of[id_] for id_ in ids]

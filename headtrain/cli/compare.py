@@ -53,27 +53,27 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
 
     from headtrain.evaluation.baselines import BASELINES, Pooled
     from headtrain.evaluation.metrics import spearman
-    from headtrain.features.splits import split_parts
+    from headtrain.features.splits import split_subsets
     from headtrain.runs.folder import free_run_name
     from headtrain.runs.results import save_result
 
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     if out.exists():
-        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
-    parts = {number: split_parts(collection, number, data_seed, allow_missing) for number in splits}
+        raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
+    subsets = {number: split_subsets(collection, number, data_seed, allow_missing) for number in splits}
     pooled = Pooled(collection)
-    with progress("read", len(parts), "splits") as bar:
-        for p in parts.values():  # each image is read once
+    with progress("read", len(subsets), "splits") as bar:
+        for p in subsets.values():  # each image is read once
             pooled.take(np.concatenate([p.train.rows, p.val.rows, p.test.rows]), range(collection.views))
             bar.update()
     for name, fit in BASELINES.items():
         for number in splits:
             started = time.monotonic()
-            found = fit(pooled, parts[number])
+            found = fit(pooled, subsets[number])
             facts = {"system": found.name, "chosen": found.chosen,
-                     "val_rho": spearman(found.val, parts[number].val.scores)}  # fmt: skip
+                     "val_rho": spearman(found.val, subsets[number].val.scores)}  # fmt: skip
             seconds = time.monotonic() - started
-            save_result(out / name / f"split-{number}", found.test, collection, parts[number], number, seconds, facts)
+            save_result(out / name / f"split-{number}", found.test, collection, subsets[number], number, seconds, facts)
             click.echo(f"{name}, split {number}: {found.chosen}", err=True)
     print_table([out / name for name in BASELINES])
 

@@ -10,7 +10,7 @@ from headtrain.settings.configuration import TrainingConfig
 
 if TYPE_CHECKING:
     from headtrain.compute.kernels import Kernels
-    from headtrain.features.splits import Parts
+    from headtrain.features.splits import Subsets
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
 
 
 def chosen_kernels(
-    computing: Computing, parts: "Parts", views: int, settings: TrainingConfig, resumed: Path | None
+    computing: Computing, subsets: "Subsets", views: int, settings: TrainingConfig, resumed: Path | None
 ) -> "Kernels":
     """For heads like this one; `views` of the collection. `resumed`: a folder whose runs go on as they were begun."""
     from headtrain.compute.kernels import AUTO, choose_kernels
@@ -49,7 +49,7 @@ def chosen_kernels(
     if resumed and (begun := begun_kernels(resumed)):
         precision = begun[0] if precision == AUTO else precision
         compiled = begun[1] if compiled is None else compiled
-    shown = settings.epochs * views_an_epoch(len(parts.train.rows), views, settings)
+    shown = settings.epochs * views_an_epoch(len(subsets.train.rows), views, settings)
     found = choose_kernels(precision, compiled, computing.device, shown)
     first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""
     click.echo(f"training in {found}{first}", err=True)

@@ -14,7 +14,7 @@ from headtrain.cli.compare import print_table
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
 
 if TYPE_CHECKING:
-    from headtrain.features.splits import Parts
+    from headtrain.features.splits import Subsets
     from headtrain.scoring.on_splits import Evaluated
 
 
@@ -36,21 +36,21 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
     if bool(runs) == bool(scores):
-        raise ConfigError("evaluate: wanted --head RUN, or --scores FILE.csv, and not both")
+        raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both")
     if out.exists():
-        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; give another name")
+        raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
     collection = Collection(features)
     views = chosen_views(collection, view)
     from headtrain.evaluation.metrics import spearman
-    from headtrain.features.splits import split_parts
+    from headtrain.features.splits import split_subsets
     from headtrain.runs.results import save_result
 
     for number in chosen_splits(collection, split):
-        started, parts = time.monotonic(), split_parts(collection, number, data_seed, allow_missing)
-        found = predicted(collection, parts, number, runs, scores, views, device)
-        facts = {"system": name or out.name, "val_rho": spearman(found.val, parts.val.scores),
+        started, subsets = time.monotonic(), split_subsets(collection, number, data_seed, allow_missing)
+        found = predicted(collection, subsets, number, runs, scores, views, device)
+        facts = {"system": name or out.name, "val_rho": spearman(found.val, subsets.val.scores),
                  "heads": [str(run) for run in runs], "views": list(views)}  # fmt: skip
-        save_result(out / f"split-{number}", found.test, collection, parts, number, time.monotonic() - started, facts)
+        save_result(out / f"split-{number}", found.test, collection, subsets, number, time.monotonic() - started, facts)
         click.echo(f"split {number}: val rho {facts['val_rho']:.4f}", err=True)
     print_table([out])
 
@@ -60,12 +60,12 @@ def chosen_views(collection: Collection, text: str) -> range:
     if text == ALL:
         return range(collection.views)
     if not text.isdecimal() or int(text) >= collection.views:
-        raise ConfigError(f"--view: wanted a number in 0..{collection.views - 1}, or all, found {text!r}")
+        raise ConfigError(f"--view: expected a number in 0..{collection.views - 1}, or all, found {text!r}")
     return range(int(text), int(text) + 1)
 
 
 def predicted(
-    collection: Collection, parts: "Parts", split: int, runs: Sequence[Path], scores: Path | None, views: range,
+    collection: Collection, subsets: "Subsets", split: int, runs: Sequence[Path], scores: Path | None, views: range,
     device: str,
 ) -> "Evaluated":  # fmt: skip
     """Of heads, or of a table."""
@@ -73,5 +73,5 @@ def predicted(
     from headtrain.scoring.on_splits import by_heads, by_table, heads_for, read_scores
 
     if scores:
-        return by_table(read_scores(scores), scores, collection, parts)
-    return by_heads(heads_for(runs, split, choose_device(device)), collection, parts, views)
+        return by_table(read_scores(scores), scores, collection, subsets)
+    return by_heads(heads_for(runs, split, choose_device(device)), collection, subsets, views)

@@ -72,7 +72,7 @@ def comparison(runs: Sequence[Path], out: Path) -> None:
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     """The step scores of a head's test images, in the view that it was tested on. Raises RunError."""
     from amnet_common.machine.devices import choose_device
-    from headtrain.features.splits import split_parts
+    from headtrain.features.splits import split_subsets
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
     from headtrain.runs.folder import RUN, read_json
@@ -81,13 +81,15 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
 
     begun = read_json(run / RUN)
     if "split" not in begun or "config" not in begun:
-        raise RunError(f"{run}: wanted a run of amnet-head train, found one without a split")
+        raise RunError(f"{run}: expected a run of amnet-head train, found one without a split")
     head = load_head(run, choose_device(device))
     if head.config.steps < 2:
-        raise RunError(f"{run}: wanted a head of 2 steps or more, whose scores have a slope, found {head.config.steps}")
+        raise RunError(
+            f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {head.config.steps}"
+        )
     collection, training = Collection(features or begun["features"]), Config.from_dict(begun["config"]).training
     refuse_missing_view(training.eval_view, collection)
     warn_of_other_trunks({str(run): head.provenance}, [collection])
-    parts = split_parts(collection, begun["split"], training.data_seed, True, training.select_on)
-    said = say([head], collection, parts.test.rows, [training.eval_view])
-    return Steps(parts.test.scores, said.steps)
+    subsets = split_subsets(collection, begun["split"], training.data_seed, True, training.select_on)
+    said = say([head], collection, subsets.test.rows, [training.eval_view])
+    return Steps(subsets.test.scores, said.steps)

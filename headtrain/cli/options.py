@@ -21,14 +21,14 @@ def refuse_output(option: str, out: Path, endings: Sequence[str] = (), inputs: S
     """OutputError or ConfigError for a file that cannot be written, has another ending, or is one that is read."""
     if endings and out.suffix.lower() not in endings:
         raise ConfigError(
-            f"{option} {out}: wanted a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}"
+            f"{option} {out}: expected a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}"
         )
     if out.is_dir():
-        raise OutputError(f"{option} {out}: wanted a file, found a folder")
+        raise OutputError(f"{option} {out}: expected a file, found a folder")
     if not out.parent.is_dir():
-        raise OutputError(f"{option} {out}: wanted an existing folder, found no {out.parent}")
+        raise OutputError(f"{option} {out}: expected an existing folder, found no {out.parent}")
     if any(out.exists() and read.exists() and out.samefile(read) for read in inputs):
-        raise ConfigError(f"{option} {out}: wanted another file than those that are read, found one of them")
+        raise ConfigError(f"{option} {out}: expected another file than those that are read, found one of them")
 
 
 features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
@@ -69,9 +69,9 @@ def chosen_splits(collection: Collection, text: str) -> list[int]:
     """The split numbers that --split names. Raises ConfigError, CollectionError."""
     if text != ALL:
         if not text.isdecimal():
-            raise ConfigError(f"--split: wanted a number or all, found {text!r}")
+            raise ConfigError(f"--split: expected a number or all, found {text!r}")
         return [int(text)]
     numbers = sorted(int(name.removeprefix("test_")) for name in collection.splits if name.startswith("test_"))
     if not numbers:
-        raise CollectionError(f"{collection.path}: wanted split lists, found none; amnet-cache relabel gives it some")
+        raise CollectionError(f"{collection.path}: expected split lists, found none; amnet-cache relabel gives it some")
     return numbers

@@ -11,7 +11,7 @@ from headtrain.cli.computing import Computing
 
 if TYPE_CHECKING:
     from headtrain.features.batches import Source
-    from headtrain.features.splits import Parts
+    from headtrain.features.splits import Subsets
     from headtrain.settings.configuration import TrainingConfig
 
 residency_option = click.option(
@@ -25,33 +25,33 @@ class Placed:
     ask for the same ones again and again.
     """
 
-    def __init__(self, collection: Collection, parts: "Mapping[int, Parts]", computing: Computing) -> None:
-        self._of = collection, parts, computing
+    def __init__(self, collection: Collection, subsets: "Mapping[int, Subsets]", computing: Computing) -> None:
+        self._of = collection, subsets, computing
         self._key: object = None
         self._source: Source | None = None
 
     def __call__(self, split: int, settings: "Sequence[TrainingConfig]") -> "Source":
         """Of a split, for trainings with these settings."""
-        collection, parts, computing = self._of
+        collection, subsets, computing = self._of
         key = split, frozenset((one.views, one.augs, one.eval_view) for one in settings)
         if self._source is None or key != self._key:
             self._source = None  # frees its memory first
-            self._key, self._source = key, placed(collection, parts[split], settings, computing)
+            self._key, self._source = key, placed(collection, subsets[split], settings, computing)
         return self._source
 
 
 def placed(
-    collection: Collection, parts: "Parts", settings: "Sequence[TrainingConfig]", computing: Computing
+    collection: Collection, subsets: "Subsets", settings: "Sequence[TrainingConfig]", computing: Computing
 ) -> "Source":
     """What the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory."""
-    from amnet_common.machine.memory import free_memory
+    from amnet_common.machine.memory import available_bytes
     from headtrain.features.residency import DISK, choose, load, needed
 
     device = computing.device
-    held = needed(parts, collection.views, settings)
+    held = needed(subsets, collection.views, settings)
     size = len(held.rows) * collection.view_bytes
-    gpu_free = 0 if device == "cpu" else free_memory(device)
-    found = choose(computing.residency, size, device, gpu_free, free_memory("cpu"))
+    gpu_free = 0 if device == "cpu" else available_bytes(device)
+    found = choose(computing.residency, size, device, gpu_free, available_bytes("cpu"))
     click.echo(f"views: {found.where} ({found.why})", err=True)
     if found.where == DISK:
         return collection

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
     """Score image files and the images below folders. Exit status 1: some could not be read."""
     if out and out.exists():
-        raise ExistsError(f"--out {out}: wanted a new file, found one that exists; give another name")
+        raise ExistsError(f"--out {out}: expected a new file, found one that exists; give another name")
     if out:
         refuse_output("--out", out)
     from amnet_common.machine.devices import choose_device

@@ -26,7 +26,7 @@ def report(
     """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
     refuse_output("--out", out, (".html", ".htm"))
     if images and not images.is_dir():
-        raise ConfigError(f"--images {images}: wanted a folder, found none")
+        raise ConfigError(f"--images {images}: expected a folder, found none")
     collection = Collection(features)
     from headtrain.heads.checkpoint import BEST, read_provenance
     from headtrain.report.contents import contents

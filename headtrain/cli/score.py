@@ -43,7 +43,7 @@ def score(
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
     spread out the attention is. An interrupted scoring goes on with the same command."""
     if append and overwrite:
-        raise ConfigError("score: wanted --append or --overwrite, found both")
+        raise ConfigError("score: expected --append or --overwrite, found both")
     refuse_output("--out", out, inputs=[*files, *runs])
     refuse_twice("--features", files)
     refuse_twice("--head", runs)
@@ -78,7 +78,7 @@ def refuse_twice(option: str, paths: Sequence[Path]) -> None:
     """ConfigError for one that is given again: each image or head would count twice."""
     for path in paths:
         if [other.resolve() for other in paths].count(path.resolve()) > 1:
-            raise ConfigError(f"{option}: wanted each once, found {path} again")
+            raise ConfigError(f"{option}: expected each once, found {path} again")
 
 
 def describe(counts: "Counts", out: Path, seconds: float) -> str:

@@ -73,7 +73,7 @@ def sweep(
     base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
-    from headtrain.features.splits import split_parts
+    from headtrain.features.splits import split_subsets
     from headtrain.sweep.grid import points, read_axis
     from headtrain.sweep.passes import passes
     from headtrain.sweep.searching import begin_search, search, trial_jobs
@@ -88,18 +88,18 @@ def sweep(
     keep_freed_memory()
     computing = Computing(choose_device(device), precision, compiled, residency, check)
     most, training = heads_chooser(heads_per_pass, computing.device), base.training
-    parts = {k: split_parts(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
-    first, begun = parts[splits[0]], out if resume else None
+    subsets = {k: split_subsets(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
+    first, begun = subsets[splits[0]], out if resume else None
     kernels = chosen_kernels(computing, first, collection.views, training, begun)
-    source_of = Placed(collection, parts, computing)
+    source_of = Placed(collection, subsets, computing)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
         rungs = Halving(halving) if halving else None
-        return train_all(collection, parts, plan, computing.device, computing.check, rungs, source_of, kernels)
+        return train_all(collection, subsets, plan, computing.device, computing.check, rungs, source_of, kernels)
 
     if trials:
         size = max(1, most(base) // seeds)
-        study = begin_search(collection, parts, base, range(seeds), axes, between, out, kernels)
+        study = begin_search(collection, subsets, base, range(seeds), axes, between, out, kernels)
         left = max(0, trials - study.finished)
         click.echo(describe_search(left, trials, len(splits) * seeds, size), err=True)
         jobs_of = partial(trial_jobs, base=base, seeds=range(seeds), splits=splits, out=out)
@@ -120,13 +120,13 @@ def refuse_contradictions(
 ) -> None:
     """ConfigError or OutputError for options that do not go together."""
     if seed is not None:
-        raise ConfigError("--seed: wanted --seeds N, which trains the seeds 0 to N - 1 of each combination")
+        raise ConfigError("--seed: expected --seeds N, which trains the seeds 0 to N - 1 of each combination")
     if ranges and not trials:
-        raise ConfigError("--range: wanted --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
+        raise ConfigError("--range: expected --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
     if halving and trials:
-        raise ConfigError("--halving: wanted without --trials, which compares heads that are trained to their end")
+        raise ConfigError("--halving: expected without --trials, which compares heads that are trained to their end")
     if out.exists() and not resume:
-        raise OutputError(f"--out {out}: wanted a new folder, found one that exists; --resume goes on with its sweep")
+        raise OutputError(f"--out {out}: expected a new folder, found one that exists; --resume goes on with its sweep")
 
 
 def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Config], int]
@@ -136,7 +136,7 @@ def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Co
     if text == AUTO:
         return lambda config: heads_that_fit(config, device)
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"--heads-per-pass: wanted {AUTO} or a number from 1, found {text!r}")
+        raise ConfigError(f"--heads-per-pass: expected {AUTO} or a number from 1, found {text!r}")
     return lambda _: int(text)
 
 

@@ -25,7 +25,7 @@ from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
-    from headtrain.features.splits import Parts
+    from headtrain.features.splits import Subsets
     from headtrain.runs.log import Epoch
     from headtrain.training.outcome import Result
     from headtrain.training.tensorboard import EventLogs
@@ -54,7 +54,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
     if resume and out is None:
-        raise ConfigError("--resume: wanted --out RUN, the run to go on with, found none")
+        raise ConfigError("--resume: expected --out RUN, the run to go on with, found none")
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
@@ -97,16 +97,16 @@ def train_one(
     resumed: Path | None, events: "EventLogs | None",
 ) -> "Result":  # fmt: skip
     """Train one run, with a line for each epoch; or go on with it. `resumed`: the folder of it and of its siblings."""
-    from headtrain.features.splits import split_parts
+    from headtrain.features.splits import split_subsets
     from headtrain.training.loop import train as train_head
 
     settings = config.training
-    parts = split_parts(collection, split, settings.data_seed, allow_missing, settings.select_on)
-    click.echo(describe_parts(parts), err=True)
-    kernels = chosen_kernels(computing, parts, collection.views, settings, resumed)
+    subsets = split_subsets(collection, split, settings.data_seed, allow_missing, settings.select_on)
+    click.echo(describe_parts(subsets), err=True)
+    kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
     epochs = train_head(
-        collection, parts, config, split, run, computing.device, computing.check, resumed is not None,
-        placed(collection, parts, [settings], computing), kernels,
+        collection, subsets, config, split, run, computing.device, computing.check, resumed is not None,
+        placed(collection, subsets, [settings], computing), kernels,
     )  # fmt: skip
     return watched(epochs, run, events)
 
@@ -127,11 +127,11 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
         raise type(stop)(f"{run} keeps its saved epochs; --out {run} --resume goes on from there") from None
 
 
-def describe_parts(parts: "Parts") -> str:
+def describe_parts(subsets: "Subsets") -> str:
     """What is trained, selected and tested on, and how much is left out."""
-    counts = ((part, getattr(parts, part)) for part in ("train", "val", "test"))
+    counts = ((part, getattr(subsets, part)) for part in ("train", "val", "test"))
     texts = [f"{len(p.rows)} {name}" + (f" ({p.left_out} left out)" if p.left_out else "") for name, p in counts]
-    return f"images: {', '.join(texts)}; epochs are chosen on {parts.selection}"
+    return f"images: {', '.join(texts)}; epochs are chosen on {subsets.selection}"
 
 
 def describe_epoch(epoch: "Epoch") -> str:

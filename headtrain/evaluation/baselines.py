@@ -13,9 +13,9 @@ from scipy.spatial.distance import cdist, pdist
 
 from amnet_common.collection import Collection
 from amnet_common.seeds import keyed_philox
-from headtrain.evaluation.metrics import rank, spearman
+from headtrain.evaluation.metrics import ordering_key, spearman
 from headtrain.features.batches import Picks
-from headtrain.features.splits import Part, Parts
+from headtrain.features.splits import Subset, Subsets
 
 BATCH_VIEWS = 66  # views read at a time: six images of eleven views, 26 MB
 RIDGE_STRENGTHS = tuple(10.0**power for power in range(-1, 7))  # in units of the standardised features' Gram matrix
@@ -41,7 +41,7 @@ class Baseline:
 
 
 class Pooled:
-    """Features of a collection's images averaged over places and views, read when they are asked for, and kept."""
+    """Features of a collection's images averaged over locations and views, read when they are asked for, and kept."""
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
@@ -56,50 +56,50 @@ class Pooled:
 
 
 def pooled(collection: Collection, rows: np.ndarray, views: Sequence[int]) -> np.ndarray:
-    """(n, D) float64: `rows` averaged over places and `views`, each compared with its checksum."""
+    """(n, D) float64: `rows` averaged over locations and `views`, each compared with its checksum."""
     total = np.zeros((len(rows), collection.view_shape[-1]))
     for picks, features in collection.batches(_view_picks(rows, views), check=True):
-        np.add.at(total, picks.places, features.mean((1, 2), dtype=np.float32))  # of (n, D)
+        np.add.at(total, picks.positions, features.mean((1, 2), dtype=np.float32))  # of (n, D)
     return total / len(views) * (1 if collection.scales is None else collection.scales)
 
 
 def _view_picks(rows: np.ndarray, views: Sequence[int]) -> Iterator[Picks]:
     """Every view of every row in the order of the file."""
-    places, drawn = np.repeat(np.arange(len(rows)), len(views)), np.tile(np.array(views), len(rows))
-    for start in range(0, len(places), BATCH_VIEWS):
+    positions, drawn = np.repeat(np.arange(len(rows)), len(views)), np.tile(np.array(views), len(rows))
+    for start in range(0, len(positions), BATCH_VIEWS):
         some = slice(start, start + BATCH_VIEWS)
-        yield Picks(rows[places[some]], drawn[some], places[some])
+        yield Picks(rows[positions[some]], drawn[some], positions[some])
 
 
-def constant(_: Pooled, parts: Parts) -> Baseline:
+def constant(_: Pooled, subsets: Subsets) -> Baseline:
     """The mean of the training scores."""
-    mean = parts.train.scores.mean()
-    return Baseline("constant", "nothing", *(np.full(len(part.rows), mean) for part in (parts.val, parts.test)))
+    mean = subsets.train.scores.mean()
+    return Baseline("constant", "nothing", *(np.full(len(subset.rows), mean) for subset in (subsets.val, subsets.test)))
 
 
-def ridge(features: Pooled, parts: Parts) -> Baseline:
+def ridge(features: Pooled, subsets: Subsets) -> Baseline:
     """Ridge regression on view 0: w = (X'X + s I)^-1 X'y, each channel standardised."""
-    x, xv, xt = _standardised(features, parts, [0])
-    y, centre = _centred(parts.train)
+    x, xv, xt = _standardised(features, subsets, [0])
+    y, centre = _centred(subsets.train)
     solutions = _solutions(x.T @ x, x.T @ y, RIDGE_STRENGTHS)
-    strength, w = max(solutions, key=lambda found: rank(spearman(xv @ found[1], parts.val.scores)))
+    strength, w = max(solutions, key=lambda found: ordering_key(spearman(xv @ found[1], subsets.val.scores)))
     return Baseline("ridge", f"strength {strength:g}", xv @ w + centre, xt @ w + centre)
 
 
-def kernel_ridge(features: Pooled, parts: Parts) -> Baseline:
+def kernel_ridge(features: Pooled, subsets: Subsets) -> Baseline:
     """Kernel ridge on the mean of all views: a = (K + s I)^-1 y with K = exp(-d^2 / (2 w^2)).
 
     On many images with landmarks: a = (K_mn K_nm + s K_mm)^-1 K_mn y (subset of regressors).
     """
-    x, xv, xt = _standardised(features, parts, range(features.collection.views))
-    y, centre = _centred(parts.train)
+    x, xv, xt = _standardised(features, subsets, range(features.collection.views))
+    y, centre = _centred(subsets.train)
     marks = _landmarks(x)
     fits = [
-        (width, strength, *(kernel(part, marks) @ a for part in (xv, xt)))
+        (width, strength, *(kernel(subset, marks) @ a for subset in (xv, xt)))
         for width, kernel in _kernels(x)
         for strength, a in _kernel_solutions(kernel, x, y, marks)
     ]
-    width, strength, val, test = max(fits, key=lambda fit: rank(spearman(fit[2], parts.val.scores)))
+    width, strength, val, test = max(fits, key=lambda fit: ordering_key(spearman(fit[2], subsets.val.scores)))
     kept = f", {len(marks)} landmarks of {len(x)} images" if len(x) > KERNEL_IMAGES else ""
     return Baseline(
         "kernel ridge", f"width {width:g} medians, strength {strength:g}{kept}", val + centre, test + centre
@@ -154,19 +154,19 @@ def _solutions(
         yield strength, linalg.solve(matrix + strength * np.eye(len(matrix)), moment, assume_a="pos")
 
 
-def _standardised(features: Pooled, parts: Parts, views: Sequence[int]) -> list[np.ndarray]:
+def _standardised(features: Pooled, subsets: Subsets, views: Sequence[int]) -> list[np.ndarray]:
     """Of train, validation and test, by the statistics of the training images."""
-    taken = [features.take(part.rows, views) for part in (parts.train, parts.val, parts.test)]
+    taken = [features.take(subset.rows, views) for subset in (subsets.train, subsets.val, subsets.test)]
     mean, std = taken[0].mean(0), taken[0].std(0) + 1e-6
     return [(x - mean) / std for x in taken]
 
 
-def _centred(part: Part) -> tuple[np.ndarray, float]:
-    centre = float(part.scores.mean())
-    return part.scores - centre, centre
+def _centred(subset: Subset) -> tuple[np.ndarray, float]:
+    centre = float(subset.scores.mean())
+    return subset.scores - centre, centre
 
 
-BASELINES: Mapping[str, Callable[[Pooled, Parts], Baseline]] = {
+BASELINES: Mapping[str, Callable[[Pooled, Subsets], Baseline]] = {
     "constant": constant,
     "ridge": ridge,
     "kernel-ridge": kernel_ridge,

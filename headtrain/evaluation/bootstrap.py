@@ -90,11 +90,11 @@ def _percentiles(values: np.ndarray) -> Interval:
 def _mean_rhos(splits: Sequence[Predictions], seed: int) -> np.ndarray:
     """(R,) mean rho over the splits in each resample. The draws depend on the ids and the seed alone."""
     if not splits or not all(map(len, splits)):
-        raise RunError(f"bootstrap: wanted images in at least one split, found {[len(split) for split in splits]}")
+        raise RunError(f"bootstrap: expected images in at least one split, found {[len(split) for split in splits]}")
     union = {id_: i for i, id_ in enumerate(dict.fromkeys(id_ for split in splits for id_ in split.ids))}
-    places = [np.array([union[id_] for id_ in split.ids]) for split in splits]  # (n,) in the union
+    positions = [np.array([union[id_] for id_ in split.ids]) for split in splits]  # (n,) in the union
     return np.concatenate([
-        np.mean([_weighted_rho(split, counts[:, place]) for split, place in zip(splits, places, strict=True)], axis=0)
+        np.mean([_weighted_rho(split, counts[:, own]) for split, own in zip(splits, positions, strict=True)], axis=0)
         for counts in _draws(len(union), seed)
     ])  # fmt: skip
 
@@ -136,13 +136,13 @@ def _rho(split: Predictions) -> float:
 
 def _refuse_unlike(a: Sequence[Predictions], b: Sequence[Predictions]) -> None:
     if len(a) != len(b):
-        raise RunError(f"comparison: wanted the same splits on both sides, found {len(a)} and {len(b)}")
+        raise RunError(f"comparison: expected the same splits on both sides, found {len(a)} and {len(b)}")
     for number, (x, y) in enumerate(zip(a, b, strict=True), 1):
         where = f"comparison: pair {number} of splits"
         if len(x) != len(y):
-            raise RunError(f"{where}: wanted the same images, found {len(x)} and {len(y)}")
+            raise RunError(f"{where}: expected the same images, found {len(x)} and {len(y)}")
         for id_, other, score, score_of_other in zip(x.ids, y.ids, x.scores, y.scores, strict=True):
             if id_ != other:
-                raise RunError(f"{where}: wanted the same images in the same order, found {id_} and {other}")
+                raise RunError(f"{where}: expected the same images in the same order, found {id_} and {other}")
             if score != score_of_other:
-                raise RunError(f"{where}: wanted the same scores, found {score} and {score_of_other} for {id_}")
+                raise RunError(f"{where}: expected the same scores, found {score} and {score_of_other} for {id_}")

@@ -87,7 +87,7 @@ def calibration(predicted: np.ndarray, scores: np.ndarray) -> tuple[float, float
     return slope, float(np.mean(scores) - slope * np.mean(predicted))
 
 
-def rank(rho: float) -> float:
+def ordering_key(rho: float) -> float:
     """`rho` for choosing: that of constant predictions is worse than any."""
     return -2.0 if math.isnan(rho) else rho
 

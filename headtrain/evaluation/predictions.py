@@ -25,7 +25,9 @@ class Predictions:
     def __post_init__(self) -> None:
         wanted, found = (len(self.ids),), (np.shape(self.predicted), np.shape(self.scores))
         if found != (wanted, wanted):
-            raise RunError(f"predictions: wanted {wanted[0]} predicted and human scores, found {found[0]}, {found[1]}")
+            raise RunError(
+                f"predictions: expected {wanted[0]} predicted and human scores, found {found[0]}, {found[1]}"
+            )
         for name in ("predicted", "scores"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
 
@@ -60,7 +62,7 @@ def read_predictions(path: Path) -> Predictions:
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from error
     if not lines:
-        raise RunError(f"{path}:2: wanted at least one image, found none")
+        raise RunError(f"{path}:2: expected at least one image, found none")
     ids, scores, predicted = zip(*lines, strict=True)
     return Predictions(ids, np.array(predicted), np.array(scores))
 
@@ -71,21 +73,21 @@ def _lines(path: Path, file: Iterator[str]) -> Iterator[tuple[str, float, float]
     try:
         header = next(reader, [])
         if header != HEADER:
-            raise RunError(f"{path}:1: wanted {','.join(HEADER)}, found {','.join(header)!r}")
+            raise RunError(f"{path}:1: expected {','.join(HEADER)}, found {','.join(header)!r}")
         for cells in reader:
-            place = f"{path}:{reader.line_num}"
+            where = f"{path}:{reader.line_num}"
             if len(cells) != len(HEADER):
-                raise RunError(f"{place}: wanted {len(HEADER)} cells, found {len(cells)}")
-            yield cells[0], _finite(place, "score", cells[1]), _finite(place, "predicted", cells[2])
+                raise RunError(f"{where}: expected {len(HEADER)} cells, found {len(cells)}")
+            yield cells[0], _finite(where, "score", cells[1]), _finite(where, "predicted", cells[2])
     except csv.Error as error:
-        raise RunError(f"{path}:{reader.line_num}: wanted lines of CSV, found: {error}") from error
+        raise RunError(f"{path}:{reader.line_num}: expected lines of CSV, found: {error}") from error
 
 
-def _finite(place: str, name: str, text: str) -> float:
+def _finite(where: str, name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RunError(f"{place}: wanted a finite number as {name}, found {text!r}")
+        raise RunError(f"{where}: expected a finite number as {name}, found {text!r}")
     return value

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from amnet_common.collection import Collection
-from amnet_common.collection.spec import roster_sha256
+from amnet_common.collection.spec import image_list_sha256
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ FIGURES = (
 # rank correlation of two halves of the observers
 HUMAN = {"LaMem": 0.68, "SUN": 0.75, "LNSIM": 0.78}
 # LNSIM comes in LaMem's layout: what a collection is of is told by its images, not by --dataset
-ROSTERS = {
+IMAGE_LISTS = {
     "03551dd5182a063c31ff51d70e1ae3c2502a38750c6f6e3cbd7155d89ac16385": "LaMem",
     "7536d200fde966019cf2a9fa51fef4981e3266b9a2c60ef5c8aaa94a00bbf7ce": "LNSIM",
 }
@@ -48,9 +48,9 @@ def data_of(collection: Collection) -> str | None:
         return None
     if collection.provenance.get("dataset") == "sun" and len(collection) == SUN_IMAGES:
         return "SUN"
-    return ROSTERS.get(collection.roster)
+    return IMAGE_LISTS.get(collection.image_list)
 
 
-def roster_of(ids: list[str]) -> str:
-    """The roster hash of ids, which a collection of a data set's lists has sorted."""
-    return roster_sha256([id_.encode("utf-8", "surrogateescape") for id_ in sorted(ids)])
+def image_list_of(ids: list[str]) -> str:
+    """The image list hash of ids, which a collection of a data set's lists has sorted."""
+    return image_list_sha256([id_.encode("utf-8", "surrogateescape") for id_ in sorted(ids)])

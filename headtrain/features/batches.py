@@ -17,7 +17,7 @@ class Picks(NamedTuple):
 
     rows: np.ndarray  # (n,) int64, rows of the collection
     views: np.ndarray  # (n,) int64
-    places: np.ndarray  # (n,) int64, positions in the list
+    positions: np.ndarray  # (n,) int64, positions in the list
 
 
 class Source(Protocol):
@@ -53,7 +53,7 @@ def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: i
     shown = np.array(training_views(views, settings))
     if settings.views == "all":
         pairs = draw.permutation(len(rows) * len(shown))
-        order, chosen = pairs // len(shown), shown[pairs % len(shown)]  # (n,) places and their views
+        order, chosen = pairs // len(shown), shown[pairs % len(shown)]  # (n,) positions and their views
     else:
         order = draw.permutation(len(rows))
         chosen = shown[draw.integers(len(shown), size=len(rows))][order]
@@ -65,8 +65,8 @@ def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: i
 
 def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
     """Every row once, in order, in one view."""
-    places = np.arange(len(rows))
-    parts = (places[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    positions = np.arange(len(rows))
+    parts = (positions[start : start + batch_size] for start in range(0, len(rows), batch_size))
     return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
 
 

@@ -14,7 +14,7 @@ from amnet_common.collection import Collection
 from amnet_common.collection.prefetch import P
 from amnet_common.errors import ConfigError
 from headtrain.features.batches import Picks, Source, training_views
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.settings.configuration import TrainingConfig
 
 GPU, RAM, DISK, AUTO = "gpu", "ram", "disk", "auto"
@@ -37,13 +37,13 @@ class Needed(NamedTuple):
     views: np.ndarray  # (n,) int64
 
 
-def needed(parts: Parts, views: int, settings: Sequence[TrainingConfig]) -> Needed:
+def needed(subsets: Subsets, views: int, settings: Sequence[TrainingConfig]) -> Needed:
     """The training images in the views that epochs show, the validation images in those that are evaluated.
 
     Of all of `settings`, each pair once, in the order of rows; `views` of the collection.
     """
-    pairs = [(parts.train.rows, view) for view in {v for one in settings for v in training_views(views, one)}]
-    pairs += [(parts.val.rows, view) for view in {one.eval_view for one in settings}]
+    pairs = [(subsets.train.rows, view) for view in {v for one in settings for v in training_views(views, one)}]
+    pairs += [(subsets.val.rows, view) for view in {one.eval_view for one in settings}]
     found = np.concatenate([np.stack([rows, np.full(len(rows), view)]) for rows, view in pairs], axis=1)  # (2, n)
     return Needed(*np.unique(found, axis=1))
 
@@ -52,7 +52,7 @@ def choose(wanted: str, size: int, device: str, gpu_free: int, ram_free: int) ->
     """The placement of `size` bytes (pure). `gpu_free` is 0 without a GPU. Raises ConfigError for what cannot be."""
     gigabytes = f"{size / 1e9:.1f} GB"
     if wanted == GPU and device == "cpu":
-        raise ConfigError("--residency gpu: wanted a GPU to train on, found --device cpu")
+        raise ConfigError("--residency gpu: expected a GPU to train on, found --device cpu")
     if wanted != AUTO:
         return Placement(wanted, f"{gigabytes}, as --residency says")
     if device == "cpu":
@@ -70,8 +70,8 @@ class Resident:
 
     def __init__(self, collection: Collection, held: Needed, device: str) -> None:
         self.collection, self.views, self.scales = collection, collection.views, collection.scales
-        self._place = np.full((len(collection), collection.views), -1)  # (N, V), where a view stands in the memory
-        self._place[held.rows, held.views] = np.arange(len(held.rows))
+        self._position = np.full((len(collection), collection.views), -1)  # (N, V), where a view stands in the memory
+        self._position[held.rows, held.views] = np.arange(len(held.rows))
         kind = torch.from_numpy(np.empty(0, collection.dtype)).dtype
         self._memory = torch.empty((len(held.rows), *collection.view_shape), dtype=kind, device=device)
 
@@ -80,7 +80,7 @@ class Resident:
         bounds = range(0, len(held.rows), LOAD)
         parts = [Picks(held.rows[i : i + LOAD], held.views[i : i + LOAD], np.arange(i, i + LOAD)) for i in bounds]
         for part, features in self.collection.batches(parts, check=check):
-            start = int(part.places[0])
+            start = int(part.positions[0])
             self._memory[start : start + len(part.rows)].copy_(torch.from_numpy(features))
             advance(len(part.rows))
 
@@ -89,11 +89,11 @@ class Resident:
     ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
         """As the collection's; what is in memory was checked when it came there."""
         for pick in picks:
-            places = self._place[pick.rows, pick.views]
-            if (places < 0).any():
+            positions = self._position[pick.rows, pick.views]
+            if (positions < 0).any():
                 yield from self.collection.batches([pick], ahead, check)
             else:
-                yield pick, self._memory[torch.from_numpy(places).to(self._memory.device)]
+                yield pick, self._memory[torch.from_numpy(positions).to(self._memory.device)]
 
 
 def load(

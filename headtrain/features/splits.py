@@ -13,7 +13,7 @@ VALIDATION_SHARE = 0.1  # of the training list, where a data set (SUN) has no va
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Images of one list that have features."""
 
     rows: np.ndarray  # (n,) int64
@@ -22,18 +22,18 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Subsets:
     """The three parts of a split. `selection` says where the validation images come from."""
 
     selection: str
-    train: Part
-    val: Part
-    test: Part
+    train: Subset
+    val: Subset
+    test: Subset
 
 
-def split_parts(
+def split_subsets(
     collection: Collection, split: int, seed: int, allow_missing: bool, select_on: str = "validation"
-) -> Parts:
+) -> Subsets:
     """Train, validation and test images of split number `split`.
 
     `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then optimistic,
@@ -61,12 +61,12 @@ def split_parts(
         ]
     if not allow_missing:
         refuse_missing(collection, np.concatenate([rows for rows, _ in lists]))
-    parts = tuple(_with_features(collection, rows, scores) for rows, scores in lists)
-    for name, part in zip(("training", "validation", "test"), parts, strict=True):
-        if len(part.rows) < 2:
-            raise CollectionError(f"{collection.path}: wanted at least 2 {name} images with features in split {split}, "
-                                  f"found {len(part.rows)}")  # fmt: skip
-    return Parts(selection, *parts)
+    subsets = tuple(_with_features(collection, rows, scores) for rows, scores in lists)
+    for name, subset in zip(("training", "validation", "test"), subsets, strict=True):
+        if len(subset.rows) < 2:
+            raise CollectionError(f"{collection.path}: expected at least 2 {name} images with features in split "
+                                  f"{split}, found {len(subset.rows)}")  # fmt: skip
+    return Subsets(selection, *subsets)
 
 
 def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
@@ -75,12 +75,12 @@ def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
     if len(missing):
         failed = int((collection.status[missing] == FAILED).sum())
         raise MissingRowsError(
-            f"{collection.path}: wanted features of all {len(rows)} images of the split, found {failed} failed and "
+            f"{collection.path}: expected features of all {len(rows)} images of the split, found {failed} failed and "
             f"{len(missing) - failed} pending; run the same amnet-extract again (with --retry-failed for the failed), "
             "or leave them out with --allow-missing"
         )
 
 
-def _with_features(collection: Collection, rows: np.ndarray, scores: np.ndarray) -> Part:
+def _with_features(collection: Collection, rows: np.ndarray, scores: np.ndarray) -> Subset:
     keep = collection.status[rows] == DONE
-    return Part(rows[keep], scores[keep], int((~keep).sum()))
+    return Subset(rows[keep], scores[keep], int((~keep).sum()))

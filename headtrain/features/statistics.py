@@ -9,7 +9,7 @@ from torch import Tensor
 from amnet_common.collection import Collection
 from headtrain.features.batches import ordered_picks, scales_on, to_floats
 
-STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 places
+STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 locations
 
 
 class Statistics(NamedTuple):
@@ -20,7 +20,7 @@ class Statistics(NamedTuple):
 
 
 def channel_statistics(collection: Collection, rows: np.ndarray) -> Statistics:
-    """Mean and standard deviation of each channel over all places of view 0 of up to STATISTICS_IMAGES rows."""
+    """Mean and standard deviation of each channel over all locations of view 0 of up to STATISTICS_IMAGES rows."""
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_IMAGES)).astype(np.int64))
     total = squares = torch.zeros(collection.view_shape[-1], dtype=torch.float64)
     count = 0

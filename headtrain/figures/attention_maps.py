@@ -1,7 +1,7 @@
 """Attention as pictures (section 4.4): the weights of a step, scaled to [0, 255] and resized smoothly; and a view's map
 mapped back to where the view was cut from its image.
 
-Letters: L places (14 x 14), H and W pixels.
+Letters: L locations (14 x 14), H and W pixels.
 """
 
 import math

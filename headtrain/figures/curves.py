@@ -81,7 +81,7 @@ def curves_of(run: Path) -> list[Curve]:
     folders = [run] if (run / LOG).exists() else sorted(splits, key=lambda folder: int(folder.name[6:]))
     curves = [curve_of(folder) for folder in folders if (folder / LOG).exists()]
     if not curves:
-        raise RunError(f"{run}: wanted a run with {LOG}, which has a line after the first epoch, or a folder of "
+        raise RunError(f"{run}: expected a run with {LOG}, which has a line after the first epoch, or a folder of "
                        "split-1, split-2 ..., found neither")  # fmt: skip
     return curves
 

@@ -20,7 +20,7 @@ MOST_PIXELS = 640  # of the longer side of a picture that is drawn
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One image with one view. Letters: T steps, L places, D channels."""
+    """One image with one view. Letters: T steps, L locations, D channels."""
 
     id: str
     picture: Image.Image | None  # RGB, at most MOST_PIXELS; None: `missing` says why

@@ -80,9 +80,9 @@ def comparison(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | N
     bars.sort(key=lambda bar: bar[1])
     figure = new_figure(7, 0.8 + 0.38 * len(bars))
     axes = figure.subplots()
-    for place, (_, rho, spread, colour, hatch) in enumerate(bars):
-        axes.barh(place, rho, xerr=spread or None, color=colour, edgecolor="black", hatch=hatch, capsize=3, height=0.7)
-        axes.text(rho + spread + 0.01, place, f"{rho:.3f}", va="center", fontsize=8)
+    for y, (_, rho, spread, colour, hatch) in enumerate(bars):
+        axes.barh(y, rho, xerr=spread or None, color=colour, edgecolor="black", hatch=hatch, capsize=3, height=0.7)
+        axes.text(rho + spread + 0.01, y, f"{rho:.3f}", va="center", fontsize=8)
     axes.set_yticks(range(len(bars)), [bar[0] for bar in bars], fontsize=8)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)

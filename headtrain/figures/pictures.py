@@ -15,7 +15,9 @@ FORMATS = (".png", ".svg")
 def refuse_other_ending(out: Path) -> None:
     """ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
     if out.suffix.lower() not in FORMATS:
-        raise ConfigError(f"--out {out}: wanted a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}")
+        raise ConfigError(
+            f"--out {out}: expected a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}"
+        )
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -23,7 +25,7 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ExtraError("wanted matplotlib, found none; pip install 'amnet[figures]'") from error
+        raise ExtraError("expected matplotlib, found none; pip install 'amnet[figures]'") from error
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -59,7 +59,7 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
         head.load_state_dict(safetensors.torch.load_file(path), assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise RunError(f"{path}: wanted the parameters of its own configuration: {reason}") from error
+        raise RunError(f"{path}: expected the parameters of its own configuration: {reason}") from error
     head.provenance = provenance
     return head.eval().requires_grad_(False).to(device)
 
@@ -72,13 +72,13 @@ def checkpoint_of(run: Path) -> Path:
 def read_provenance(path: Path) -> Provenance:
     """What a checkpoint says of itself. Raises RunError if it is none."""
     if not path.is_file():
-        raise RunError(f"{path}: wanted a run folder with {BEST} or a checkpoint, found no such file")
+        raise RunError(f"{path}: expected a run folder with {BEST} or a checkpoint, found no such file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
-            raise RunError(f"{path}: wanted format {FORMAT!r}, found {metadata.get('format')!r}")
+            raise RunError(f"{path}: expected format {FORMAT!r}, found {metadata.get('format')!r}")
         config = Config.from_dict(json.loads(metadata["config"]))
         return Provenance(config, *(json.loads(metadata[name]) for name in ("spec", "split", "epoch")))
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
-        raise RunError(f"{path}: wanted a head's checkpoint, found a file that is none ({error})") from error
+        raise RunError(f"{path}: expected a head's checkpoint, found a file that is none ({error})") from error

@@ -12,7 +12,7 @@ FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all t
 class Dropout(nn.Module):
     """While training, sets a share of the values to 0 and raises the others, so that the mean stays.
 
-    `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its places.
+    `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its locations.
     """
 
     def __init__(self, share: float, unit: str = "value") -> None:
@@ -40,11 +40,11 @@ def set_noise(module: nn.Module, noise: Generator) -> None:
 
 
 def mask(shape: tuple[int, ...], share: float, device: torch.device, noise: Generator | None = None) -> Tensor:
-    """Float32 of that shape: 0 for about `share` of the places, one value above 1 for the others.
+    """Float32 of that shape: 0 for about `share` of the values, one value above 1 for the others.
 
-    Four places share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
+    Four values share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
     """
-    kept, places = round((1 - share) * FINE), math.prod(shape)
-    bits = torch.empty(-(-places // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=noise)
-    drawn = bits.view(torch.int16)[:places].view(shape)  # uniform in -FINE / 2 ... FINE / 2 - 1
+    kept, values = round((1 - share) * FINE), math.prod(shape)
+    bits = torch.empty(-(-values // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=noise)
+    drawn = bits.view(torch.int16)[:values].view(shape)  # uniform in -FINE / 2 ... FINE / 2 - 1
     return (drawn < kept - FINE // 2).float().mul_(FINE / kept)

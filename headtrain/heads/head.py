@@ -1,6 +1,6 @@
 """What every head is: raw features in, score, step scores and attention out, on the data's scale.
 
-Letters: B batch, L places (196), D channels (1024), H hidden size (1024), T steps (3; one output where T = 0).
+Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T steps (3; one output where T = 0).
 """
 
 import math
@@ -80,12 +80,12 @@ class Head(nn.Module):
         >>> bool((out.steps.sum(1) - out.score).abs().max() < 1e-6)
         True
         """
-        device, (L, D) = self.target_mean.device, (self.config.places, self.config.channels)
+        device, (L, D) = self.target_mean.device, (self.config.locations, self.config.channels)
         if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:
-            raise ShapeError(f"features: wanted (B, {L}, {D}), channels last, found {tuple(x.shape)}")
+            raise ShapeError(f"features: expected (B, {L}, {D}), channels last, found {tuple(x.shape)}")
         if not torch.as_tensor(x).is_floating_point():
             raise ShapeError(
-                f"features: wanted floats, found {x.dtype} codes; Collection.read_dequantised gives floats"
+                f"features: expected floats, found {x.dtype} codes; Collection.read_dequantised gives floats"
             )
         features = torch.as_tensor(x).to(device).float().reshape(len(x), L, D)
         was_training = self.training

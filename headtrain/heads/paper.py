@@ -1,6 +1,6 @@
 """The head as the paper prints it: soft attention, an LSTM of T steps, a regression network; y = sum_t m_t.
 
-Letters: B batch, L places (196), D channels (1024), H hidden size (1024), T steps (3). Numbers in brackets are the
+Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T steps (3). Numbers in brackets are the
 paper's equations (Fajtl et al., CVPR 2018); parameters carry the paper's letters.
 """
 
@@ -21,7 +21,7 @@ class Attention(nn.Module):
         self.K = nn.Linear(config.channels, config.channels, bias=False)
         self.U = nn.Linear(config.hidden, config.channels, bias=False)
         self.b = nn.Parameter(torch.zeros(config.channels))
-        self.M = nn.Parameter(torch.zeros(config.places, config.channels))  # a new head looks everywhere alike
+        self.M = nn.Parameter(torch.zeros(config.locations, config.channels))  # a new head looks everywhere alike
         self.dropout = Dropout(config.attention_dropout)
 
     def project(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from headtrain.settings.configuration import HeadConfig
 
 
 class ReleasedHead(Head):
-    """A 1x1 convolution with BatchNorm before everything, attention of one number a place from h, without b and M.
+    """A 1x1 convolution with BatchNorm before everything, attention of one number a location from h, without b and M.
 
     Every parameter exists whatever `steps` and `attention` are, as in the published checkpoints. A new head starts as
     torch's layers do.
@@ -21,7 +21,7 @@ class ReleasedHead(Head):
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__(config)
-        L, D, H = config.places, config.channels, config.hidden
+        L, D, H = config.locations, config.channels, config.hidden
         self.inconv = nn.Conv2d(D, D, kernel_size=1)
         self.bn1 = nn.BatchNorm1d(D)  # over (B * L, D): the same numbers as BatchNorm2d over (B, D, 14, 14)
         self.hs1, self.hc1 = nn.Linear(D, H), nn.Linear(D, H)
@@ -61,7 +61,7 @@ class ReleasedHead(Head):
         if e is None:
             alpha = torch.full_like(a[..., 0], 1 / a.shape[1])  # (B, L)
         else:
-            eh = self.drop_attention(relu(e + self.eh1(h).unsqueeze(-1)))  # (B, L, D): one number a place
+            eh = self.drop_attention(relu(e + self.eh1(h).unsqueeze(-1)))  # (B, L, D): one number a location
             alpha = torch.softmax(self.eh3(eh).squeeze(-1), dim=1)  # (B, L)
         return alpha, torch.bmm(alpha.unsqueeze(1), a).squeeze(1)  # (B, D)
 

@@ -121,7 +121,7 @@ def ordered(rows: Sequence[Row], column: str, reverse: bool = False) -> list[Row
     Raises ConfigError if there is no such column.
     """
     if column not in rows[0]:
-        raise ConfigError(f"--sort: wanted one of {', '.join(rows[0])}, found {column!r}")
+        raise ConfigError(f"--sort: expected one of {', '.join(rows[0])}, found {column!r}")
     known = [row for row in rows if row[column] is not None]
     down = (column in HIGHEST_FIRST) != reverse
     return sorted(known, key=lambda row: row[column], reverse=down) + [row for row in rows if row[column] is None]

@@ -30,7 +30,7 @@ def read_condition(text: str) -> Condition:
     """KEY=VALUE, the value as the type of the setting KEY; `none` for one that is left to the data. ConfigError."""
     key, equals, value = text.partition("=")
     if not equals or key not in KINDS:
-        raise ConfigError(f"--where: wanted KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
+        raise ConfigError(f"--where: expected KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
     if value == "none" and key in OPTIONAL:
         return key, None
     return key, read_value(f"--where {key}", KINDS[key], value)
@@ -41,7 +41,7 @@ def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> l
     found = [head for head in heads if not conditions or set(conditions) <= set(facts_of(head).items())]
     if not found:
         wanted = ", ".join(f"{key}={value}" for key, value in conditions)
-        raise RunError(f"--where: wanted heads with {wanted}, found none among {len(heads)}")
+        raise RunError(f"--where: expected heads with {wanted}, found none among {len(heads)}")
     return found
 
 

@@ -53,10 +53,10 @@ def heads_below(folder: Path) -> list[TrainedHead]:
     Raises RunError if there is none, or if a file of one of them is damaged.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder}: wanted a folder of runs, found none")
+        raise RunError(f"{folder}: expected a folder of runs, found none")
     heads = [head for run in run_folders(folder) if (head := read_head(run))]
     if not heads:
-        raise RunError(f"{folder}: wanted runs of amnet-head train (folders with {RUN}), found none")
+        raise RunError(f"{folder}: expected runs of amnet-head train (folders with {RUN}), found none")
     return heads
 
 
@@ -124,8 +124,8 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{path}: wanted a file as amnet-head train writes it, found {found}") from error
+        raise RunError(f"{path}: expected a file as amnet-head train writes it, found {found}") from error
 
 
 def _refuse_unreadable(error: OSError) -> NoReturn:
-    raise RunError(f"{error.filename}: wanted a folder that can be read: {error.strerror}") from error
+    raise RunError(f"{error.filename}: expected a folder that can be read: {error.strerror}") from error

@@ -68,7 +68,7 @@ def refuse_other_images(
     for result in results:
         unknown = [id_ for id_ in result.predictions.ids if id_ not in row_of]
         if unknown:
-            raise RunError(f"{run}: wanted test images of {collection.path}, found {len(unknown)} that it has not, "
+            raise RunError(f"{run}: expected test images of {collection.path}, found {len(unknown)} that it has not, "
                            f"such as {unknown[0]}")  # fmt: skip
 
 
@@ -143,13 +143,13 @@ def provenance_of(run: Path, result: RunResult) -> Iterator[tuple[str, str]]:
 
 def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Images) -> Iterator[list[float]]:
     """True and predicted score, split and image of each test image, or of MOST_POINTS of them."""
-    pairs = [(result, place) for result in results for place in range(len(result.predictions))]
+    pairs = [(result, position) for result in results for position in range(len(result.predictions))]
     order = np.random.default_rng(0).permutation(len(pairs))
     for number in islice(order, MOST_POINTS):
-        result, place = pairs[number]
+        result, position = pairs[number]
         predictions = result.predictions
-        image = images.add(row_of[predictions.ids[place]], SMALL)
-        yield [float(predictions.scores[place]), float(predictions.predicted[place]), result.split, image]
+        image = images.add(row_of[predictions.ids[position]], SMALL)
+        yield [float(predictions.scores[position]), float(predictions.predicted[position]), result.split, image]
 
 
 def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator[dict[str, Any]]:

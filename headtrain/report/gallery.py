@@ -22,15 +22,15 @@ MOST, LEAST, WORST = "most", "least", "worst"
 
 
 def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
-    """Places of up to `count` images of each kind in the test list, with the kinds they are of (pure)."""
+    """Positions of up to `count` images of each kind in the test list, with the kinds they are of (pure)."""
     count = min(count, max(1, len(predictions) // 3))  # the least of the most memorable is not below the middle
     order = np.argsort(predictions.predicted, kind="stable")
     wrong = np.argsort(-np.abs(predictions.predicted - predictions.scores), kind="stable")
     kinds = {MOST: order[::-1], LEAST: order, WORST: wrong}
     found: dict[int, list[str]] = {}
-    for kind, places in kinds.items():
-        for place in places[:count].tolist():
-            found.setdefault(place, []).append(kind)
+    for kind, positions in kinds.items():
+        for position in positions[:count].tolist():
+            found.setdefault(position, []).append(kind)
     return found
 
 
@@ -40,18 +40,18 @@ def cards(
     """An entry for each chosen image of a run's test list."""
     predictions = result.predictions
     picked = chosen(predictions, count)
-    rows = [row_of[predictions.ids[place]] for place in picked]
+    rows = [row_of[predictions.ids[position]] for position in picked]
     seen = attention_of(result.run, collection, rows) if rows and (result.run / BEST).exists() else [{}] * len(rows)
     return [
         {
             "image": images.add(row, LARGE),
-            "true": float(predictions.scores[place]),
-            "predicted": float(predictions.predicted[place]),
+            "true": float(predictions.scores[position]),
+            "predicted": float(predictions.predicted[position]),
             "split": result.split,
             "kinds": kinds,
             **looked,
         }
-        for (place, kinds), row, looked in zip(picked.items(), rows, seen, strict=True)
+        for (position, kinds), row, looked in zip(picked.items(), rows, seen, strict=True)
     ]
 
 

@@ -36,7 +36,7 @@ def new_run_folder(run: Path, identity: Mapping[str, Any], config: Config) -> No
         write_whole(run / CONFIG, to_toml(config))
         write_json(run / RUN, identity)
     except FileExistsError as error:
-        raise OutputError(f"--out {run}: wanted a new folder, found one that exists; give another name, or --resume "
+        raise OutputError(f"--out {run}: expected a new folder, found one that exists; give another name, or --resume "
                           "to go on with it") from error  # fmt: skip
     except OSError as error:
         raise OutputError(f"--out {run}: cannot be made: {error.strerror}") from error
@@ -78,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path}: wanted a file of a run, found none that can be read ({error})") from error
+        raise RunError(f"{path}: expected a file of a run, found none that can be read ({error})") from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

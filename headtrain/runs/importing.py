@@ -22,7 +22,7 @@ from headtrain.settings.configuration import override
 from headtrain.settings.presets import RELEASED, RELEASED_MEAN, RELEASED_SCALE
 
 PARALLEL, TRUNK, COUNTER = "module.", "core_cnn.", "bn1.num_batches_tracked"
-SIZES = {"places": ("eh1.weight", 0), "channels": ("inconv.weight", 0), "hidden": ("hs1.weight", 0),
+SIZES = {"locations": ("eh1.weight", 0), "channels": ("inconv.weight", 0), "hidden": ("hs1.weight", 0),
          "regress_hidden": ("regnet1.weight", 0)}  # fmt: skip
 RESNET50_BLOCKS = 6  # in layer3
 
@@ -64,10 +64,10 @@ def refuse_unfitting(path: Path, wanted: Mapping[str, Tensor], found: Mapping[st
     for name in wanted.keys() & found.keys():
         shape = tuple(found[name].shape) if isinstance(found[name], Tensor) else None
         if shape != tuple(wanted[name].shape):
-            lines.append(f"{name}: wanted {tuple(wanted[name].shape)}, found {shape}")
+            lines.append(f"{name}: expected {tuple(wanted[name].shape)}, found {shape}")
     if lines:
         more = f", and {len(lines) - 6} more" if len(lines) > 6 else ""
-        raise RunError(f"{path}: wanted the parameters of the authors' head: {'; '.join(sorted(lines)[:6])}{more}")
+        raise RunError(f"{path}: expected the parameters of the authors' head: {'; '.join(sorted(lines)[:6])}{more}")
 
 
 def tensor_like(value: Tensor, wanted: Tensor) -> Tensor:

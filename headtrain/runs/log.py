@@ -42,9 +42,9 @@ def read_log(run: Path) -> list[Epoch]:
             epochs = [_epoch(row) for row in csv.DictReader(file)]
     except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{run / LOG}: wanted a log as amnet-head train writes it, found {found}") from error
+        raise RunError(f"{run / LOG}: expected a log as amnet-head train writes it, found {found}") from error
     if not epochs:
-        raise RunError(f"{run / LOG}: wanted a line for each epoch, found none")
+        raise RunError(f"{run / LOG}: expected a line for each epoch, found none")
     return epochs
 
 

@@ -1,6 +1,6 @@
 """Several heads as one: what they say together of an image, over one of its views or all of them.
 
-Letters: n images, V views of each, K heads, T steps, L places.
+Letters: n images, V views of each, K heads, T steps, L locations.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
     steps = {path: max(head.config.steps, 1) for path, head in heads.items()}
     if len(set(steps.values())) > 1:
         found = ", ".join(f"{count} of {path}" for path, count in steps.items())
-        raise RunError(f"--head: wanted heads of equally many steps, found {found}")
+        raise RunError(f"--head: expected heads of equally many steps, found {found}")
     return heads
 
 
@@ -50,7 +50,7 @@ def _splits_of(run: Path) -> list[Path]:
     splits = sorted(path.parent for path in run.glob(f"split-*/{BEST}")) if not (run / BEST).exists() else []
     for split in splits:
         if (split / RUN).exists() and not (split / METRICS).exists() and "config" in read_json(split / RUN):
-            raise RunError(f"--head {run}: wanted finished heads, found that {split.name} is not; --resume finishes "
+            raise RunError(f"--head {run}: expected finished heads, found that {split.name} is not; --resume finishes "
                            "it, or name the finished ones")  # fmt: skip
     return splits
 
@@ -70,8 +70,8 @@ def say(
         stored = torch.as_tensor(features).to(device)
         for k, head in enumerate(heads):
             output = predict(head, stored, scales)
-            steps[picks.places, k] = output.steps.cpu().numpy()
-            entropy[picks.places, k] = mean_entropy(output.attention).cpu().numpy()
+            steps[picks.positions, k] = output.steps.cpu().numpy()
+            entropy[picks.positions, k] = mean_entropy(output.attention).cpu().numpy()
     steps = steps.reshape(len(rows), V * K, T)
     scores = steps.sum(-1)  # (n, V * K)
     spread = scores.std(1, ddof=1) if V * K > 1 else np.full(len(rows), np.nan)
@@ -87,5 +87,5 @@ def mean_entropy(attention: Tensor) -> Tensor:
 def _pairs(rows: np.ndarray, views: Sequence[int]) -> list[Picks]:
     """Every view of every row in the order of the file, in batches."""
     row, view = np.repeat(rows, len(views)), np.tile(np.array(views), len(rows))
-    places = np.arange(len(row))
-    return [Picks(row[i : i + BATCH], view[i : i + BATCH], places[i : i + BATCH]) for i in range(0, len(row), BATCH)]
+    positions = np.arange(len(row))
+    return [Picks(row[i : i + BATCH], view[i : i + BATCH], positions[i : i + BATCH]) for i in range(0, len(row), BATCH)]

@@ -71,7 +71,7 @@ def format_of(path: Path, wanted: str | None) -> str:
     """`wanted`, or what the file's ending says. Raises ConfigError; ExtraError if Parquet cannot be written."""
     found = wanted or path.suffix.lower().removeprefix(".")
     if found not in FORMATS:
-        raise ConfigError(f"--out {path}: wanted a file ending in .{', .'.join(FORMATS)}, found "
+        raise ConfigError(f"--out {path}: expected a file ending in .{', .'.join(FORMATS)}, found "
                           f"{path.suffix or 'no ending'}")  # fmt: skip
     if found == "parquet":
         _arrow()
@@ -97,7 +97,7 @@ def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:
             number += 1
             yield from_record(record, steps)
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-        raise RunError(f"{path}: row {number}: wanted a table of amnet-head score with {steps} steps, found another "
+        raise RunError(f"{path}: row {number}: expected a table of amnet-head score with {steps} steps, found another "
                        f"file ({error})") from error  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ExtraError("wanted pyarrow to write Parquet, found none; pip install 'amnet[parquet]'") from error
+        raise ExtraError("expected pyarrow to write Parquet, found none; pip install 'amnet[parquet]'") from error
     return pyarrow, pyarrow.parquet
 
 

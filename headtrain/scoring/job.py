@@ -1,4 +1,4 @@
-"""The scores of whole collections as one table: in bounded memory, gone on with after a kill, added to when they grow.
+"""The scores of whole collections as one table: in bounded memory, resumed after a kill, added to when they grow.
 
 Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says where each block ends and what
 features it is of. OUT gets its name when all of it is there. OUT.json says what the scores are of: heads, views,
@@ -80,7 +80,7 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
     identity = identity_of(job)
     adding = append and job.out.exists()
     if job.out.exists() and not (adding or overwrite):
-        raise ExistsError(f"--out {job.out}: wanted a new file, found one that exists; --append adds what is new to "
+        raise ExistsError(f"--out {job.out}: expected a new file, found one that exists; --append adds what is new to "
                           "it, --overwrite scores anew")  # fmt: skip
     if adding:
         refuse_other_table(job, identity)
@@ -122,11 +122,11 @@ def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
     images that the collections have not, or not in this order.
     """
     if not about(job.out).exists():
-        raise RunError(f"--append: wanted {about(job.out).name} beside {job.out}, which says what its scores are of, "
+        raise RunError(f"--append: expected {about(job.out).name} beside {job.out}, which says what its scores are of, "
                        "found none; --overwrite scores anew")  # fmt: skip
     begun = read_json(about(job.out))
     if _sha256(job.out) not in (begun.get("sha256"), begun.get("before")):
-        raise RunError(f"--append: wanted {job.out} as it was written, found it changed since; give another --out")
+        raise RunError(f"--append: expected {job.out} as it was written, found it changed since; give another --out")
     lines = unlike(begun, identity, COMPARED, job)
     if lines:
         raise RunError(f"--append: {job.out} has scores of something else: {'; '.join(lines)}")
@@ -171,7 +171,7 @@ def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]
             name, here = texts.get(key, (key, [now[key]]))
             there = begun.get(name, [])
             there = there if isinstance(there, list) else [there]
-            found.append(f"{key}: wanted {', '.join(map(str, there))}, found {', '.join(map(str, here))}")
+            found.append(f"{key}: expected {', '.join(map(str, there))}, found {', '.join(map(str, here))}")
     return found
 
 
@@ -242,8 +242,10 @@ class Matched:
     def finish(self) -> None:
         """RunError if an old row was not met again."""
         if self._next is not None:
-            raise RunError(f"--append: wanted all images of {self._job.out} in the same order, found {self._next.id!r} "
-                           "elsewhere or not at all; name the collections as before, or score anew")  # fmt: skip
+            raise RunError(
+                f"--append: expected all images of {self._job.out} in the same order, found "
+                f"{self._next.id!r} elsewhere or not at all; name the collections as before, or score anew"
+            )
 
 
 def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:

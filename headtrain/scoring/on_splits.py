@@ -10,7 +10,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.datasets.records import checked_score
 from amnet_common.errors import RunError
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
 from headtrain.scoring.ensemble import say
@@ -25,11 +25,11 @@ class Evaluated:
     test: np.ndarray  # (n_test,) float64
 
 
-def by_heads(heads: Sequence[Head], collection: Collection, parts: Parts, views: Sequence[int]) -> Evaluated:
+def by_heads(heads: Sequence[Head], collection: Collection, subsets: Subsets, views: Sequence[int]) -> Evaluated:
     """The mean of all heads' scores over `views`, validation and test images alike."""
     for head in heads:
         refuse_other_shape(head, collection)
-    return Evaluated(*(say(heads, collection, part.rows, views).score for part in (parts.val, parts.test)))
+    return Evaluated(*(say(heads, collection, subset.rows, views).score for subset in (subsets.val, subsets.test)))
 
 
 def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:
@@ -42,21 +42,21 @@ def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:
         head = load_head(run / f"split-{split}" if (run / f"split-{split}" / BEST).exists() else run, device)
         trained = head.provenance.split if head.provenance else None
         if trained not in (None, split):
-            raise RunError(f"--head {run}: wanted a head of split {split}, found one of split {trained}, which may "
+            raise RunError(f"--head {run}: expected a head of split {split}, found one of split {trained}, which may "
                            "have been trained on the images of this test list")  # fmt: skip
         heads.append(head)
     return heads
 
 
-def by_table(scores: Mapping[str, float], path: Path, collection: Collection, parts: Parts) -> Evaluated:
+def by_table(scores: Mapping[str, float], path: Path, collection: Collection, subsets: Subsets) -> Evaluated:
     """What another system's table says of the images. Raises RunError if it misses some."""
     found = []
-    for part in (parts.val, parts.test):
-        ids = [collection.ids[row] for row in part.rows]
+    for subset in (subsets.val, subsets.test):
+        ids = [collection.ids[row] for row in subset.rows]
         missing = [id_ for id_ in ids if id_ not in scores]
         if missing:
-            raise RunError(f"--scores {path}: wanted all {len(ids)} images of the list, found {len(missing)} missing, "
-                           f"such as {missing[0]}")  # fmt: skip
+            raise RunError(f"--scores {path}: expected all {len(ids)} images of the list, found {len(missing)} "
+                           f"missing, such as {missing[0]}")  # fmt: skip
         found.append(np.array([scores[id_] for id_ in ids], np.float64))
     return Evaluated(*found)
 
@@ -68,12 +68,12 @@ def read_scores(path: Path) -> dict[str, float]:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             if not {"id", "score"} <= set(reader.fieldnames or ()):
-                raise RunError(f"--scores {path}:1: wanted columns id,score, found {reader.fieldnames}")
+                raise RunError(f"--scores {path}:1: expected columns id,score, found {reader.fieldnames}")
             for line in reader:
                 where = f"--scores {path}:{reader.line_num}"
                 if line["id"] in scores:
-                    raise RunError(f"{where}: wanted each image once, found {line['id']!r} again")
+                    raise RunError(f"{where}: expected each image once, found {line['id']!r} again")
                 scores[line["id"]] = checked_score(line["score"] or "", where)
     except (OSError, csv.Error) as error:
-        raise RunError(f"--scores {path}: wanted a readable CSV file, found {error}") from error
+        raise RunError(f"--scores {path}: expected a readable CSV file, found {error}") from error
     return scores

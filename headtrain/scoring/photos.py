@@ -27,7 +27,7 @@ def photos_of(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise DatasetError(f"predict: wanted image files or folders, found none at {path}")
+            raise DatasetError(f"predict: expected image files or folders, found none at {path}")
     return found
 
 
@@ -36,7 +36,7 @@ def image_names(folder: Path) -> Sequence[str]:
     try:
         return read_folder(folder).ids
     except DatasetError as error:
-        raise DatasetError(f"predict: wanted images below {folder}, found none that can be read") from error
+        raise DatasetError(f"predict: expected images below {folder}, found none that can be read") from error
 
 
 def extracted(
@@ -68,5 +68,5 @@ def command() -> str:
     """Where amnet-extract is: beside this Python, or on the path. Raises ConfigError."""
     found = shutil.which(EXTRACT, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if not found:
-        raise ConfigError(f"predict: wanted the command {EXTRACT}, found none beside {sys.executable} or on the path")
+        raise ConfigError(f"predict: expected the command {EXTRACT}, found none beside {sys.executable} or on the path")
     return found

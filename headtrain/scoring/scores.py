@@ -74,16 +74,16 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
 
 def refuse_other_shape(head: Head, collection: Collection) -> None:
     """SpecError if the head was not made for views of the collection's shape."""
-    wanted, shape = (head.config.places, head.config.channels), collection.view_shape
+    wanted, shape = (head.config.locations, head.config.channels), collection.view_shape
     found = (math.prod(shape[:-1]), shape[-1])
     if wanted != found:
-        raise SpecError(f"{collection.path}: wanted {wanted[0]} places of {wanted[1]} channels, found {found}")
+        raise SpecError(f"{collection.path}: expected {wanted[0]} locations of {wanted[1]} channels, found {found}")
 
 
 def refuse_missing_view(view: int, collection: Collection) -> None:
     """ConfigError if a collection has no such view."""
     if not 0 <= view < collection.views:
-        raise ConfigError(f"{collection.path}: wanted view {view}, found views 0 to {collection.views - 1}")
+        raise ConfigError(f"{collection.path}: expected view {view}, found views 0 to {collection.views - 1}")
 
 
 def steps_by_batch(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -13,6 +13,7 @@ from amnet_common.errors import ConfigError
 
 MOST_STEPS = 6  # the paper tried 2 to 6 (5.1)
 NO_OPTION = ""
+STORED_NAMES = {"locations": "places"}  # fields that files call by the name they had when the format was made
 
 
 def setting(default: object, source: str, about: str, option: str | None = None, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -22,15 +23,15 @@ def setting(default: object, source: str, about: str, option: str | None = None,
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The network. Letters: L places, D channels, H hidden size, T steps."""
+    """The network. Letters: L locations, D channels, H hidden size, T steps."""
 
     architecture: str = setting("paper", "section 3", "Equations of the paper, or the authors' released network.",
                                 choices=("paper", "released"))  # fmt: skip
-    places: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
+    locations: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
     channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
     hidden: int = setting(1024, "4.1", "H, size of the LSTM's state.")
     steps: int = setting(3, "5.1", "T, LSTM steps, 0 to 6; 0: attention without LSTM.")
-    attention: bool = setting(True, "(8)", "Soft attention; without it all places weigh the same, equation (9).",
+    attention: bool = setting(True, "(8)", "Soft attention; without it all locations weigh the same, equation (9).",
                               "--attention/--no-attention")  # fmt: skip
     output: str = setting("sum", "(11)", "The score of the step outputs: their sum, mean, or the last one.",
                           choices=("sum", "mean", "last"))  # fmt: skip
@@ -113,8 +114,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Give all settings as plain JSON values, by the names that files have."""
+        return {"preset": self.preset, "head": stored(asdict(self.head)), "training": asdict(self.training)}
 
     def values(self) -> dict[str, Any]:
         """Every setting by its field's name, those of the head first."""
@@ -127,11 +128,23 @@ class Config:
         Raises ConfigError for unknown or missing parts.
         """
         try:
-            return cls(values["preset"], HeadConfig(**values["head"]), TrainingConfig(**values["training"]))
+            head = HeadConfig(**from_stored(values["head"]))
+            return cls(values["preset"], head, TrainingConfig(**values["training"]))
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"configuration: wanted preset, head and training of this version, found {error}"
+                f"configuration: expected preset, head and training of this version, found {error}"
             ) from error
+
+
+def stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename fields to what files call them."""
+    return {STORED_NAMES.get(name, name): value for name, value in values.items()}
+
+
+def from_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename what files call a field to the field."""
+    fields = {name: field for field, name in STORED_NAMES.items()}
+    return {fields.get(name, name): value for name, value in values.items()}
 
 
 class Setting(NamedTuple):
@@ -185,7 +198,7 @@ def _check_choices(config: HeadConfig | TrainingConfig) -> None:
 
 def _require(holds: bool, name: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ConfigError(f"{name}: wanted {wanted}, found {found}")
+        raise ConfigError(f"{name}: expected {wanted}, found {found}")
 
 
 OPTIONS = {name: item.option.partition("/")[0] or name for name, item in SETTINGS.items()}

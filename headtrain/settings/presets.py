@@ -74,7 +74,7 @@ DEFAULT = "amnet"
 def preset(name: str) -> Preset:
     """The preset of that name. Raises ConfigError."""
     if name not in PRESETS:
-        raise ConfigError(f"preset: wanted one of {', '.join(sorted(PRESETS))}, found {name!r}")
+        raise ConfigError(f"preset: expected one of {', '.join(sorted(PRESETS))}, found {name!r}")
     return PRESETS[name]
 
 

@@ -16,4 +16,4 @@ def read_value(where: str, kind: type, text: str) -> object:
         return TRUTH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
         wanted = "true or false" if kind is bool else f"a value of type {kind.__name__}"
-        raise ConfigError(f"{where}: wanted {wanted}, found {text!r}") from error
+        raise ConfigError(f"{where}: expected {wanted}, found {text!r}") from error

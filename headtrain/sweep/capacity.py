@@ -3,7 +3,7 @@
 import torch
 
 from amnet_common.errors import ConfigError
-from amnet_common.machine.memory import free_memory
+from amnet_common.machine.memory import available_bytes
 from headtrain.heads.architectures import new_head
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import CHUNK
@@ -15,10 +15,12 @@ MOST_ON_CPU = 16  # where more heads in a pass save no time
 
 def heads_that_fit(config: Config, device: str) -> int:
     """At least 1. Raises ConfigError if not even one fits in all that is free."""
-    free, one = free_memory(device), bytes_of_head(config)
+    free, one = available_bytes(device), bytes_of_head(config)
     if one > free:
-        raise ConfigError(f"--heads-per-pass: wanted {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB free on "
-                          f"{device}; a smaller --batch-size wants less where the head has a BatchNorm")  # fmt: skip
+        raise ConfigError(
+            f"--heads-per-pass: expected {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB "
+            f"free on {device}; a smaller --batch-size wants less where the head has a BatchNorm"
+        )
     found = max(1, int(SHARE * free / one))
     return min(found, MOST_ON_CPU) if device == "cpu" else found
 
@@ -28,7 +30,7 @@ def bytes_of_head(config: Config) -> int:
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in new_head(config.head).parameters())
     images = config.training.batch_size if config.head.architecture == "released" else CHUNK
-    return 4 * (COPIES * parameters + arrays(config) * images * config.head.places * config.head.channels)
+    return 4 * (COPIES * parameters + arrays(config) * images * config.head.locations * config.head.channels)
 
 
 def arrays(config: Config) -> int:

@@ -33,11 +33,11 @@ def read_axis(text: str) -> Axis:
     settings = settings_of(key)
     if not equals or not settings:
         wanted = ", ".join([*TOGETHER, *(known for known in NAMES if settings_of(known))])
-        raise ConfigError(f"--grid: wanted KEY=VALUE,VALUE with one of {wanted}, found {text!r}")
+        raise ConfigError(f"--grid: expected KEY=VALUE,VALUE with one of {wanted}, found {text!r}")
     kind = SETTINGS[settings[0]].kind
     found = tuple(read_value(f"--grid {key}", kind, value) for value in values.split(","))
     if len(set(found)) < len(found):
-        raise ConfigError(f"--grid {key}: wanted different values, found {values}")
+        raise ConfigError(f"--grid {key}: expected different values, found {values}")
     return Axis(key, settings, found)
 
 
@@ -53,7 +53,7 @@ def points(base: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> list[Poi
     """`base` at every combination of the axes' values with every seed. Raises ConfigError for impossible ones."""
     set_twice = [name for name in SETTINGS if sum(name in axis.settings for axis in axes) > 1]
     if set_twice:
-        raise ConfigError(f"--grid: wanted each setting once, found {', '.join(set_twice)} in several")
+        raise ConfigError(f"--grid: expected each setting once, found {', '.join(set_twice)} in several")
     found: list[Point] = []
     for values in itertools.product(*(axis.values for axis in axes)):
         changed: dict[str, Any] = {

@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
-from headtrain.evaluation.metrics import rank
+from headtrain.evaluation.metrics import ordering_key
 
 K = TypeVar("K", bound=Hashable)
 
@@ -24,5 +24,5 @@ def is_rung(epoch: int, factor: int) -> bool:
 def losers(rhos: Mapping[K, float], earlier: list[float], factor: int) -> set[K]:
     """Those of `rhos` (each head's highest validation rho) that do not go on; `earlier`: of heads that came before."""
     going_on = math.ceil((len(rhos) + len(earlier)) / factor)
-    better = sorted([*map(rank, rhos.values()), *map(rank, earlier)], reverse=True)
-    return {key for key, rho in rhos.items() if rank(rho) < better[going_on - 1]}
+    better = sorted([*map(ordering_key, rhos.values()), *map(ordering_key, earlier)], reverse=True)
+    return {key for key, rho in rhos.items() if ordering_key(rho) < better[going_on - 1]}

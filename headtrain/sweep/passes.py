@@ -25,7 +25,7 @@ def passes(jobs: Sequence[tuple[int, Job]], most: Callable[[Config], int]) -> li
 
 
 def evenly(jobs: Sequence[Job], most: int) -> list[tuple[Job, ...]]:
-    """Parts of at most `most`, which differ in size by one at most."""
+    """Subsets of at most `most`, which differ in size by one at most."""
     count = -(-len(jobs) // most)
     bounds = [len(jobs) * i // count for i in range(count + 1)]
     return [tuple(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]

@@ -10,7 +10,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
 from headtrain.compute.kernels import EAGER, Kernels
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.settings.configuration import Config, override
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, corners
@@ -24,26 +24,26 @@ SplitJobs = list[tuple[int, Job]]
 
 
 def begin_search(
-    collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int],
+    collection: Collection, subsets: Mapping[int, Subsets], base: Config, seeds: Sequence[int],
     axes: Sequence[Axis], ranges: Sequence[Range], out: Path, kernels: Kernels = EAGER,
 ) -> Search:  # fmt: skip
-    """The study in `out`, once the whole space is known to be possible; `parts` by split.
+    """The study in `out`, once the whole space is known to be possible; `subsets` by split.
 
     Raises ConfigError for an impossible space and for epochs chosen on the test list, and as Search does.
     """
     if base.training.select_on != "validation":
-        raise ConfigError(f"--trials: wanted --select-on validation, by which a search chooses, found "
+        raise ConfigError(f"--trials: expected --select-on validation, by which a search chooses, found "
                           f"{base.training.select_on}")  # fmt: skip
     for config in corners(base, axes, ranges):
         refuse_missing_views(config, collection)
-    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, parts, base, seeds, kernels))
+    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, subsets, base, seeds, kernels))
 
 
 def facts_of(
-    collection: Collection, parts: Mapping[int, Parts], base: Config, seeds: Sequence[int], kernels: Kernels
+    collection: Collection, subsets: Mapping[int, Subsets], base: Config, seeds: Sequence[int], kernels: Kernels
 ) -> dict[str, Any]:  # fmt: skip
     """What makes trials comparable, beside their space."""
-    identities = {str(split): identity_of(collection, part, base, split, kernels) for split, part in parts.items()}
+    identities = {str(split): identity_of(collection, part, base, split, kernels) for split, part in subsets.items()}
     return {
         "config": base.as_dict(),
         "seeds": len(seeds),

@@ -28,14 +28,14 @@ def read_range(text: str) -> Range:
     found = re.fullmatch(f"(.*?)=([^:]*):([^:]*)(:{LOG})?", text)
     if not found or not is_number(found[1]):
         wanted = ", ".join(known for known in (*TOGETHER, *NAMES) if is_number(known))
-        raise ConfigError(f"--range: wanted KEY=LOW:HIGH or KEY=LOW:HIGH:{LOG} with one of {wanted}, found {text!r}")
+        raise ConfigError(f"--range: expected KEY=LOW:HIGH or KEY=LOW:HIGH:{LOG} with one of {wanted}, found {text!r}")
     key, settings, log = found[1], settings_of(found[1]), bool(found[4])
     kind = SETTINGS[settings[0]].kind
     low, high = (cast(float, read_value(f"--range {key}", kind, end)) for end in found.group(2, 3))
     if not -math.inf < low < high < math.inf:
-        raise ConfigError(f"--range {key}: wanted LOW < HIGH, found {low}:{high}")
+        raise ConfigError(f"--range {key}: expected LOW < HIGH, found {low}:{high}")
     if log and low <= 0:
-        raise ConfigError(f"--range {key}: wanted LOW > 0 for a logarithmic scale, found {low}")
+        raise ConfigError(f"--range {key}: expected LOW > 0 for a logarithmic scale, found {low}")
     return Range(key, settings, low, high, log)
 
 
@@ -53,9 +53,9 @@ def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list
     keys: list[Axis | Range] = [*axes, *ranges]
     twice = [name for name in SETTINGS if sum(name in one.settings for one in keys) > 1]
     if twice:
-        raise ConfigError(f"--grid, --range: wanted each setting once, found {', '.join(twice)} in several")
+        raise ConfigError(f"--grid, --range: expected each setting once, found {', '.join(twice)} in several")
     if not keys:
-        raise ConfigError("--trials: wanted a --grid or --range to search in, found none")
+        raise ConfigError("--trials: expected a --grid or --range to search in, found none")
     ends = [Axis(one.key, one.settings, (one.low, one.high)) for one in ranges]
     return [point.config for point in points(base, [*axes, *ends], [base.training.seed])]
 

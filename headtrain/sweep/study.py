@@ -95,7 +95,7 @@ def open_study(out: Path) -> "Study":
         import optuna
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
-        raise ExtraError("wanted optuna, found none; pip install 'amnet[sweep]'") from error
+        raise ExtraError("expected optuna, found none; pip install 'amnet[sweep]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -104,7 +104,7 @@ def open_study(out: Path) -> "Study":
     except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
         line = str(error).partition("\n")[0]
         raise RunError(
-            f"{out / STUDY}: wanted a study of this version of Optuna, found another file ({line})"
+            f"{out / STUDY}: expected a study of this version of Optuna, found another file ({line})"
         ) from error
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 from amnet_common.collection import Collection
 from headtrain.compute.kernels import EAGER, Kernels
-from headtrain.evaluation.metrics import rank
+from headtrain.evaluation.metrics import ordering_key
 from headtrain.features.batches import Source
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.runs.folder import DROPPED
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.sweep.halving import is_rung, losers
@@ -28,7 +28,7 @@ class Halving:
     def of_split(self, split: int) -> Choose:
         """What `train_together` asks after each epoch."""
 
-        def give_up(members: Sequence[Member]) -> list[Member]:
+        def prune(members: Sequence[Member]) -> list[Member]:
             going = {n: best_rho(member) for n, member in enumerate(members) if not member.finished}
             epoch = len(members[0].epochs)
             if not going or not is_rung(epoch, self.factor):
@@ -38,19 +38,19 @@ class Halving:
             seen.extend(going.values())
             return [members[n] for n in sorted(lost)]
 
-        return give_up
+        return prune
 
 
 def best_rho(member: Member) -> float:
     """The highest validation rho so far."""
-    return max((epoch.val_rho for epoch in member.epochs), key=rank)
+    return max((epoch.val_rho for epoch in member.epochs), key=ordering_key)
 
 
 def sweep(
-    collection: Collection, parts: Mapping[int, Parts], plan: Sequence[Pass], device: str, check: bool,
+    collection: Collection, subsets: Mapping[int, Subsets], plan: Sequence[Pass], device: str, check: bool,
     halving: Halving | None = None, source_of: SourceOf | None = None, kernels: Kernels = EAGER,
 ) -> Generator[Report]:  # fmt: skip
-    """Train every pass, going on where runs were stopped; `parts` by split. Yields and raises as `train_together`.
+    """Train every pass, going on where runs were stopped; `subsets` by split. Yields and raises as `train_together`.
 
     `source_of(split, settings)`: what the passes of a split read from, asked for when its first one begins.
     """
@@ -62,9 +62,9 @@ def sweep(
         settings = [job.config.training for one in of_split for job in one.jobs]
         source = None  # of the split before: its memory is wanted
         source = source_of(split, settings) if source_of else None
-        give_up = halving.of_split(split) if halving else keep_all
+        prune = halving.of_split(split) if halving else keep_all
         for one in of_split:
             jobs = [job for job in one.jobs if not (halving and (job.run / DROPPED).exists())]
             yield from train_together(
-                collection, parts[split], jobs, split, device, check, True, give_up, source, kernels
+                collection, subsets[split], jobs, split, device, check, True, prune, source, kernels
             )

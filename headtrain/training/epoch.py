@@ -12,7 +12,7 @@ from headtrain.compute.bank.bank import Bank
 from headtrain.compute.inference import predict_picks
 from headtrain.compute.kernels import EAGER, Forward, Kernels, forward_of
 from headtrain.features.batches import Source, epoch_picks, ordered_picks, scales_on
-from headtrain.features.splits import Part
+from headtrain.features.splits import Subset
 from headtrain.heads.dropout import set_noise
 from headtrain.heads.head import Head
 from headtrain.settings.configuration import Config, TrainingConfig
@@ -34,7 +34,7 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
 
 
 def train_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, part: Part, number: int, check: bool = True,
+    bank: Bank, members: Sequence[Member], source: Source, subset: Subset, number: int, check: bool = True,
     kernels: Kernels = EAGER,
 ) -> np.ndarray:  # fmt: skip
     """One pass of the bank's heads, those of `members`, over the training images.
@@ -42,16 +42,16 @@ def train_epoch(
     Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
     """
     settings = [member.config.training for member in members]
-    picks, scales = epoch_picks(part.rows, source.views, settings[0], number), scales_on(bank.device, source)
+    picks, scales = epoch_picks(subset.rows, source.views, settings[0], number), scales_on(bank.device, source)
     size = chunk_size(members[0].config, len(picks[0].rows))
     forward = forward_of(bank, kernels, size)
     for member in members:
         prepare(member, number)
-    targets = torch.stack([member.targets(part.scores) for member in members])  # (N, n)
+    targets = torch.stack([member.targets(subset.scores) for member in members])  # (N, n)
     sums = torch.zeros(len(members), 2, device=bank.device)
     for batch, features in source.batches(picks, check=check):
         bank.zero_grad()
-        sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.places], settings, size)
+        sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.positions], settings, size)
         for member in members:
             member.update()
     return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
@@ -88,9 +88,11 @@ def chunk_size(config: Config, batch: int) -> int:
     return batch if config.head.architecture == "released" else min(batch, CHUNK)
 
 
-def predict_part(heads: Sequence[Head], source: Source, part: Part, view: int, batch_size: int = 64) -> np.ndarray:
-    """(N, n) float64: each head's scores of the part's images in one view, which is read once."""
-    picks = ordered_picks(part.rows, view, batch_size)
+def predict_subset(
+    heads: Sequence[Head], source: Source, subset: Subset, view: int, batch_size: int = 64
+) -> np.ndarray:
+    """(N, n) float64: each head's scores of the subset's images in one view, which is read once."""
+    picks = ordered_picks(subset.rows, view, batch_size)
     scores = [np.stack([output.score.numpy() for output in outputs])
               for _, outputs in predict_picks(heads, source, picks)]  # (N, b) each  # fmt: skip
     return np.concatenate(scores, axis=1).astype(np.float64)

@@ -13,21 +13,21 @@ from headtrain.compute.bank.grouping import may_train_together
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.evaluation.metrics import evaluate
 from headtrain.features.batches import Source
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.features.statistics import Statistics, channel_statistics
 from headtrain.runs.folder import DROPPED, METRICS, refuse_other_run, write_json
 from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
-from headtrain.training.epoch import predict_part, train_epoch
+from headtrain.training.epoch import predict_subset, train_epoch
 from headtrain.training.member import Job, Member, begin, identity_of
 from headtrain.training.outcome import Result, finish, read_result
 from headtrain.training.pace import Pace
 
-Report = tuple[Job, "Epoch | Result | Dropped"]
+Report = tuple[Job, "Epoch | Result | Pruned"]
 
 
 @dataclass(frozen=True)
-class Dropped:
+class Pruned:
     """A head that was given up after this epoch; it is not tested."""
 
     epoch: int
@@ -43,7 +43,7 @@ def keep_all(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - o
 
 def train(
     collection: Collection,
-    parts: Parts,
+    subsets: Subsets,
     config: Config,
     split: int,
     run: Path,
@@ -59,7 +59,7 @@ def train(
     """
     jobs = [Job(config, run)]
     for _, report in train_together(
-        collection, parts, jobs, split, device, check, resume, source=source, kernels=kernels
+        collection, subsets, jobs, split, device, check, resume, source=source, kernels=kernels
     ):
         if isinstance(report, Result):
             return report
@@ -70,13 +70,13 @@ def train(
 
 def train_together(
     collection: Collection,
-    parts: Parts,
+    subsets: Subsets,
     jobs: Sequence[Job],
     split: int,
     device: str = "cpu",
     check: bool = True,
     resume: bool = False,
-    give_up: Choose = keep_all,
+    prune: Choose = keep_all,
     source: Source | None = None,
     kernels: Kernels = EAGER,
 ) -> Generator[Report]:
@@ -84,7 +84,7 @@ def train_together(
 
     `source`: where training and validation views are read, if not from the collection itself (`features.residency`).
     `kernels`: in what arithmetic heads train; a run that is resumed must have begun in the same precision.
-    `give_up` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
+    `prune` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
     does. `resume`: go on with runs that were stopped, from their last saved epoch; on the same machine, with as many
     threads, they end with the weights of undisturbed ones.
 
@@ -94,42 +94,42 @@ def train_together(
     assert may_train_together(job.config for job in jobs)
     for job in jobs:
         refuse_missing_views(job.config, collection)
-    statistics = statistics_for(jobs, collection, parts)
+    statistics = statistics_for(jobs, collection, subsets)
     ended = [job for job in jobs if resume and (job.run / METRICS).exists()]
     for job in ended:
-        refuse_other_run(job.run, identity_of(collection, parts, job.config, split, kernels))
+        refuse_other_run(job.run, identity_of(collection, subsets, job.config, split, kernels))
         yield job, read_result(job.run)
     going = [job for job in jobs if job not in ended]
-    members = [begin(collection, parts, job, split, statistics, device, resume, kernels) for job in going]
+    members = [begin(collection, subsets, job, split, statistics, device, resume, kernels) for job in going]
     for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
         equal = [member for member in members if len(member.epochs) == done]
-        yield from train_bank(equal, collection, source or collection, parts, device, check, give_up, kernels)
+        yield from train_bank(equal, collection, source or collection, subsets, device, check, prune, kernels)
 
 
 def refuse_missing_views(config: Config, collection: Collection) -> None:
     """ConfigError if the collection has not the views that are trained on, or that validation and test look at."""
     most, wanted = collection.views - 1, config.training
     if wanted.eval_view > most:
-        raise ConfigError(f"--eval-view: wanted a view in 0..{most} of {collection.path}, found {wanted.eval_view}")
+        raise ConfigError(f"--eval-view: expected a view in 0..{most} of {collection.path}, found {wanted.eval_view}")
     if wanted.augs is not None and wanted.augs > most:
-        raise ConfigError(f"--augs: wanted at most the {most} augmented views of {collection.path}, "
+        raise ConfigError(f"--augs: expected at most the {most} augmented views of {collection.path}, "
                           f"found {wanted.augs}")  # fmt: skip
 
 
-def statistics_for(jobs: Sequence[Job], collection: Collection, parts: Parts) -> Statistics | None:
+def statistics_for(jobs: Sequence[Job], collection: Collection, subsets: Subsets) -> Statistics | None:
     """Of the training images' channels, if a configuration wants them."""
     wanted = any(job.config.head.standardise for job in jobs)
-    return channel_statistics(collection, parts.train.rows) if wanted else None
+    return channel_statistics(collection, subsets.train.rows) if wanted else None
 
 
 def train_bank(
     members: list[Member],
     collection: Collection,
     source: Source,
-    parts: Parts,
+    subsets: Subsets,
     device: str,
     check: bool,
-    give_up: Choose,
+    prune: Choose,
     kernels: Kernels,
 ) -> Generator[Report]:
     """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
@@ -139,20 +139,20 @@ def train_bank(
         while members:
             for member in [member for member in members if member.finished]:
                 member.save()
-                yield member.job, finish(member, collection, parts, device)
+                yield member.job, finish(member, collection, subsets, device)
                 members.remove(member)
                 bank = None
             if members:
                 bank = bank or new_bank([member.head for member in members])
-                epochs = one_epoch(bank, members, source, parts, check, kernels)
+                epochs = one_epoch(bank, members, source, subsets, check, kernels)
                 save_at_pace(members, pace)
                 for member, epoch in epochs:
                     yield member.job, epoch
-                lost = give_up(members)
+                lost = prune(members)
                 for member in members if lost else ():  # resumed, those who go on must not come to this rung again
                     member.save()
                 for member in lost:
-                    yield member.job, drop(member)
+                    yield member.job, prune_member(member)
                     members.remove(member)
                     bank = None
     except GeneratorExit:  # between two epochs: nothing of what was trained is lost
@@ -169,23 +169,23 @@ def save_at_pace(members: Sequence[Member], pace: Pace) -> None:
                 member.save()
 
 
-def drop(member: Member) -> Dropped:
+def prune_member(member: Member) -> Pruned:
     """Say in its folder that a member is given up."""
-    found = Dropped(len(member.epochs))
+    found = Pruned(len(member.epochs))
     write_json(member.job.run / DROPPED, asdict(found))
     return found
 
 
 def one_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, parts: Parts, check: bool, kernels: Kernels
+    bank: Bank, members: Sequence[Member], source: Source, subsets: Subsets, check: bool, kernels: Kernels
 ) -> list[tuple[Member, Epoch]]:
     """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
     begun, number = time.monotonic(), len(members[0].epochs) + 1
-    losses = train_epoch(bank, members, source, parts.train, number, check, kernels)
+    losses = train_epoch(bank, members, source, subsets.train, number, check, kernels)
     view = members[0].config.training.eval_view
-    predicted = predict_part([member.average.head for member in members], source, parts.val, view)
+    predicted = predict_subset([member.average.head for member in members], source, subsets.val, view)
     seconds = (time.monotonic() - begun) / len(members)
     return [
-        (member, member.record(error, penalty, evaluate(of_one, parts.val.scores), seconds))
+        (member, member.record(error, penalty, evaluate(of_one, subsets.val.scores), seconds))
         for member, (error, penalty), of_one in zip(members, losses.tolist(), predicted, strict=True)
     ]

@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 from headtrain.heads.head import Output
 from headtrain.settings.configuration import TrainingConfig
 
-RELEASED_SHARE = 0.2  # of the authors' code: what each step should give each place
+RELEASED_SHARE = 0.2  # of the authors' code: what each step should give each location
 
 
 def squared_error(output: Output, target: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def squared_error(output: Output, target: Tensor) -> Tensor:
 def attention_penalty(output: Output, form: str = "paper") -> Tensor:
     """(14), (15): mean over the batch of sum_L (1 - sum_t a_t)^2; `released`: sum_L (sum_t (0.2 - a_t))^2.
 
-    It wants every place to be looked at once over the T steps. For uniform attention it is L (1 - T / L)^2.
+    It wants every location to be looked at once over the T steps. For uniform attention it is L (1 - T / L)^2.
     """
     wanted = 1.0 if form == "paper" else RELEASED_SHARE * output.attention.shape[-2]
     return ((wanted - output.attention.sum(-2)) ** 2).sum(-1).mean(-1)

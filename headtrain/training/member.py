@@ -14,8 +14,8 @@ from amnet_common.collection import Collection
 from amnet_common.collection.spec import canonical_json
 from amnet_common.seeds import derived_seed
 from headtrain.compute.kernels import Kernels
-from headtrain.evaluation.metrics import Metrics, rank
-from headtrain.features.splits import Parts
+from headtrain.evaluation.metrics import Metrics, ordering_key
+from headtrain.features.splits import Subsets
 from headtrain.features.statistics import Statistics, target_statistics
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tensors
@@ -75,7 +75,9 @@ class Member:
 
     def record(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
         """Add an epoch to the log; `save` puts the rest on the disk."""
-        improved = rank(val.rho) > max((rank(epoch.val_rho) for epoch in self.epochs), default=-math.inf)
+        improved = ordering_key(val.rho) > max(
+            (ordering_key(epoch.val_rho) for epoch in self.epochs), default=-math.inf
+        )
         lower = val.mse < min((epoch.val_mse for epoch in self.epochs), default=math.inf)
         number = len(self.epochs) + 1
         self.epochs.append(Epoch(number, error, penalty, val.rho, val.mse, seconds, improved, lower))
@@ -100,7 +102,7 @@ class Member:
 
 
 def begin(
-    collection: Collection, parts: Parts, job: Job, split: int, statistics: Statistics | None, device: str,
+    collection: Collection, subsets: Subsets, job: Job, split: int, statistics: Statistics | None, device: str,
     resume: bool, kernels: Kernels,
 ) -> Member:  # fmt: skip
     """A new member with its folder; or, with `resume`, one where its folder says that it was stopped.
@@ -108,10 +110,10 @@ def begin(
     `statistics` of the training images' channels, for configurations that standardise. Raises OutputError if the
     folder exists (without `resume`) or cannot be written; RunError if what is to be resumed is another run.
     """
-    head, settings = build_head(parts.train.scores, job.config, statistics).to(device), job.config.training
+    head, settings = build_head(subsets.train.scores, job.config, statistics).to(device), job.config.training
     optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2, fused=True)
     average = RunningAverage(head, settings.weight_average)
-    identity = identity_of(collection, parts, job.config, split, kernels)
+    identity = identity_of(collection, subsets, job.config, split, kernels)
     if resume and job.run.exists():
         refuse_other_run(job.run, identity)
     else:
@@ -145,17 +147,17 @@ def build_head(scores: np.ndarray, config: Config, statistics: Statistics | None
 
 
 def identity_of(
-    collection: Collection, parts: Parts, config: Config, split: int, kernels: Kernels
+    collection: Collection, subsets: Subsets, config: Config, split: int, kernels: Kernels
 ) -> dict[str, Any]:  # fmt: skip
     """What makes two runs the same run: configuration, features, each list's images with their scores, arithmetic."""
     lists = [
         [[collection.ids[row], score] for row, score in zip(part.rows.tolist(), part.scores.tolist(), strict=True)]
-        for part in (parts.train, parts.val, parts.test)
+        for part in (subsets.train, subsets.val, subsets.test)
     ]
     return {
         "config": config.as_dict(),
         "split": split,
-        "selected_on": parts.selection,
+        "selected_on": subsets.selection,
         "fingerprint": collection.spec.fingerprint,
         "images": hashlib.sha256(canonical_json(lists).encode()).hexdigest(),
         "precision": kernels.precision,

@@ -11,12 +11,12 @@ from amnet_common.errors import RunError
 from headtrain.evaluation.bootstrap import Interval, interval
 from headtrain.evaluation.metrics import Metrics, evaluate, finite
 from headtrain.evaluation.predictions import Predictions, write_predictions
-from headtrain.features.splits import Parts
+from headtrain.features.splits import Subsets
 from headtrain.heads.checkpoint import load_head
 from headtrain.runs.folder import METRICS, STATE, TEST, read_json, write_json
 from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
-from headtrain.training.epoch import predict_part
+from headtrain.training.epoch import predict_subset
 from headtrain.training.member import Member
 
 
@@ -33,14 +33,14 @@ class Result:
     seconds: float  # of all epochs
 
 
-def finish(member: Member, collection: Collection, parts: Parts, device: str) -> Result:
+def finish(member: Member, collection: Collection, subsets: Subsets, device: str) -> Result:
     """Test the best checkpoint of a member that is finished."""
     run, config = member.job.run, member.config
-    (predicted,) = predict_part([load_head(run, device)], collection, parts.test, config.training.eval_view)
-    predictions = Predictions(tuple(collection.ids[row] for row in parts.test.rows), predicted, parts.test.scores)
-    result = result_of(run, member.epochs, evaluate(predicted, parts.test.scores), interval(predictions))
+    (predicted,) = predict_subset([load_head(run, device)], collection, subsets.test, config.training.eval_view)
+    predictions = Predictions(tuple(collection.ids[row] for row in subsets.test.rows), predicted, subsets.test.scores)
+    result = result_of(run, member.epochs, evaluate(predicted, subsets.test.scores), interval(predictions))
     write_predictions(run / TEST, predictions)
-    write_json(run / METRICS, metrics_json(result, parts, collection, config, member.provenance.split))
+    write_json(run / METRICS, metrics_json(result, subsets, collection, config, member.provenance.split))
     (run / STATE).unlink(missing_ok=True)
     return result
 
@@ -53,10 +53,10 @@ def result_of(run: Path, epochs: Sequence[Epoch], test: Metrics, found: Interval
 
 
 def metrics_json(
-    result: Result, parts: Parts, collection: Collection, config: Config, split: int | None
+    result: Result, subsets: Subsets, collection: Collection, config: Config, split: int | None
 ) -> dict[str, object]:
     """The content of metrics.json."""
-    named = (("train", parts.train), ("val", parts.val), ("test", parts.test))
+    named = (("train", subsets.train), ("val", subsets.val), ("test", subsets.test))
     return {
         "preset": config.preset,
         "split": split,
@@ -66,9 +66,9 @@ def metrics_json(
         "lowest_mse": epoch_json(result.lowest_mse),
         "epochs": result.epochs,
         "seconds": round(result.seconds, 1),
-        "selected_on": parts.selection,
-        "images": {name: len(part.rows) for name, part in named},
-        "left_out": {name: part.left_out for name, part in named},
+        "selected_on": subsets.selection,
+        "images": {name: len(subset.rows) for name, subset in named},
+        "left_out": {name: subset.left_out for name, subset in named},
         "features": str(collection.path),
         "fingerprint": collection.spec.fingerprint,
     }
@@ -83,7 +83,7 @@ def read_result(run: Path) -> Result:
         test = Metrics(**_numbers(facts["test"]))
         return Result(run, best, lowest, int(facts["epochs"]), test, bounds, float(facts["seconds"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{run / METRICS}: wanted the result of a run, found another file ({error})") from error
+        raise RunError(f"{run / METRICS}: expected the result of a run, found another file ({error})") from error
 
 
 def epoch_json(epoch: Epoch) -> dict[str, object]:

@@ -55,4 +55,4 @@ def load_state(
         average.updates = int(state["updates"])
         return [Epoch(**values) for values in state["epochs"]], dict(state["best"])
     except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes
-        raise RunError(f"{path}: wanted the state of this run, found one that cannot be read ({error})") from error
+        raise RunError(f"{path}: expected the state of this run, found one that cannot be read ({error})") from error

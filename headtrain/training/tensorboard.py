@@ -22,7 +22,7 @@ def require_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
-        raise ExtraError("wanted tensorboard, found none; pip install 'amnet[tensorboard]'") from error
+        raise ExtraError("expected tensorboard, found none; pip install 'amnet[tensorboard]'") from error
 
 
 class EventLog:

@@ -58,10 +58,10 @@ def test_another_file_is_not_taken_for_the_image(attend, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("9.png",), "wanted an image named as in the collection, such as 0.png, found 9.png"),
-        (("3.png", "--view", 2), "f.h5: wanted view 2, found views 0 to 1"),
-        (("3.png", "--out", "a.gif"), "--out a.gif: wanted a file ending in .png or .svg, found .gif"),
-        (("3.png", "--images", "nowhere"), "--images nowhere: wanted a folder, found none"),
+        (("9.png",), "expected an image named as in the collection, such as 0.png, found 9.png"),
+        (("3.png", "--view", 2), "f.h5: expected view 2, found views 0 to 1"),
+        (("3.png", "--out", "a.gif"), "--out a.gif: expected a file ending in .png or .svg, found .gif"),
+        (("3.png", "--images", "nowhere"), "--images nowhere: expected a folder, found none"),
     ],
 )
 def test_bad_input_to_attend_is_one_line_and_nothing_is_drawn(attend, tmp_path, words, message):
@@ -113,4 +113,6 @@ def test_what_amnet_extract_refuses_is_said_once(trained, tmp_path, capfd):
 def test_predict_without_photographs_is_one_line(predict, tmp_path):
     result = predict(tmp_path / "none.jpg")
     assert result.exit_code == 2
-    assert result.stderr == f"main predict: predict: wanted image files or folders, found none at {tmp_path}/none.jpg\n"
+    assert (
+        result.stderr == f"main predict: predict: expected image files or folders, found none at {tmp_path}/none.jpg\n"
+    )

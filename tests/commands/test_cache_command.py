@@ -126,7 +126,7 @@ def test_repair_while_another_writes_is_refused_in_one_line(path, invoke):
     with RowWriter(path):
         result = invoke("verify", path, "--repair")
     assert result.exit_code == 2
-    message = f"main verify: {path}: wanted rows 0 to 0 for this process alone, found another writing there"
+    message = f"main verify: {path}: expected rows 0 to 0 for this process alone, found another writing there"
     assert message in result.stderr
     assert "Traceback" not in result.output
 
@@ -158,7 +158,7 @@ def test_link_joins_and_notes_other_kernels(make_collection, invoke, tmp_path, s
         0,
         f"{tmp_path / 'all.h5'}: 2 images: 1 done, 0 failed, 1 pending, in 2 parts\n",
     )
-    note = f"note: other kernels, last bits may differ: {two}: mode: wanted eager, found compiled\n"
+    note = f"note: other kernels, last bits may differ: {two}: mode: expected eager, found compiled\n"
     assert result.stderr == note
 
 
@@ -169,14 +169,14 @@ def test_existing_output_is_refused_in_one_line(path, invoke, tmp_path, command)
     labels.write_text("id,score\na.jpg,0.5\n")
     result = invoke(command, path, "--out", out, *(["--labels", labels] if command == "relabel" else []))
     assert result.exit_code == 2
-    assert re.search(rf"^main {command}: --out {re.escape(str(out))}: wanted .*, found.* exists", result.stderr, re.M)
+    assert re.search(rf"^main {command}: --out {re.escape(str(out))}: expected .*, found.* exists", result.stderr, re.M)
     assert out.read_text() == "mine"
 
 
 def test_link_of_overlapping_parts_is_refused_in_one_line(make_collection, invoke, tmp_path):
     one, two = (make_collection(ids=["a"], done=[0], name=name) for name in ("one.h5", "two.h5"))
     line = one_line(invoke("link", one, two, "--out", tmp_path / "all.h5"))
-    assert line == (f"main link: {two}: wanted ids that no other part has features of, found 'a' in {one} too "
+    assert line == (f"main link: {two}: expected ids that no other part has features of, found 'a' in {one} too "
                     "(1 ids overlap)")  # fmt: skip
     assert not (tmp_path / "all.h5").exists()
 
@@ -188,7 +188,7 @@ def test_missing_part_is_one_line_for_every_command(make_collection, invoke, tmp
     part.unlink()
     for words in (["info"], ["verify"], ["export", "--out", tmp_path / "x.npy"], ["link", "--out", tmp_path / "b.h5"]):
         line = one_line(invoke(words[0], linked, *words[1:]))
-        wanted = f"{linked}: wanted its part {part}, found no such file; bring it back or link again"
+        wanted = f"{linked}: expected its part {part}, found no such file; bring it back or link again"
         assert line == f"main {words[0]}: {wanted}"
 
 
@@ -206,7 +206,7 @@ def test_relabel_says_how_many_images_have_a_score(path, invoke, tmp_path):
 def test_relabel_with_an_unknown_image_is_one_line(path, invoke, tmp_path):
     (tmp_path / "new.csv").write_text("id,score\nzebra.jpg,0.5\n")
     line = one_line(invoke("relabel", path, "--labels", tmp_path / "new.csv", "--out", tmp_path / "new.h5"))
-    assert f"wanted images of {path}, found 'zebra.jpg' and 0 more that it does not hold" in line
+    assert f"expected images of {path}, found 'zebra.jpg' and 0 more that it does not hold" in line
 
 
 @pytest.mark.parametrize(("views", "shape"), [("0", (2, 14, 14, 1024)), ("all", (2, 2, 14, 14, 1024))])
@@ -223,7 +223,7 @@ def test_export_writes_the_finished_images(path, invoke, tmp_path, views, shape)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("x.txt", "--out: wanted a name that ends in .npy or .npz, found"),
+        ("x.txt", "--out: expected a name that ends in .npy or .npz, found"),
         ("no/x.npy", "cannot be written: No such file or directory"),
     ],
 )
@@ -237,7 +237,7 @@ def test_damaged_features_end_an_export_with_one_line(path, invoke, tmp_path):
     flip_bit(path, "segments/0000", 7)
     result = invoke("export", path, "--out", tmp_path / "x.npz")
     assert result.exit_code == 2
-    assert re.search(r"row 0 \(a.jpg\) view 0: wanted checksum", result.stderr)
+    assert re.search(r"row 0 \(a.jpg\) view 0: expected checksum", result.stderr)
     assert not (tmp_path / "x.npz").exists()
 
 

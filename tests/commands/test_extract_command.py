@@ -87,31 +87,37 @@ def test_other_number_of_views_is_refused_by_name(root, out):
     result = extract(root, out, "--augs", 2)
     assert result.exit_code == 2
     way_out = "Use the settings it was begun with, another --out, or --overwrite to throw it away"
-    assert f"view_plan.augs: wanted 2, found 0. {way_out}\n" in result.stderr
+    assert f"view_plan.augs: expected 2, found 0. {way_out}\n" in result.stderr
     assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--weights", "no-such-file.pth"), "--weights: wanted imagenet1k-v1, imagenet1k-v2 or a file, found 'no-such"),
-        (("--weights", __file__), f"{__file__}: wanted a file ending in .safetensors, .pth, .pt, .pkl"),
-        (("--root", "nowhere"), "wanted nowhere/splits/train_1.txt and its like, found none; say where with --root"),
+        (
+            ("--weights", "no-such-file.pth"),
+            "--weights: expected imagenet1k-v1, imagenet1k-v2 or a file, found 'no-such",
+        ),
+        (("--weights", __file__), f"{__file__}: expected a file ending in .safetensors, .pth, .pt, .pkl"),
+        (("--root", "nowhere"), "expected nowhere/splits/train_1.txt and its like, found none; say where with --root"),
         (("--labels", "labels.csv"), "--labels FILE goes with --dataset csv, and only with it; found --dataset lamem"),
-        (("--out", "no/such/folder/t.h5"), "--out no/such/folder/t.h5: wanted an existing folder, found none: No such"),
-        (("--out", "/proc/t.h5"), "--out /proc/t.h5: wanted to create a collection there, found: "),
-        (("--out", "n" * 300), "wanted to create a collection there, found: "),
-        (("--out", "."), ".: wanted a collection, found no such file"),
-        (("--out", __file__), f"{__file__}: wanted a collection, found a file that HDF5 cannot read"),
-        (("--augs", "-1"), "--augs: wanted 0 or more augmented views, found -1"),
-        (("--limit", "0"), "--limit: wanted 1 or more, found 0"),
-        (("--shard", "2"), "--shard: wanted I/N, such as 2/4, found '2'"),
-        (("--shard", "3/2"), "--shard: wanted I/N with I from 1 to N, found 3/2"),
+        (
+            ("--out", "no/such/folder/t.h5"),
+            "--out no/such/folder/t.h5: expected an existing folder, found none: No such",
+        ),
+        (("--out", "/proc/t.h5"), "--out /proc/t.h5: expected to create a collection there, found: "),
+        (("--out", "n" * 300), "expected to create a collection there, found: "),
+        (("--out", "."), ".: expected a collection, found no such file"),
+        (("--out", __file__), f"{__file__}: expected a collection, found a file that HDF5 cannot read"),
+        (("--augs", "-1"), "--augs: expected 0 or more augmented views, found -1"),
+        (("--limit", "0"), "--limit: expected 1 or more, found 0"),
+        (("--shard", "2"), "--shard: expected I/N, such as 2/4, found '2'"),
+        (("--shard", "3/2"), "--shard: expected I/N with I from 1 to N, found 3/2"),
         (("--shard", "1/2", "--overwrite"), "--overwrite with --shard: each process would throw away the file of the "),
-        (("--like", "no.h5"), "no.h5: wanted a collection, found no such file"),
-        (("--except", __file__), f"{__file__}: wanted a collection, found a file that HDF5 cannot read"),
-        (("--batch-size", "0"), "--batch-size: wanted 1 or more, found 0"),
-        (("--device", "tpu"), "--device: wanted a device that torch can use, found 'tpu'"),
+        (("--like", "no.h5"), "no.h5: expected a collection, found no such file"),
+        (("--except", __file__), f"{__file__}: expected a collection, found a file that HDF5 cannot read"),
+        (("--batch-size", "0"), "--batch-size: expected 1 or more, found 0"),
+        (("--device", "tpu"), "--device: expected a device that torch can use, found 'tpu'"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2_and_leaves_nothing(root, out, monkeypatch, more, message):
@@ -124,7 +130,7 @@ def test_wrong_use_is_one_line_and_status_2_and_leaves_nothing(root, out, monkey
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("4.png", "wanted 'name.jpg 0.675000', found '4.png'"), ("4.png x", "wanted a number as score, found 'x'")],
+    [("4.png", "expected 'name.jpg 0.675000', found '4.png'"), ("4.png x", "expected a number as score, found 'x'")],
 )
 def test_bad_split_line_is_one_line_and_status_2(root, out, line, message):
     path = root / "splits" / "val_1.txt"
@@ -139,7 +145,7 @@ def test_root_without_images_is_refused(root, out):
         path.unlink()
     result = extract(root, out)
     assert (result.exit_code, os.listdir(out.parent)) == (2, [])
-    assert f"wanted images such as {root}/images/0.png, found none of 4; say where with --root" in result.stderr
+    assert f"expected images such as {root}/images/0.png, found none of 4; say where with --root" in result.stderr
 
 
 def test_label_table_goes_into_the_collection(root, out):

@@ -36,9 +36,9 @@ def test_each_figure_is_one_command(invoke, run, tmp_path, name, part, ending):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("histogram", "none"), "none: wanted a finished run with test.csv"),
-        (("slope", "none"), "none/run.json: wanted a file of a run"),
-        (("comparison", "none", "--out", "f.bmp"), "--out f.bmp: wanted a file ending in .png or .svg, found .bmp"),
+        (("histogram", "none"), "none: expected a finished run with test.csv"),
+        (("slope", "none"), "none/run.json: expected a file of a run"),
+        (("comparison", "none", "--out", "f.bmp"), "--out f.bmp: expected a file ending in .png or .svg, found .bmp"),
     ],
 )
 def test_bad_input_is_one_line(invoke, words, message):

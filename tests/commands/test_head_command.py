@@ -44,7 +44,7 @@ def test_training_on_an_unfinished_collection_ends_with_one_line_and_status_2(sp
     result = invoke(head, "train", "--features", split_collection(range(5)), "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        f"main train: {tmp_path}/t.h5: wanted features of all 6 images of the split, found 0 failed and 1 pending; "
+        f"main train: {tmp_path}/t.h5: expected features of all 6 images of the split, found 0 failed and 1 pending; "
         "run the same amnet-extract again (with --retry-failed for the failed), or leave them out with --allow-missing"
     ]
     assert not (tmp_path / "run").exists()
@@ -53,10 +53,10 @@ def test_training_on_an_unfinished_collection_ends_with_one_line_and_status_2(sp
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--lr", "0"), "--lr: wanted more than 0, found 0.0"),
-        (("--steps", "7"), "--steps: wanted 0 to 6, found 7"),
-        (("--batch-size", "0"), "--batch-size: wanted 1 or more, found 0"),
-        (("--device", "toaster"), "--device: wanted a device that torch can use, found 'toaster'"),
+        (("--lr", "0"), "--lr: expected more than 0, found 0.0"),
+        (("--steps", "7"), "--steps: expected 0 to 6, found 7"),
+        (("--batch-size", "0"), "--batch-size: expected 1 or more, found 0"),
+        (("--device", "toaster"), "--device: expected a device that torch can use, found 'toaster'"),
     ],
 )
 def test_values_out_of_range_are_named(split_collection, invoke, option, message):
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_collection_is_refused_in_one_line(invoke, tmp_path):
         result = invoke(command, *words)
         assert result.exit_code == 2
         assert len(result.stderr.splitlines()) == 1
-        assert "x.h5: wanted a collection, found a file that HDF5 cannot read" in result.stderr
+        assert "x.h5: expected a collection, found a file that HDF5 cannot read" in result.stderr
 
 
 def test_info_says_what_a_collection_holds(make_collection, invoke):

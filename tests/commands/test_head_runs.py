@@ -47,7 +47,7 @@ def test_a_run_is_not_resumed_with_other_settings(features, tmp_path):
     amnet_head("train", "--features", features, "--out", tmp_path / "r", *SMALL)
     result = amnet_head("train", "--features", features, "--out", tmp_path / "r", "--resume", "--lr", 0.5)
     assert result.exit_code == 2
-    assert "is another run: config.training.learning_rate: wanted 0.0003, found 0.5" in result.stderr
+    assert "is another run: config.training.learning_rate: expected 0.0003, found 0.5" in result.stderr
 
 
 def test_options_win_over_the_file_and_the_file_over_the_preset(features, tmp_path):
@@ -81,14 +81,14 @@ def test_runs_of_other_splits_are_not_compared(features, tmp_path):
     amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
     result = amnet_head("compare", tmp_path / "b/ridge/split-1", tmp_path / "b/ridge/split-2")
     assert result.exit_code == 2
-    assert "wanted the same images in the same order" in result.stderr
+    assert "expected the same images in the same order" in result.stderr
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (("train", "--split", "two"), "--split: wanted a number or all, found 'two'"),
-    (("train", "--resume"), "--resume: wanted --out RUN"),
-    (("train", "--eval-view", 5, "--device", "cpu"), "--eval-view: wanted a view in 0..1"),
-    (("train", "--config", "none.toml"), "--config none.toml: wanted a readable TOML file"),
+    (("train", "--split", "two"), "--split: expected a number or all, found 'two'"),
+    (("train", "--resume"), "--resume: expected --out RUN"),
+    (("train", "--eval-view", 5, "--device", "cpu"), "--eval-view: expected a view in 0..1"),
+    (("train", "--config", "none.toml"), "--config none.toml: expected a readable TOML file"),
 ])  # fmt: skip
 def test_wrong_use_ends_with_one_line_and_status_2(features, words, message):
     result = amnet_head(words[0], "--features", features, *words[1:])
@@ -99,14 +99,14 @@ def test_wrong_use_ends_with_one_line_and_status_2(features, words, message):
 def test_a_folder_without_results_is_named(tmp_path):
     result = amnet_head("table", tmp_path)
     assert result.exit_code == 2
-    assert "wanted a finished run with test.csv, or a folder of split-1" in result.stderr
+    assert "expected a finished run with test.csv, or a folder of split-1" in result.stderr
 
 
 def test_a_file_that_is_no_checkpoint_of_the_authors_is_refused_in_one_line(tmp_path):
     torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "a.pkl")
     result = amnet_head("import", tmp_path / "a.pkl", "--out", tmp_path / "r")
     assert result.exit_code == 2
-    assert "wanted the parameters of the authors' head: a is unknown; bn1.bias is missing" in result.stderr
+    assert "expected the parameters of the authors' head: a is unknown; bn1.bias is missing" in result.stderr
     assert not (tmp_path / "r").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_head_is_not_tested_on_the_list_of_another_split(features, tmp_path):
     words = ("--head", tmp_path / "r", "--split", 2, "--device", "cpu", "--out", tmp_path / "e")
     result = amnet_head("evaluate", "--features", features, *words)
     assert result.exit_code == 2
-    assert "wanted a head of split 2, found one of split 1" in result.stderr
+    assert "expected a head of split 2, found one of split 1" in result.stderr
 
 
 def test_another_systems_scores_are_tested_on_the_same_lists(features, tmp_path):
@@ -146,10 +146,10 @@ def test_another_systems_scores_are_tested_on_the_same_lists(features, tmp_path)
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("id,rating\n", "peer.csv:1: wanted columns id,score"),
-    ("id,score\n00.jpg,0.5\n00.jpg,0.5\n", "peer.csv:3: wanted each image once, found '00.jpg' again"),
-    ("id,score\n00.jpg,much\n", "peer.csv:2: wanted a number as score, found 'much'"),
-    ("id,score\n00.jpg,0.5\n", "wanted all 3 images of the list, found 3 missing, such as 06.jpg"),
+    ("id,rating\n", "peer.csv:1: expected columns id,score"),
+    ("id,score\n00.jpg,0.5\n00.jpg,0.5\n", "peer.csv:3: expected each image once, found '00.jpg' again"),
+    ("id,score\n00.jpg,much\n", "peer.csv:2: expected a number as score, found 'much'"),
+    ("id,score\n00.jpg,0.5\n", "expected all 3 images of the list, found 3 missing, such as 06.jpg"),
 ])  # fmt: skip
 def test_what_another_systems_table_gets_wrong_is_named(features, tmp_path, text, message):
     (tmp_path / "peer.csv").write_text(text)

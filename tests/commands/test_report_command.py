@@ -60,9 +60,9 @@ def test_the_page_of_a_real_run_opens_without_a_complaint(report, tmp_path, open
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("none",), "none: wanted a finished run with test.csv"),
-        (("--images", "nowhere"), "--images nowhere: wanted a folder, found none"),
-        (("--out", "nowhere/r.html"), "--out nowhere/r.html: wanted an existing folder"),
+        (("none",), "none: expected a finished run with test.csv"),
+        (("--images", "nowhere"), "--images nowhere: expected a folder, found none"),
+        (("--out", "nowhere/r.html"), "--out nowhere/r.html: expected an existing folder"),
     ],
 )
 def test_bad_input_is_one_line_and_no_page_is_left(report, tmp_path, words, message):
@@ -77,4 +77,4 @@ def test_a_run_on_other_images_is_named(report, features, tmp_path):
     assert CliRunner().invoke(main, ["train", *map(str, words)]).exit_code == 0
     result = report(tmp_path / "other")
     assert result.exit_code == 2
-    assert "other: wanted test images of" in result.stderr.splitlines()[-1]
+    assert "other: expected test images of" in result.stderr.splitlines()[-1]

@@ -131,9 +131,9 @@ def test_a_summary_without_a_best_says_why(make_run, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (("--where", "speed=1"), "--where: wanted KEY=VALUE with one of"),
-    (("--where", "split=7"), "--where: wanted heads with split=7, found none among 5"),
-    (("--sort", "speed"), "--sort: wanted one of run, status, split, lr, val-rho"),
+    (("--where", "speed=1"), "--where: expected KEY=VALUE with one of"),
+    (("--where", "split=7"), "--where: expected heads with split=7, found none among 5"),
+    (("--sort", "speed"), "--sort: expected one of run, status, split, lr, val-rho"),
 ])  # fmt: skip
 def test_wrong_use_ends_with_one_line_and_status_2(runs, words, message):
     result = amnet_head("runs", runs, *words)
@@ -144,16 +144,16 @@ def test_wrong_use_ends_with_one_line_and_status_2(runs, words, message):
 def test_a_folder_without_runs_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     missing, empty = amnet_head("runs"), amnet_head("runs", ".")
-    assert (missing.exit_code, missing.stderr) == (2, "main runs: runs: wanted a folder of runs, found none\n")
+    assert (missing.exit_code, missing.stderr) == (2, "main runs: runs: expected a folder of runs, found none\n")
     assert (empty.exit_code, empty.stderr.count("\n")) == (2, 1)
-    assert ".: wanted runs of amnet-head train (folders with run.json), found none" in empty.stderr
+    assert ".: expected runs of amnet-head train (folders with run.json), found none" in empty.stderr
 
 
 def test_a_damaged_run_is_named_in_one_line(runs):
     (runs / "begun" / "run.json").write_text("{}")
     result = amnet_head("runs", runs)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert f"{runs}/begun/run.json: wanted" in result.stderr
+    assert f"{runs}/begun/run.json: expected" in result.stderr
 
 
 def test_neither_torch_nor_scipy_is_waited_for(runs):

@@ -56,15 +56,15 @@ def test_a_folder_that_exists_is_not_swept_into_without_resume(features, tmp_pat
     (tmp_path / "s").mkdir()
     result = amnet_head("sweep", "--features", features, "--out", tmp_path / "s", *SMALL)
     assert result.exit_code == 2
-    assert "wanted a new folder, found one that exists" in result.stderr
+    assert "expected a new folder, found one that exists" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--seed", 3), "--seed: wanted --seeds N"),
-        (("--heads-per-pass", "many"), "--heads-per-pass: wanted auto or a number from 1, found 'many'"),
-        (("--grid", "eval-view=0,9"), "--eval-view: wanted a view in 0..1"),
+        (("--seed", 3), "--seed: expected --seeds N"),
+        (("--heads-per-pass", "many"), "--heads-per-pass: expected auto or a number from 1, found 'many'"),
+        (("--grid", "eval-view=0,9"), "--eval-view: expected a view in 0..1"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_trained(features, tmp_path, words, message):

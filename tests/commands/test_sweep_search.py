@@ -70,12 +70,12 @@ def test_trials_that_were_asked_but_not_told_are_trained_first_with_their_values
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--range: wanted --trials N as well"),
-        (("--trials", 2, "--halving", 2), "--halving: wanted without --trials"),
-        (("--trials", 2, "--range", "regress-dropout=0:0.5"), "wanted each setting once, found regress_dropout"),
-        (("--trials", 2, "--range", "eval-view=0:9"), "--eval-view: wanted a view in 0..1"),
-        (("--trials", 2, "--range", "steps=2:1"), "--range steps: wanted LOW < HIGH, found 2:1"),
-        (("--trials", 2, "--select-on", "test"), "--trials: wanted --select-on validation"),
+        ((), "--range: expected --trials N as well"),
+        (("--trials", 2, "--halving", 2), "--halving: expected without --trials"),
+        (("--trials", 2, "--range", "regress-dropout=0:0.5"), "expected each setting once, found regress_dropout"),
+        (("--trials", 2, "--range", "eval-view=0:9"), "--eval-view: expected a view in 0..1"),
+        (("--trials", 2, "--range", "steps=2:1"), "--range steps: expected LOW < HIGH, found 2:1"),
+        (("--trials", 2, "--select-on", "test"), "--trials: expected --select-on validation"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_asked(search, tmp_path, words, message):
@@ -89,7 +89,7 @@ def test_a_search_is_not_resumed_with_other_settings(search):
     assert search("--trials", 1).exit_code == 0
     result = search("--trials", 2, "--resume", "--l2", 0.5)
     assert result.exit_code == 2
-    assert "is another search: facts.config.training.l2: wanted " in result.stderr.splitlines()[-1]
+    assert "is another search: facts.config.training.l2: expected " in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("split", "loads"), [("1", 1), ("all", 4)])

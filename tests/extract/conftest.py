@@ -119,12 +119,12 @@ def extract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ex
     monkeypatch.chdir(tmp_path)
 
     def run(dataset: Dataset, *options: object, layout: str = "folder") -> Extracted:
-        usual = {"--out": "t.h5", "--weights": "untrained", "--augs": "1"}
+        defaults = {"--out": "t.h5", "--weights": "untrained", "--augs": "1"}
         given = [f"{option}" for option in options]
         if "--like" in given:
-            del usual["--augs"]
+            del defaults["--augs"]
         args = ["--dataset", layout, "--root", str(dataset.image_root)]
-        args += [word for pair in usual.items() if pair[0] not in given for word in pair]
+        args += [word for pair in defaults.items() if pair[0] not in given for word in pair]
         before = PatchTrunk.views
         result = CliRunner().invoke(main, [*args, *given], catch_exceptions=False)
         return Extracted(result.exit_code, result.stdout, result.stderr, PatchTrunk.views - before)

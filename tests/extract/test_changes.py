@@ -37,7 +37,7 @@ def test_changed_file_is_refused_by_name_and_nothing_is_done(begun, extract, dra
     before = (tmp_path / "t.h5").read_bytes()
     again = extract(dataset)
     assert (again.status, again.stdout, again.views) == (2, "", 0)
-    message = "main: --out t.h5: wanted the image files that it was extracted from, found 1 changed since: 002.bmp; "
+    message = "main: --out t.h5: expected the image files that it was extracted from, found 1 changed since: 002.bmp; "
     assert again.stderr == message + "--update extracts these anew\n"
     assert (tmp_path / "t.h5").read_bytes() == before
 
@@ -166,7 +166,7 @@ def test_missing_file_that_is_there_now_is_noted(pictures, extract, draw):
 def test_row_done_anew_counts_as_computed_on_the_kernels_of_this_command(begun, extract, draw):
     dataset, path = begun
     draw(path, size=(70, 60))
-    assert "batch_size: wanted 8, found 3" in extract(dataset, "--update", "--batch-size", 3).stderr
+    assert "batch_size: expected 8, found 3" in extract(dataset, "--update", "--batch-size", 3).stderr
     assert extract(dataset, "--update", "--batch-size", 3, "--allow-other-kernels").status == 0
     kernels = Collection("t.h5").images["kernels"].tolist()
     assert len({*kernels[:2], *kernels[3:]}) == 1

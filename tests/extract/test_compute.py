@@ -9,13 +9,15 @@ from extract.compute import COMPILED, EAGER, PAYS_FROM, Compute, Hardware, choos
 
 @pytest.mark.parametrize("batch_size", [0, -8])
 def test_batch_below_1_is_refused(batch_size):
-    with pytest.raises(ConfigError, match=f"--batch-size: wanted 1 or more, found {batch_size}"):
+    with pytest.raises(ConfigError, match=f"--batch-size: expected 1 or more, found {batch_size}"):
         choose_compute(Hardware("cpu", batch_size=batch_size))
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta", ""])
 def test_device_that_cannot_be_used_is_refused_with_one_line(device):
-    with pytest.raises(ConfigError, match=f"--device: wanted a device that torch can use, found '{device}'") as raised:
+    with pytest.raises(
+        ConfigError, match=f"--device: expected a device that torch can use, found '{device}'"
+    ) as raised:
         choose_compute(Hardware(device))
     assert "\n" not in str(raised.value)
 
@@ -62,7 +64,7 @@ def test_another_kind_of_device_keeps_the_precision_alone(monkeypatch):
 
 
 def test_precision_of_a_newer_file_is_refused():
-    with pytest.raises(ConfigError, match="--precision: wanted float32, bfloat16, float16, found 'float8'"):
+    with pytest.raises(ConfigError, match="--precision: expected float32, bfloat16, float16, found 'float8'"):
         choose_compute(Hardware("cpu"), begun=BEGUN | {"precision": "float8"})
 
 
@@ -92,5 +94,5 @@ def test_compiling_is_a_matter_of_the_device_it_was_begun_on(monkeypatch):
 
 def test_asking_for_a_compiled_network_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ConfigError, match="--compile: wanted a compiler for cpu, found none that works"):
+    with pytest.raises(ConfigError, match="--compile: expected a compiler for cpu, found none that works"):
         choose_compute(Hardware("cpu", compiled=True))

@@ -56,7 +56,7 @@ def test_spec_of_a_plan_never_changes(name, text):
 def test_plan_without_a_name_is_the_standard_one():
     assert ViewPlan(3) == view_plan("standard", 3)
     assert [*PLANS] == ["standard", "squash", "squash264"]
-    with pytest.raises(ConfigError, match="--plan: wanted standard, squash, squash264, found 'whole'"):
+    with pytest.raises(ConfigError, match="--plan: expected standard, squash, squash264, found 'whole'"):
         view_plan("whole", 3)
 
 
@@ -161,5 +161,5 @@ def test_plan_without_augmentation_has_the_evaluation_view_alone():
 
 
 def test_negative_number_of_augmented_views_is_refused():
-    with pytest.raises(ConfigError, match="--augs: wanted 0 or more augmented views, found -1"):
+    with pytest.raises(ConfigError, match="--augs: expected 0 or more augmented views, found -1"):
         ViewPlan(-1)

@@ -15,7 +15,7 @@ from extract.frozen_trunk import FrozenTrunk
 from extract.trunk import build_trunk
 from extract.weights import load_weights
 
-COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: wanted g++, which torch.compile calls")
+COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: expected g++, which torch.compile calls")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_network_that_does_not_compile_is_refused_with_one_line(weights):
 
 
 @COMPILER
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN: wanted a torch with it")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN: expected a torch with it")
 def test_compiled_network_has_its_weights_laid_out_and_its_sums_within_convolutions(weights, pixels):
     trunk = frozen(weights, compiled=True)
     trunk(pixels[:2])
@@ -90,7 +90,7 @@ def test_compiled_network_gives_a_view_the_same_bits_again_whatever_is_beside_it
     np.testing.assert_array_equal(two(pixels[[0, 2]]).features[:1], together[:1])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: wanted one that torch can use")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: expected one that torch can use")
 @pytest.mark.parametrize(("precision", "compiled"), [("float32", False), ("float16", False), ("float16", True)])
 @pytest.mark.parametrize("scales", [None, np.full(1024, 0.02, np.float32)])
 def test_gpu_gives_the_references_features_with_batches_under_way(weights, pixels, wanted, precision, compiled, scales):

@@ -167,7 +167,7 @@ def test_same_command_goes_on(library, extract, draw):
 def test_what_is_no_collection_cannot_be_excepted(library, extract):
     _, grow = library
     refused = extract(grow(), "--except", "none.h5")
-    assert (refused.status, refused.stderr) == (2, "main: none.h5: wanted a collection, found no such file\n")
+    assert (refused.status, refused.stderr) == (2, "main: none.h5: expected a collection, found no such file\n")
 
 
 @pytest.fixture
@@ -207,12 +207,12 @@ def test_like_is_no_sample_and_other_pictures_may_clip(model, extract):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--seed", 4), "seed: wanted 3, found 4"),
-        (("--augs", 1), "view_plan.augs: wanted 2, found 1"),
-        (("--plan", "squash264"), "view_plan.name: wanted standard, found squash264"),
-        (("--dtype", "float16"), "dtype: wanted uint8, found float16"),
-        (("--precision", "float32"), "precision: wanted float16, found float32"),
-        (("--weights", "imagenet1k-v2"), "weights_sha256: wanted "),
+        (("--seed", 4), "seed: expected 3, found 4"),
+        (("--augs", 1), "view_plan.augs: expected 2, found 1"),
+        (("--plan", "squash264"), "view_plan.name: expected standard, found squash264"),
+        (("--dtype", "float16"), "dtype: expected uint8, found float16"),
+        (("--precision", "float32"), "precision: expected float16, found float32"),
+        (("--weights", "imagenet1k-v2"), "weights_sha256: expected "),
     ],
 )
 @pytest.mark.parametrize("there", [False, True])
@@ -228,7 +228,7 @@ def test_codes_like_a_collection_of_floats_are_refused(pictures, extract):
     dataset = pictures(2)
     extract(dataset, "--out", "floats.h5")
     refused = extract(dataset, "--like", "floats.h5", "--dtype", "uint8")
-    message = "main: --like floats.h5: wanted its spec, found another: dtype: wanted float16, found uint8\n"
+    message = "main: --like floats.h5: expected its spec, found another: dtype: expected float16, found uint8\n"
     assert (refused.status, refused.stderr) == (2, message)
 
 
@@ -236,7 +236,7 @@ def test_file_with_scales_of_its_own_is_no_continuation_of_one_like_another(mode
     options = ("--dtype", "uint8", "--seed", 3, "--augs", 2, "--precision", "float16", "--batch-size", 5)
     extract(model, *options, "--limit", 2)
     refused = extract(model, *options, "--like", "model.h5")
-    assert (refused.status, "holds another extraction: scales_sha256: wanted " in refused.stderr) == (2, True)
+    assert (refused.status, "holds another extraction: scales_sha256: expected " in refused.stderr) == (2, True)
 
 
 def test_contradictions_are_refused_before_the_network_is_loaded(model, extract, monkeypatch):

@@ -69,23 +69,23 @@ def test_new_collection_has_all_rows_to_do_and_is_not_made_yet(begun):
 
 @pytest.mark.parametrize("limit", [0, -3])
 def test_limit_below_1_is_refused(begun, limit):
-    with pytest.raises(ConfigError, match=f"--limit: wanted 1 or more, found {limit}"):
+    with pytest.raises(ConfigError, match=f"--limit: expected 1 or more, found {limit}"):
         dataclasses.replace(begun, limit=limit)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("seed", 1, "seed: wanted 1, found 0"),
-        ("plan", ViewPlan(10), "view_plan.augs: wanted 10, found 1"),
+        ("seed", 1, "seed: expected 1, found 0"),
+        ("plan", ViewPlan(10), "view_plan.augs: expected 10, found 1"),
         (
             "plan",
             view_plan("squash264", 1),
-            "view_plan.frame: wanted 264, found None; view_plan.name: wanted squash264, found standard; "
-            "view_plan.short_side: wanted None, found 256",
+            "view_plan.frame: expected 264, found None; view_plan.name: expected squash264, found standard; "
+            "view_plan.short_side: expected None, found 256",
         ),
-        ("dtype", "uint8", "dtype: wanted uint8, found float16"),
-        ("precision", "bfloat16", "precision: wanted bfloat16, found float32"),
+        ("dtype", "uint8", "dtype: expected uint8, found float16"),
+        ("precision", "bfloat16", "precision: expected bfloat16, found float32"),
     ],
 )
 def test_other_settings_are_refused_by_name(begun, field, value, message):
@@ -110,17 +110,18 @@ def test_every_difference_is_named_at_once(begun):
 @pytest.mark.parametrize(
     ("ids", "what"),
     [
-        (("a", "z"), "found 6 of roster \\w+, which has b. Use"),
-        ("fedcba", "found 6 of roster \\w+, the same in another order. Use"),
+        (("a", "z"), "found 6 of the image list \\w+, which has b. Use"),
+        ("fedcba", "found 6 of the image list \\w+, the same in another order. Use"),
         (
             "abcdefgh",
-            r"found 6 of roster \w+, without g and others \(--only-begun leaves newer images out, --except {out}",
+            r"found 6 of the image list \w+, without g and others \(--only-begun leaves newer images out, "
+            "--except {out}",
         ),
     ],
 )
 def test_other_images_are_refused_with_an_example_and_what_to_do(begun, ids, what):
     other = dataclasses.replace(begun.dataset, ids=tuple(ids))
-    message = rf"images: wanted {len(ids)} ids of roster \w+, " + what.format(out=re.escape(str(begun.out)))
+    message = rf"images: expected {len(ids)} ids of the image list \w+, " + what.format(out=re.escape(str(begun.out)))
     with pytest.raises(SpecError, match=message):
         find_job(dataclasses.replace(begun, dataset=other))
 
@@ -129,7 +130,7 @@ def test_other_images_are_refused_with_an_example_and_what_to_do(begun, ids, wha
     ("field", "message"),
     [
         ({"scores": np.full(6, 0.5)}, "scores: changed since"),
-        ({"splits": {"test_1": SplitList(np.arange(2), np.ones(2))}}, r"splits: wanted \['test_1'\], found \[\]"),
+        ({"splits": {"test_1": SplitList(np.arange(2), np.ones(2))}}, r"splits: expected \['test_1'\], found \[\]"),
     ],
 )
 def test_other_scores_and_splits_than_those_in_the_file_are_refused(begun, field, message):
@@ -175,7 +176,7 @@ def test_failed_row_whose_file_is_none_that_could_be_read_stays_failed(begun, tm
 
 
 def test_other_kernels_are_refused_by_name(begun):
-    message = (f"--out {begun.out} was begun on another kernel path .*: batch_size: wanted 8, found 4. .*"
+    message = (f"--out {begun.out} was begun on another kernel path .*: batch_size: expected 8, found 4. .*"
                "--allow-other-kernels")  # fmt: skip
     with pytest.raises(SpecError, match=message):
         refuse_other_kernels(Collection(begun.out), KERNELS | {"batch_size": 4})
@@ -188,7 +189,9 @@ def test_root_without_any_of_the_images_is_refused_unless_only_planned(tmp_path,
         if planned:
             assert len(find_job(request, planned=True).rows) == len(names)
             continue
-        message = f"--dataset test: wanted images such as {tmp_path / names[0]}, found none of {len(names)}; say where"
+        message = (
+            f"--dataset test: expected images such as {tmp_path / names[0]}, found none of {len(names)}; say where"
+        )
         with pytest.raises(DatasetError, match=re.escape(message)):
             find_job(request)
 
@@ -203,7 +206,7 @@ def test_linked_collection_is_not_filled_and_its_parts_are_named(begun):
     out = begun.out.with_name("linked.h5")
     link([begun.out], out)
     message = (
-        f"--out {out}: wanted a file with features of its own, found a linked collection; fill its parts instead: "
+        f"--out {out}: expected a file with features of its own, found a linked collection; fill its parts instead: "
     )
     with pytest.raises(CollectionError, match=re.escape(message + str(begun.out))):
         find_job(dataclasses.replace(begun, out=out))
@@ -213,7 +216,7 @@ def test_linked_collection_is_not_filled_and_its_parts_are_named(begun):
 
 def test_overwriting_is_refused_while_another_process_writes(begun):
     overwrite = dataclasses.replace(begun, overwrite=True)
-    with RowWriter(begun.out, 5), pytest.raises(BusyError, match=f"{begun.out}: wanted rows 0 to 5 for this process"):
+    with RowWriter(begun.out, 5), pytest.raises(BusyError, match=f"{begun.out}: expected rows 0 to 5 for this process"):
         find_job(overwrite)
     assert (find_job(overwrite).collection, find_job(overwrite).rows) == (None, tuple(range(6)))
 
@@ -221,7 +224,7 @@ def test_overwriting_is_refused_while_another_process_writes(begun):
 @pytest.mark.parametrize("content", [b"", b"my thesis", b"\x89HDF\r\n\x1a\n" + bytes(500)])
 def test_overwriting_is_refused_where_the_file_is_no_collection(begun, content):
     begun.out.write_bytes(content)
-    message = f"--overwrite throws away collections only: {begun.out}: wanted a collection, found .*; remove the file"
+    message = f"--overwrite throws away collections only: {begun.out}: expected a collection, found .*; remove the file"
     with pytest.raises(CollectionError, match=message):
         find_job(dataclasses.replace(begun, overwrite=True))
     assert begun.out.read_bytes() == content
@@ -237,7 +240,7 @@ def dataset_of_two_splits(tmp_path, **lists):
 
 def test_an_image_that_one_split_alone_names_and_no_file_answers_is_refused(tmp_path):
     dataset = dataset_of_two_splits(tmp_path, train_1=[0, 1], test_1=[2], train_2=[1, 2], test_2=[0, 3])
-    with pytest.raises(DatasetError, match=r"split test_2 names the unknown image '3\.jpg': wanted a file in"):
+    with pytest.raises(DatasetError, match=r"split test_2 names the unknown image '3\.jpg': expected a file in"):
         refuse_unknown_images(dataset)
 
 

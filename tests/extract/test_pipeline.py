@@ -229,7 +229,7 @@ def test_collection_that_took_the_place_of_the_one_looked_at_is_left_alone(pictu
     dataset = pictures(2)
     collection, _ = fill(dataset, trunk, rows=[0])
     before, other = collection.path.read_bytes(), "0" * 32
-    message = f"--out {collection.path}: wanted the collection {other} that this command has looked at, found "
+    message = f"--out {collection.path}: expected the collection {other} that this command has looked at, found "
     with pytest.raises(CollectionError, match=re.escape(message + collection.uuid)):
         list(extract_rows(collection.path, [1], Cutter(dataset, PLAN, 0), trunk, 4, 1, uuid=other))
     assert collection.path.read_bytes() == before

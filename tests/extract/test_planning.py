@@ -95,7 +95,7 @@ def test_disk_that_is_too_small_is_refused_with_numbers_and_nothing_is_made(
     refused = extract(pictures(3), "--augs", 1999, "--dtype", dtype)
     assert (refused.status, refused.stdout, refused.views) == (2, "", 0)
     wanted = (
-        f"wanted {gigabytes} GB for 3 images of 2000 views, found 1.00 GB free; --dtype uint8 takes half of float16, "
+        f"expected {gigabytes} GB for 3 images of 2000 views, found 1.00 GB free; --dtype uint8 takes half of float16, "
     )
     assert refused.stderr == f"main: --out t.h5: {wanted}--shard I/N with an --out on another disk a part\n"
     assert os.listdir(tmp_path) == ["pictures"]
@@ -192,7 +192,7 @@ def test_dry_run_refuses_what_the_command_itself_would(pictures, extract):
     dataset = pictures(2)
     extract(dataset, "--limit", 1)
     refused = extract(dataset, "--dry-run", "--seed", 4)
-    assert (refused.status, refused.stdout, "seed: wanted 4, found 0" in refused.stderr) == (2, "", True)
+    assert (refused.status, refused.stdout, "seed: expected 4, found 0" in refused.stderr) == (2, "", True)
 
 
 @pytest.mark.parametrize(

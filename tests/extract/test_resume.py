@@ -52,14 +52,14 @@ def test_row_whose_mark_is_damaged_is_computed_again(pictures, extract, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--seed", 7), "seed: wanted 7, found 0"),
-        (("--augs", 2), "view_plan.augs: wanted 2, found 1"),
-        (("--plan", "squash"), "view_plan.name: wanted squash, found standard"),
-        (("--dtype", "uint8"), "dtype: wanted uint8, found float16"),
-        (("--precision", "float16"), "precision: wanted float16, found bfloat16"),
-        (("--weights", "imagenet1k-v2"), "weights_sha256: wanted "),
-        (("--batch-size", 5), "batch_size: wanted 8, found 5"),
-        (("--threads", 2), "threads: wanted 1, found 2"),
+        (("--seed", 7), "seed: expected 7, found 0"),
+        (("--augs", 2), "view_plan.augs: expected 2, found 1"),
+        (("--plan", "squash"), "view_plan.name: expected squash, found standard"),
+        (("--dtype", "uint8"), "dtype: expected uint8, found float16"),
+        (("--precision", "float16"), "precision: expected float16, found bfloat16"),
+        (("--weights", "imagenet1k-v2"), "weights_sha256: expected "),
+        (("--batch-size", 5), "batch_size: expected 8, found 5"),
+        (("--threads", 2), "threads: expected 1, found 2"),
     ],
 )
 def test_another_command_is_refused_with_the_differing_field(pictures, extract, tmp_path, options, message):
@@ -125,7 +125,7 @@ def test_compiled_file_is_not_gone_on_with_where_there_is_no_compiler(pictures, 
     extract(dataset, "--limit", 1, "--compile")
     monkeypatch.setattr("extract.compute.compiler_works", lambda _: False)
     found = extract(dataset)
-    assert (found.status, "mode: wanted compiled, found eager" in found.stderr) == (2, True)
+    assert (found.status, "mode: expected compiled, found eager" in found.stderr) == (2, True)
     assert extract(dataset, "--allow-other-kernels").status == 0
 
 
@@ -140,8 +140,8 @@ def test_other_images_scores_and_splits_are_refused(pictures, extract, tmp_path)
     assert again().status == 0
     for table, message in {
         "id,score,split\n000.png,0.1,train\n001.png,0.3,val\n": "scores: changed since; split val_1: changed since",
-        "id,score,split\n000.png,0.1,train\n001.png,0.2,test\n": "splits: wanted ['test_1', 'train_1'], ",
-        "id,score,split\n000.png,0.1,train\n": "images: wanted 1 ids of roster ",
+        "id,score,split\n000.png,0.1,train\n001.png,0.2,test\n": "splits: expected ['test_1', 'train_1'], ",
+        "id,score,split\n000.png,0.1,train\n": "images: expected 1 ids of the image list ",
     }.items():
         labels.write_text(table)
         assert (again().status, message in again().stderr) == (2, True)
@@ -156,7 +156,7 @@ def test_weights_of_a_file_are_known_by_their_bytes_or_else_by_their_tensors(pic
         assert "2 images done (0 now), 0 failed, 0 pending, nothing to do" in extract(dataset, "--weights", same).stdout
     save_file({"w": torch.zeros(2)}, file)
     other = extract(dataset, "--weights", file)
-    assert (other.status, "weights_sha256: wanted " in other.stderr) == (2, True)
+    assert (other.status, "weights_sha256: expected " in other.stderr) == (2, True)
 
 
 CHILD = """
@@ -209,7 +209,7 @@ def test_file_of_other_settings_that_appears_meanwhile_is_refused(pictures, extr
 
     monkeypatch.setattr(opening, "load_weights", load_slowly)
     late = extract(dataset)
-    assert (late.status, "holds another extraction: seed: wanted 0, found 5." in late.stderr) == (2, True)
+    assert (late.status, "holds another extraction: seed: expected 0, found 5." in late.stderr) == (2, True)
     assert Collection("t.h5").spec.seed == 5
 
 
@@ -259,7 +259,7 @@ def test_reader_of_a_collection_that_was_overwritten_notices(pictures, extract, 
     old = Collection("t.h5")
     wanted = old.read(0, 1, check=True) if read_before else None
     extract(dataset, "--overwrite", "--seed", 1)
-    message = "t.h5: wanted the file that was opened, found another of its name: it was replaced meanwhile; open it"
+    message = "t.h5: expected the file that was opened, found another of its name: it was replaced meanwhile; open it"
     with pytest.raises(CollectionError, match=message):
         old.refresh()
     if read_before:  # the open file is still the old one
@@ -308,7 +308,7 @@ def test_overwriting_is_refused_while_another_process_writes(pictures, extract, 
         writers.append(RowWriter(tmp_path / "t.h5", 1))
     refused = extract(dataset, "--overwrite")
     with writers[0]:
-        message = "t.h5: wanted rows 0 to 1 for this process alone, found another writing there; wait, or "
+        message = "t.h5: expected rows 0 to 1 for this process alone, found another writing there; wait, or "
         assert (refused.status, message in refused.stderr) == (2, True)
         assert (tmp_path / "t.h5").read_bytes() == before
 

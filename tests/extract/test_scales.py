@@ -70,7 +70,7 @@ def test_views_that_are_not_finite_do_not_count(pictures, trunk):
 def test_no_readable_image_is_refused_with_one_line_and_no_file(pictures, extract, tmp_path):
     dataset = pictures(3, broken=(0, 1, 2))
     refused = extract(dataset, "--dtype", "uint8")
-    message = f"--dtype uint8: wanted readable images to fix the scales with, found none below {dataset.image_root}"
+    message = f"--dtype uint8: expected readable images to fix the scales with, found none below {dataset.image_root}"
     assert (refused.status, refused.stdout, refused.stderr) == (2, "", f"main: {message}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
     with pytest.raises(DatasetError, match=re.escape(message)):
@@ -133,4 +133,4 @@ def test_codes_are_no_continuation_of_floats(pictures, extract):
     dataset = pictures(2)
     extract(dataset, "--limit", 1, "--dtype", "uint8")
     refused = extract(dataset)
-    assert (refused.status, "dtype: wanted float16, found uint8" in refused.stderr) == (2, True)
+    assert (refused.status, "dtype: expected float16, found uint8" in refused.stderr) == (2, True)

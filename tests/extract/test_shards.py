@@ -28,13 +28,13 @@ def test_shards_are_neighbours_that_cover_every_row_once(total, count):
 
 @pytest.mark.parametrize("text", ["", "1", "/", "1/", "a/2", "1/2/3", "-1/2", "1.5/2", " 1/2", "1/2\n"])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(ConfigError, match=re.escape(f"--shard: wanted I/N, such as 2/4, found {text!r}")):
+    with pytest.raises(ConfigError, match=re.escape(f"--shard: expected I/N, such as 2/4, found {text!r}")):
         Shard.parse(text)
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "0/0", "1/0"])
 def test_shard_outside_of_its_count_is_refused(text):
-    with pytest.raises(ConfigError, match=f"--shard: wanted I/N with I from 1 to N, found {text}"):
+    with pytest.raises(ConfigError, match=f"--shard: expected I/N with I from 1 to N, found {text}"):
         Shard.parse(text)
 
 
@@ -89,7 +89,7 @@ def test_second_process_on_the_same_rows_is_refused_with_one_line(pictures, extr
             second = extract(dataset, *options)
             assert (second.status, second.stdout, second.views) == (2, "", 0)
             message = (
-                r"main: t\.h5: wanted rows \d to \d for this process alone, found another writing there; wait, or .*"
+                r"main: t\.h5: expected rows \d to \d for this process alone, found another writing there; wait, or .*"
             )
             assert re.fullmatch(message, second.stderr.splitlines()[-1])
             assert "Traceback" not in second.stderr

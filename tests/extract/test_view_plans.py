@@ -64,7 +64,7 @@ def test_collections_of_unlike_plans_are_not_linked(pictures, extract):
     extract(dataset)
     extract(dataset, "--plan", "squash", "--out", "s.h5")
     paths = [Collection(name).path for name in ("t.h5", "s.h5")]
-    with pytest.raises(SpecError, match=r"view_plan\.name: wanted standard, found squash"):
+    with pytest.raises(SpecError, match=r"view_plan\.name: expected standard, found squash"):
         link(paths, paths[0].with_name("all.h5"))
 
 

@@ -95,7 +95,7 @@ def test_trunk_part_has_every_block_as_float32_and_no_counters(deeper):
 
 @pytest.mark.parametrize("prefix", ["", "core_cnn.core_cnn."])
 def test_deeper_resnet_is_not_cut_to_a_resnet50(deeper, prefix):
-    message = (f"w.pkl: wanted 6 blocks in layer3, found 23; a ResNet50 does not have {prefix}layer3.6, "
+    message = (f"w.pkl: expected 6 blocks in layer3, found 23; a ResNet50 does not have {prefix}layer3.6, "
                f"{prefix}layer3.7, {prefix}layer3.8, {prefix}layer3.9, and 13 more")  # fmt: skip
     with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
         fitted(renamed(deeper, prefix), "w.pkl")
@@ -103,7 +103,7 @@ def test_deeper_resnet_is_not_cut_to_a_resnet50(deeper, prefix):
 
 @pytest.mark.parametrize("name", ["conv1.bias", "bn1.alpha", "layer1.0.se.weight", "layer3.5.downsample.0.weight"])
 def test_tensor_that_resnet50_does_not_have_is_refused(state, name):
-    message = f"w.pth: wanted the tensors of ResNet50 alone; a ResNet50 does not have core_cnn.{name}"
+    message = f"w.pth: expected the tensors of ResNet50 alone; a ResNet50 does not have core_cnn.{name}"
     with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
         fitted(renamed(state | {name: torch.zeros(2)}, "core_cnn."), "w.pth")
 
@@ -117,7 +117,7 @@ def test_hash_of_tensors_never_changes():
 
 @pytest.mark.parametrize("option", ["--weights", "--trunk"])
 def test_file_that_is_not_there_is_named_with_its_option(tmp_path, option):
-    with pytest.raises(WeightsError, match=f"^{option}: wanted a file, found '{tmp_path}/w.pkl', which is none$"):
+    with pytest.raises(WeightsError, match=f"^{option}: expected a file, found '{tmp_path}/w.pkl', which is none$"):
         read_state_dict(tmp_path / "w.pkl", option)
 
 
@@ -173,7 +173,7 @@ def test_pickle_that_runs_code_is_refused_with_one_line(tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes(pickle.dumps({"model": Unsafe(tmp_path / "was run")}, protocol=2))
     with pytest.raises(
-        WeightsError, match=r"wanted a state dict that torch reads with weights_only=True: \S"
+        WeightsError, match=r"expected a state dict that torch reads with weights_only=True: \S"
     ) as raised:
         load_weights(str(path))
     assert "\n" not in str(raised.value)
@@ -185,25 +185,25 @@ def test_pickle_that_runs_code_is_refused_with_one_line(tmp_path):
 def test_damaged_file_is_refused(tmp_path, content, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=re.escape(f"{path}: wanted a s")):
+    with pytest.raises(WeightsError, match=re.escape(f"{path}: expected a s")):
         load_weights(str(path))
 
 
 def test_pickle_of_something_else_is_named(tmp_path):
-    with pytest.raises(WeightsError, match="wanted a state dict, found a list"):
+    with pytest.raises(WeightsError, match="expected a state dict, found a list"):
         load_weights(saved(tmp_path / "w.pth", [1, 2]))
 
 
 @pytest.mark.parametrize("source", ["imagenet1k-v3", "/no/such/file.pth", "w" * 300])
 def test_unknown_source_is_named_beside_the_known_ones(source):
-    message = f"--weights: wanted imagenet1k-v1, imagenet1k-v2 or a file, found '{source}', which is neither"
+    message = f"--weights: expected imagenet1k-v1, imagenet1k-v2 or a file, found '{source}', which is neither"
     with pytest.raises(WeightsError, match=message):
         load_weights(source)
 
 
 def test_file_of_unknown_suffix_is_refused(tmp_path):
     (tmp_path / "w.h5").touch()
-    with pytest.raises(WeightsError, match=r"w.h5: wanted a file ending in .safetensors, .pth, .pt, .pkl"):
+    with pytest.raises(WeightsError, match=r"w.h5: expected a file ending in .safetensors, .pth, .pt, .pkl"):
         load_weights(str(tmp_path / "w.h5"))
 
 
@@ -226,10 +226,10 @@ def test_variant_of_a_safetensors_file_is_followed(state, tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"variant": "vgg"}, r"wanted a variant among \['msra-2015', 'torchvision'\], found 'vgg'"),
-        ({"mean": "[0.5, 0.5, 0.5]"}, r"mean of variant torchvision: wanted \[0.485, .*, found \[0.5, 0.5, 0.5\]"),
-        ({"std": "[0.229, 0.224]"}, r"std of variant torchvision: wanted .*, found \[0.229, 0.224\]"),
-        ({"std": "grey"}, r"std of variant torchvision: wanted .*, found grey"),
+        ({"variant": "vgg"}, r"expected a variant among \['msra-2015', 'torchvision'\], found 'vgg'"),
+        ({"mean": "[0.5, 0.5, 0.5]"}, r"mean of variant torchvision: expected \[0.485, .*, found \[0.5, 0.5, 0.5\]"),
+        ({"std": "[0.229, 0.224]"}, r"std of variant torchvision: expected .*, found \[0.229, 0.224\]"),
+        ({"std": "grey"}, r"std of variant torchvision: expected .*, found grey"),
     ],
 )
 def test_metadata_that_contradict_the_variant_are_refused(state, tmp_path, metadata, message):

@@ -95,7 +95,7 @@ def cut_power(path: Path, empty: bytes, writes: list[Write], rng: random.Random)
 
 
 def whole_and_resumable(path: Path, wanted: bytes, features_of) -> bool:
-    """Every row that is served is right, and filling what is pending gives the wanted bytes."""
+    """Every row that is served is right, and filling what is pending gives the expected bytes."""
     collection = Collection(path)
     for row in np.flatnonzero(collection.status == DONE).tolist():
         features = collection.read([row] * VIEWS, range(VIEWS), check=True)

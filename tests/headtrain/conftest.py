@@ -60,5 +60,5 @@ def small() -> Config:
 @pytest.fixture
 def tiny() -> Config:
     """A head of 6 places and 5 channels, for equations."""
-    config = override(AMNET, places=6, channels=5, hidden=4, regress_hidden=3)
+    config = override(AMNET, locations=6, channels=5, hidden=4, regress_hidden=3)
     return replace(config, head=replace(config.head, feature_dropout=0.4, regress_dropout=0.4))

@@ -7,7 +7,7 @@ import pytest
 
 from amnet import load_head, score_collection
 from amnet_common.collection import reader
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.heads import checkpoint, head
 from headtrain.scoring import scores
 from headtrain.settings.configuration import override
@@ -20,8 +20,8 @@ MODULES = (reader, checkpoint, head, scores)
 def _folder(make_learnable, small, tmp_path, monkeypatch):
     """lamem.h5 and runs/lamem-amnet-1, as the README makes them."""
     collection = make_learnable()
-    parts = split_parts(collection, 1, 0, allow_missing=False)
-    list(train(collection, parts, override(small, epochs=1), 1, tmp_path / "runs" / "lamem-amnet-1"))
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    list(train(collection, subsets, override(small, epochs=1), 1, tmp_path / "runs" / "lamem-amnet-1"))
     shutil.move(collection.path, tmp_path / "lamem.h5")
     monkeypatch.chdir(tmp_path)
 

@@ -9,7 +9,7 @@ from headtrain.compute.bank.stacks import stack
 from headtrain.heads.dropout import Dropout
 from headtrain.heads.head import Head, Output
 
-Place = tuple[str, tuple[int, ...]]
+DropoutSite = tuple[str, tuple[int, ...]]
 Noise = Sequence[Tensor | None]  # (N, ...) each, broadcasting over what it multiplies; None: no head drops any
 
 
@@ -31,13 +31,13 @@ class Bank:
         """
         raise NotImplementedError
 
-    def places_of_dropout(self) -> list[Place]:
+    def dropout_sites(self) -> list[DropoutSite]:
         """Every dropout of a forward pass in its order: its name in a head, and the shape of one image's values."""
         raise NotImplementedError
 
     def draw(self, images: int) -> Noise:
         """The dropout factors of one forward pass, from each head's own generator."""
-        return [self.factors(name, (images, *shape)) for name, shape in self.places_of_dropout()]
+        return [self.factors(name, (images, *shape)) for name, shape in self.dropout_sites()]
 
     def factors(self, name: str, shape: Sequence[int]) -> Tensor | None:
         """Of the dropout of that name, for values of that shape in each head."""

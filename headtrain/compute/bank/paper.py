@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from headtrain.compute.bank.bank import Bank, Noise, Place
+from headtrain.compute.bank.bank import Bank, DropoutSite, Noise
 from headtrain.compute.bank.layers import dropped, lstm_cell, recomputed
 from headtrain.heads.head import Output, put_together
 
@@ -23,12 +23,14 @@ def energies(M: Tensor, uh: Tensor, kx: Tensor, factors: Tensor | None) -> Tenso
 class PaperBank(Bank):
     """Heads of the paper. K x is one product for all heads, or one for each where dropout makes their x differ."""
 
-    def places_of_dropout(self) -> list[Place]:
+    def dropout_sites(self) -> list[DropoutSite]:
         config = self.config
-        look: list[Place] = [("attention.dropout", (config.places, config.channels))] if config.attention else []
+        look: list[DropoutSite] = (
+            [("attention.dropout", (config.locations, config.channels))] if config.attention else []
+        )
         read = config.hidden if config.steps else config.channels
-        regress: list[Place] = [("regress.dropout", (read,)), ("regress.dropout", (config.regress_hidden,))]
-        return [("drop_features", (config.places, config.channels)), *(look + regress) * max(config.steps, 1)]
+        regress: list[DropoutSite] = [("regress.dropout", (read,)), ("regress.dropout", (config.regress_hidden,))]
+        return [("drop_features", (config.locations, config.channels)), *(look + regress) * max(config.steps, 1)]
 
     def forward(self, x: Tensor, noise: Noise) -> Output:
         drawn = iter(noise)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, relu
 
-from headtrain.compute.bank.bank import Bank, Noise, Place
+from headtrain.compute.bank.bank import Bank, DropoutSite, Noise
 from headtrain.compute.bank.layers import dropped, linear, lstm_cell
 from headtrain.heads.head import Output, put_together
 
@@ -14,11 +14,11 @@ from headtrain.heads.head import Output, put_together
 class ReleasedBank(Bank):
     """Heads of the authors' code, in training: BatchNorm takes each head's statistics from the batch."""
 
-    def places_of_dropout(self) -> list[Place]:
+    def dropout_sites(self) -> list[DropoutSite]:
         config = self.config
-        seen = config.places, config.channels
-        attend: list[Place] = [("drop_attention", seen)] if config.attention else []
-        regress: list[Place] = [("drop_regress", (config.hidden,)), ("drop_regress", (config.regress_hidden,))]
+        seen = config.locations, config.channels
+        attend: list[DropoutSite] = [("drop_attention", seen)] if config.attention else []
+        regress: list[DropoutSite] = [("drop_regress", (config.hidden,)), ("drop_regress", (config.regress_hidden,))]
         return [("drop_features", seen), *attend, *(attend + regress) * max(config.steps, 1)]
 
     def forward(self, x: Tensor, noise: Noise) -> Output:

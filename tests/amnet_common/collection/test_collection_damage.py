@@ -1,4 +1,4 @@
-"""Files that are no collection, or no longer a whole one: refused or noticed, with what was wanted and found."""
+"""Files that are no collection, or no longer a whole one: refused or noticed, with what was expected and found."""
 
 import re
 
@@ -35,14 +35,14 @@ def flip_bit(path, offset: int, bit: int = 0) -> None:
 def test_reader_refuses_newer_format(path):
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 2
-    with pytest.raises(CollectionError, match=re.escape(f"{path}: wanted format version 1, found 2")):
+    with pytest.raises(CollectionError, match=re.escape(f"{path}: expected format version 1, found 2")):
         Collection(path)
 
 
 def test_other_format_is_named(path):
     with h5py.File(path, "r+") as file:
         file.attrs["format"] = np.bytes_(b"other")
-    with pytest.raises(CollectionError, match="wanted format amnet-collection, found 'other'"):
+    with pytest.raises(CollectionError, match="expected format amnet-collection, found 'other'"):
         Collection(path)
 
 
@@ -50,7 +50,7 @@ def test_other_hdf5_file_is_refused(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["features"] = np.zeros(3)
     with pytest.raises(
-        CollectionError, match=r"other.h5: wanted a collection \(amnet-collection\), found another HDF5 file"
+        CollectionError, match=r"other.h5: expected a collection \(amnet-collection\), found another HDF5 file"
     ):
         Collection(tmp_path / "other.h5")
 
@@ -58,13 +58,15 @@ def test_other_hdf5_file_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"id,score\n", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(500)])
 def test_file_that_is_no_hdf5_is_refused(tmp_path, content):
     (tmp_path / "t.h5").write_bytes(content)
-    with pytest.raises(CollectionError, match=r"t.h5: wanted a collection, found a file that HDF5 cannot read"):
+    with pytest.raises(CollectionError, match=r"t.h5: expected a collection, found a file that HDF5 cannot read"):
         Collection(tmp_path / "t.h5")
 
 
 @pytest.mark.parametrize("name", ["no.h5", ".", "n" * 300])
 def test_missing_file_and_folder_are_refused(tmp_path, name):
-    with pytest.raises(CollectionError, match=re.escape(f"{tmp_path / name}: wanted a collection, found no such file")):
+    with pytest.raises(
+        CollectionError, match=re.escape(f"{tmp_path / name}: expected a collection, found no such file")
+    ):
         Collection(tmp_path / name)
 
 
@@ -72,7 +74,7 @@ def test_missing_file_and_folder_are_refused(tmp_path, name):
 def test_truncated_file_is_refused(path, keep):
     with open(path, "r+b") as file:
         file.truncate(int(path.stat().st_size * keep))
-    with pytest.raises(CollectionError, match=re.escape(f"{path}: wanted")):
+    with pytest.raises(CollectionError, match=re.escape(f"{path}: expected")):
         Collection(path)
 
 
@@ -80,7 +82,7 @@ def test_file_cut_short_while_open_is_noticed(path):
     collection = Collection(path)
     with open(path, "r+b") as file:
         file.truncate(offset_of(path, "segments/0000") + 1000)
-    with pytest.raises(CollectionError, match=r"wanted \d+ more bytes at \d+, found the end of the file"):
+    with pytest.raises(CollectionError, match=r"expected \d+ more bytes at \d+, found the end of the file"):
         collection.read(1)
 
 
@@ -88,14 +90,14 @@ def test_file_cut_short_while_open_is_noticed(path):
 @pytest.mark.parametrize("bit", [0, 7])
 def test_flipped_bit_in_a_static_table_is_noticed(path, table, bit):
     flip_bit(path, offset_of(path, table), bit)
-    with pytest.raises(CollectionError, match=rf"/{table}: wanted sha256 \w+, found \w+: the table is damaged"):
+    with pytest.raises(CollectionError, match=rf"/{table}: expected sha256 \w+, found \w+: the table is damaged"):
         Collection(path)
 
 
 @pytest.mark.parametrize("row", [0, 2, 3])
 def test_flipped_bit_in_an_id_is_noticed_in_any_row(path, row):
     flip_bit(path, offset_of(path, "images") + row * image_dtype(5).itemsize)
-    with pytest.raises(CollectionError, match=r"wanted ids of roster \w+, found others: /images is damaged"):
+    with pytest.raises(CollectionError, match=r"expected ids of the image list \w+, found others: /images is damaged"):
         Collection(path)
 
 
@@ -106,7 +108,7 @@ def test_flipped_bit_in_a_mark_makes_the_row_pending(path, field, row):
     flip_bit(path, offset_of(path, "images") + row * record.itemsize + record.fields[field][1])
     collection = Collection(path)
     assert (collection.status[row], collection.damaged.tolist()) == (0, [row])
-    with pytest.raises(MissingRowsError, match=f"wanted features of row {row} .*, found it pending"):
+    with pytest.raises(MissingRowsError, match=f"expected features of row {row} .*, found it pending"):
         collection.read(row)
 
 
@@ -121,7 +123,7 @@ def test_flipped_bit_in_the_features_is_found_by_checking(path):
     before = collection.read(1, 0)
     flip_bit(path, offset_of(path, "segments/0000") + 2 * 401_408)
     assert not np.array_equal(collection.read(1, 0), before)
-    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: wanted checksum 0x\w+, found 0x\w+"):
+    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: expected checksum 0x\w+, found 0x\w+"):
         collection.read([0, 1], 0, check=True)
     collection.read([0, 1], 1, check=True)
 
@@ -129,7 +131,7 @@ def test_flipped_bit_in_the_features_is_found_by_checking(path):
 def test_fingerprint_of_another_spec_is_refused(path, spec):
     with h5py.File(path, "r+") as file:
         file.attrs["fingerprint"] = np.bytes_(b"0" * 64)
-    with pytest.raises(CollectionError, match=f"wanted fingerprint {spec.fingerprint} of its spec, found {'0' * 64}"):
+    with pytest.raises(CollectionError, match=f"expected fingerprint {spec.fingerprint} of its spec, found {'0' * 64}"):
         Collection(path)
 
 
@@ -137,7 +139,7 @@ def test_fingerprint_of_another_spec_is_refused(path, spec):
 def test_collection_without_one_of_its_tables_is_refused(path, name):
     with h5py.File(path, "r+") as file:
         del file[name]
-    with pytest.raises(CollectionError, match=rf"{re.escape(str(path))}: wanted a .*collection, found"):
+    with pytest.raises(CollectionError, match=rf"{re.escape(str(path))}: expected a .*collection, found"):
         Collection(path)
 
 
@@ -147,27 +149,27 @@ def test_table_of_another_shape_is_refused(path, name):
         values = file[name][:-1]
         del file[name]
         file[name] = values
-    with pytest.raises(CollectionError, match=rf"/{name}: wanted \(4, 2.*\) of \w+, found \(3, 2.*\) of \w+"):
+    with pytest.raises(CollectionError, match=rf"/{name}: expected \(4, 2.*\) of \w+, found \(3, 2.*\) of \w+"):
         Collection(path)
 
 
 def test_split_of_rows_that_do_not_exist_is_refused(make_collection, monkeypatch):
     monkeypatch.setattr("amnet_common.datasets.records.Dataset.__post_init__", lambda _: None)
     splits = {"train_1": SplitList(np.array([0, 9]), np.zeros(2))}
-    with pytest.raises(CollectionError, match="/splits/train_1: wanted rows of /images, found others"):
+    with pytest.raises(CollectionError, match="/splits/train_1: expected rows of /images, found others"):
         make_collection(splits=splits, scores=np.zeros(4))
 
 
 @pytest.mark.parametrize("ids", [["a.jpg", "../b.jpg"], ["/etc/passwd", "b.jpg"]])
 def test_ids_outside_the_image_root_are_refused(make_collection, ids):
     with pytest.raises(
-        CollectionError, match=r"/images: wanted an image path below the image root, found '(../b|/etc)"
+        CollectionError, match=r"/images: expected an image path below the image root, found '(../b|/etc)"
     ):
         make_collection(ids=ids)
 
 
 def test_ids_that_stand_there_twice_are_refused(make_collection):
-    with pytest.raises(CollectionError, match="/images: wanted each id once, found one twice"):
+    with pytest.raises(CollectionError, match="/images: expected each id once, found one twice"):
         make_collection(ids=["a.jpg", "a.jpg"])
 
 
@@ -175,5 +177,7 @@ def test_file_that_goes_while_open_is_named(path):
     collection = Collection(path)
     path.unlink()
     for use in (collection.refresh, lambda: collection.read(1)):
-        with pytest.raises(CollectionError, match=re.escape(f"{path}: wanted the file that was opened, found it gone")):
+        with pytest.raises(
+            CollectionError, match=re.escape(f"{path}: expected the file that was opened, found it gone")
+        ):
             use()

@@ -95,7 +95,7 @@ def test_ids_that_are_not_utf8_or_break_lines_keep_one_line_each(make_collection
 
 @pytest.mark.parametrize("name", ["x", "x.h5", "x.npy.gz", "x.csv"])
 def test_name_with_another_ending_is_refused(collection, tmp_path, name):
-    message = f"--out: wanted a name that ends in .npy or .npz, found {tmp_path / name}"
+    message = f"--out: expected a name that ends in .npy or .npz, found {tmp_path / name}"
     with pytest.raises(ConfigError, match=re.escape(message)):
         run(collection, tmp_path / name)
 
@@ -108,7 +108,7 @@ def test_existing_files_are_refused_and_left_alone(collection, tmp_path, name, t
     else:
         (tmp_path / taken).write_text("mine")
     before = sorted(os.listdir(tmp_path))
-    message = f"--out {tmp_path / taken}: wanted a new file, found one that exists"
+    message = f"--out {tmp_path / taken}: expected a new file, found one that exists"
     with pytest.raises(OutputError, match=re.escape(message)):
         run(collection, tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == before
@@ -181,6 +181,6 @@ def test_damaged_features_are_never_exported(collection, tmp_path, name):
     with open(collection.path, "r+b") as file:
         file.seek(collection.parts[0].planes.features.at(3) + 9)
         file.write(b"\xff")
-    with pytest.raises(CollectionError, match=r"row 3 \(d\) view 0: wanted checksum"):
+    with pytest.raises(CollectionError, match=r"row 3 \(d\) view 0: expected checksum"):
         run(collection, tmp_path / name)
     assert os.listdir(tmp_path) == ["t.h5"]

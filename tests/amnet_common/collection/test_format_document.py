@@ -34,7 +34,7 @@ NAMES = (
     "SPLIT_SCORES",
     "SCALES",
     "SOURCES",
-    "SEAL",
+    "INTEGRITY",
 )
 
 
@@ -163,16 +163,16 @@ def test_numbers_of_the_document(path):
     assert f"{segment.row_bytes // 2:,} bytes, {segment.row_bytes // 2 // layout.PAGE} pages" in TEXT
 
 
-def test_seal_and_roster_are_computed_as_the_document_says(path):
+def test_integrity_hash_and_image_list_are_computed_as_the_document_says(path):
     data, structure = path.read_bytes(), read_structure(path)
     with h5py.File(path, locking=False) as file:
         places = [(file[name].id.get_offset(), file[name].nbytes)
                   for name in ("seal", "images", "segments/0000", "views", "checksums")]  # fmt: skip
-        seal, ids, roster = bytes(file["seal"][:]), file["images"]["id"].tolist(), file.attrs["roster"].decode()
+        seal, ids, image_list = bytes(file["seal"][:]), file["images"]["id"].tolist(), file.attrs["roster"].decode()
         assert file.attrs["fingerprint"].decode() == hashlib.sha256(file.attrs["spec"]).hexdigest()
     kept = np.ones(len(data), bool)
     for offset, size in places:
         kept[offset : offset + size] = False
     assert hashlib.sha256(np.frombuffer(data, np.uint8)[kept].tobytes()).digest() == seal
-    assert hashlib.sha256(b"".join(len(id_).to_bytes(4, "little") + id_ for id_ in ids)).hexdigest() == roster
-    assert structure.roster == roster
+    assert hashlib.sha256(b"".join(len(id_).to_bytes(4, "little") + id_ for id_ in ids)).hexdigest() == image_list
+    assert structure.image_list == image_list

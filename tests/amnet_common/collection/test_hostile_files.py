@@ -19,7 +19,7 @@ from amnet_common.collection import Collection, structure
 from amnet_common.collection.joining import link
 from amnet_common.collection.layout import SOURCE, image_dtype
 from amnet_common.collection.skeleton import create_link, create_skeleton
-from amnet_common.collection.spec import Spec, roster_sha256
+from amnet_common.collection.spec import Spec, image_list_sha256
 from amnet_common.datasets import Dataset, SplitList
 from amnet_common.errors import CollectionError
 
@@ -158,7 +158,7 @@ def test_dataset_in_place_of_a_group_is_not_read(path, other, opened, name):
         del file[name]
         file.create_dataset(name, (10**9,), "<f8", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
     was_opened = opened(other)
-    refuse(path, "wanted a .*collection, found")
+    refuse(path, "expected a .*collection, found")
     assert not was_opened()
 
 
@@ -191,7 +191,7 @@ def test_billion_rows_in_a_sparse_file_are_refused(path):
     with h5py.File(path, "r+") as file:
         del file["images"]
         contiguous(file, "images", (10**9,), image_dtype(5))
-    refuse(path, r"wanted tables that fit into 50% of the memory \(\d+\.\d GB\), found 2\d\d\.\d GB of them")
+    refuse(path, r"expected tables that fit into 50% of the memory \(\d+\.\d GB\), found 2\d\d\.\d GB of them")
 
 
 @pytest.mark.parametrize("names", [["images"], ["images", "labels"], ["images", "labels", "views", "checksums"]])
@@ -201,7 +201,7 @@ def test_tables_are_counted_together_against_the_memory(path, monkeypatch, names
         needed = sum(file[name].nbytes for name in names) + listed
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     monkeypatch.setattr(structure, "MEMORY_SHARE", (needed - 1) / memory)
-    refuse(path, "wanted tables that fit into")
+    refuse(path, "expected tables that fit into")
     if len(names) > 2:
         monkeypatch.setattr(structure, "MEMORY_SHARE", (needed + 1) / memory)
         assert len(Collection(path)) == 4
@@ -213,7 +213,7 @@ def test_ids_longer_than_any_path_are_refused(path, ids):
     with h5py.File(path, "r+") as file:
         del file["images"]
         contiguous(file, "images", (4,), np.dtype([(name, kind[0]) for name, kind in kinds.items()]))
-    refuse(path, rf"wanted at least one row, and ids of at most 1024 bytes, found 4 rows with {ids[1:]}")
+    refuse(path, rf"expected at least one row, and ids of at most 1024 bytes, found 4 rows with {ids[1:]}")
 
 
 def test_collection_of_no_rows_is_refused(path):
@@ -228,8 +228,8 @@ def test_collection_of_no_rows_is_refused(path):
         kernel_path = file["segments/0000"].attrs["kernel_path"]
         del file["segments/0000"]
         file.create_dataset("segments/0000", (0, 2, 14, 14, 1024), "<f2").attrs["kernel_path"] = kernel_path
-        file.attrs["roster"] = np.bytes_(roster_sha256([]).encode())
-    refuse(path, "/images: wanted at least one row")
+        file.attrs["roster"] = np.bytes_(image_list_sha256([]).encode())
+    refuse(path, "/images: expected at least one row")
 
 
 def test_collection_of_no_views_is_refused(path):
@@ -272,14 +272,14 @@ def test_tables_that_overlap_are_refused(patchable, name):
     with h5py.File(patchable) as file:
         offset = file["images"].id.get_offset()
     move_table(patchable, name, offset + 8)
-    refuse(patchable, "wanted tables side by side, found two that overlap at")
+    refuse(patchable, "expected tables side by side, found two that overlap at")
 
 
 @pytest.mark.parametrize("name", ["images", "labels", "segments/0000", "views"])
 @pytest.mark.parametrize("place", [10**9, 2**62])
 def test_table_beyond_the_end_of_the_file_is_refused(patchable, name, place):
     move_table(patchable, name, place)
-    refuse(patchable, "wanted .*, found")
+    refuse(patchable, "expected .*, found")
 
 
 @pytest.mark.parametrize("name", ["spec", "provenance", "format", "uuid", "fingerprint", "roster"])
@@ -289,7 +289,7 @@ def test_huge_attribute_is_refused_and_not_read(path, name):
         text = h5py.h5t.FORTRAN_S1.copy()
         text.set_size(2**20 + 1)
         h5py.h5a.create(file.id, name.encode(), text, h5py.h5s.create(h5py.h5s.SCALAR))
-    refuse(path, "wanted a")
+    refuse(path, "expected a")
 
 
 @pytest.mark.parametrize("value", ["text of variable length", np.array([b"a", b"b"]), 5, h5py.Empty("S10")])
@@ -298,7 +298,7 @@ def test_attribute_that_is_no_text_of_fixed_length_is_refused(path, name, value)
     with h5py.File(path, "r+") as file:
         del file.attrs[name]
         file.attrs[name] = value
-    refuse(path, "wanted a")
+    refuse(path, "expected a")
 
 
 @pytest.mark.parametrize("value", ["1", 1.0, np.array([1, 1]), 2**40, -1])
@@ -306,7 +306,7 @@ def test_format_version_that_is_not_1_is_refused(path, value):
     with h5py.File(path, "r+") as file:
         del file.attrs["format_version"]
         file.attrs["format_version"] = value
-    refuse(path, "wanted")
+    refuse(path, "expected")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_format_version_that_is_not_1_is_refused(path, value):
 def test_text_that_is_not_what_it_should_be_is_refused(path, name, text):
     with h5py.File(path, "r+") as file:
         file.attrs[name] = np.bytes_(text.encode()) if text else np.array(b"", "S1")
-    refuse(path, "wanted a whole collection, found a damaged one")
+    refuse(path, "expected a whole collection, found a damaged one")
 
 
 def test_text_that_is_no_utf8_is_refused(path):
@@ -335,7 +335,7 @@ def test_text_that_is_no_utf8_is_refused(path):
         with h5py.File(path, "r+") as file:
             kept = file.attrs[name]
             file.attrs[name] = np.bytes_(b"\xff\xfe")
-        refuse(path, "wanted a whole collection, found a damaged one")
+        refuse(path, "expected a whole collection, found a damaged one")
         with h5py.File(path, "r+") as file:
             file.attrs[name] = kept
 
@@ -361,34 +361,34 @@ def test_spec_field_of_a_wrong_type_is_refused(path, field, value):
     fields = json.loads(SPEC.to_json()) | {field: value}
     with h5py.File(path, "r+") as file:
         file.attrs["spec"] = np.bytes_(json.dumps(fields).encode())
-    refuse(path, "wanted a whole collection, found a damaged one")
+    refuse(path, "expected a whole collection, found a damaged one")
 
 
 def test_view_plan_that_is_no_number_is_refused(path):
     fields = json.loads(SPEC.to_json()) | {"view_plan": {"area": float("inf")}}
     with h5py.File(path, "r+") as file:
         file.attrs["spec"] = np.bytes_(json.dumps(fields).encode())
-    refuse(path, "wanted a collection, found a file that HDF5 cannot read")
+    refuse(path, "expected a collection, found a file that HDF5 cannot read")
 
 
 def test_labels_of_another_length_are_refused(path):
     for count in (3, 5):
         with h5py.File(path, "r+") as file:
             replace_static(file, "labels", np.zeros(count))
-        refuse(path, rf"/labels: wanted \(4,\) of float64, found \({count},\) of float64")
+        refuse(path, rf"/labels: expected \(4,\) of float64, found \({count},\) of float64")
 
 
 @pytest.mark.parametrize("rows", [[0, 4], [-1, 2], [2**62, 0]])
 def test_split_of_rows_out_of_range_is_refused(path, rows):
     with h5py.File(path, "r+") as file:
         replace_static(file, "splits/train_1", np.array(rows))
-    refuse(path, "/splits/train_1: wanted rows of /images, found others")
+    refuse(path, "/splits/train_1: expected rows of /images, found others")
 
 
 def test_split_with_other_numbers_of_rows_and_scores_is_refused(path):
     with h5py.File(path, "r+") as file:
         replace_static(file, "split_scores/train_1", np.zeros(3))
-    refuse(path, "/splits/train_1: wanted a score for each row, found others")
+    refuse(path, "/splits/train_1: expected a score for each row, found others")
 
 
 @pytest.mark.parametrize("name", ["labels", "splits/train_1", "images", "checksums"])
@@ -398,7 +398,7 @@ def test_table_of_another_dtype_is_refused(path, name, dtype):
         shape = file[name].shape
         del file[name]
         file.create_dataset(name, shape, h5py.string_dtype() if dtype == "O" else dtype)
-    refuse(path, "wanted")
+    refuse(path, "expected")
 
 
 @pytest.mark.parametrize("shape", [(), None, (2, 2)])
@@ -408,7 +408,7 @@ def test_table_of_another_rank_is_refused(path, name, shape):
         dtype = file[name].dtype
         del file[name]
         file[name] = h5py.Empty(dtype) if shape is None else np.zeros(shape, dtype)
-    refuse(path, "wanted")
+    refuse(path, "expected")
 
 
 @pytest.fixture
@@ -428,7 +428,7 @@ def make_link(tmp_path):
 def test_source_outside_the_folder_is_refused_and_not_opened(path, make_link, opened, name):
     linked = make_link([(name.format(path, path.name), "00" * 16)])
     was_opened = opened(path)
-    refuse(linked, f"wanted parts below {re.escape(str(linked.parent))}, found /")
+    refuse(linked, f"expected parts below {re.escape(str(linked.parent))}, found /")
     assert not was_opened()
 
 
@@ -451,7 +451,7 @@ def test_source_that_is_no_regular_file_is_refused_without_waiting(make_link, tm
 
 def test_source_that_is_no_collection_is_refused(make_link, tmp_path):
     (tmp_path / "folder" / "text.h5").write_text("hello")
-    with pytest.raises(CollectionError, match=r"text.h5: wanted a collection, found a file that HDF5 cannot read"):
+    with pytest.raises(CollectionError, match=r"text.h5: expected a collection, found a file that HDF5 cannot read"):
         Collection(make_link([("text.h5", "00" * 16)]))
 
 
@@ -459,10 +459,12 @@ def test_link_that_names_itself_or_another_link_is_refused(path, make_link, tmp_
     inner = link([path], tmp_path / "inner.h5").collection
     os.replace(inner.path, tmp_path / "folder" / "inner.h5")
     os.replace(tmp_path / "t.h5", tmp_path / "folder" / "t.h5")
-    with pytest.raises(CollectionError, match=r"inner.h5: wanted a collection with features of its own, found a link"):
+    with pytest.raises(
+        CollectionError, match=r"inner.h5: expected a collection with features of its own, found a link"
+    ):
         Collection(make_link([("inner.h5", inner.uuid)]))
     (tmp_path / "folder" / "all.h5").unlink()
-    with pytest.raises(CollectionError, match=r"all.h5: wanted a collection with features of its own, found a link"):
+    with pytest.raises(CollectionError, match=r"all.h5: expected a collection with features of its own, found a link"):
         Collection(make_link([("all.h5", "00" * 16)]))
 
 
@@ -480,20 +482,20 @@ def test_link_that_names_itself_or_another_link_is_refused(path, make_link, tmp_
 def test_sources_that_name_no_part_are_refused(path, table):
     with h5py.File(path, "r+") as file:
         replace_static(file, "sources", table)
-    refuse(path, "wanted")
+    refuse(path, "expected")
 
 
 def test_endless_sources_in_a_sparse_file_are_refused(path):
     with h5py.File(path, "r+") as file:
         contiguous(file, "sources", (10**8,), SOURCE)
-    refuse(path, "wanted tables that fit into 50% of the memory")
+    refuse(path, "expected tables that fit into 50% of the memory")
 
 
 def test_scales_that_are_not_those_of_the_spec_are_refused(make_uint8, scales):
     path = make_uint8(done=())
     with h5py.File(path, "r+") as file:
         replace_static(file, "scales", scales[::-1].copy())
-    refuse(path, r"/scales: wanted sha256 \w+ of its spec, found other scales")
+    refuse(path, r"/scales: expected sha256 \w+ of its spec, found other scales")
 
 
 def test_scales_of_a_float16_collection_are_not_read(path):
@@ -505,7 +507,7 @@ def test_scales_of_a_float16_collection_are_not_read(path):
 def test_skeleton_is_not_made_with_other_scales(tmp_path, make_uint8, scales):
     spec = Collection(make_uint8(done=())).spec
     for wrong in (scales * 2, scales[:5], None):
-        with pytest.raises(CollectionError, match="wanted"):
+        with pytest.raises(CollectionError, match="expected"):
             create_skeleton(tmp_path / "new.h5", Dataset("test", tmp_path, IDS), 2, spec, {}, {}, wrong)
     assert os.listdir(tmp_path) == ["codes.h5"]
 

@@ -77,7 +77,7 @@ def test_part_given_twice_is_refused_by_any_name_and_as_a_copy(make_part, out, t
     linked = link([path], tmp_path / "linked.h5").collection.path
     for again, found in (("one.h5", path), ("alias.h5", None), ("copy.h5", None), (linked.name, path)):
         message = (
-            f"{found or tmp_path / again}: wanted each part once, found it again as {path} (the same file or a copy"
+            f"{found or tmp_path / again}: expected each part once, found it again as {path} (the same file or a copy"
         )
         with pytest.raises(CollectionError, match=re.escape(message)):
             link([path, tmp_path / again], out)
@@ -86,7 +86,7 @@ def test_part_given_twice_is_refused_by_any_name_and_as_a_copy(make_part, out, t
 
 def test_overlapping_ids_are_refused_with_both_names(make_part, out):
     one, two = make_part("one.h5", {"a": 1, "b": 2, "c": 3}), make_part("two.h5", {"c": 3, "b": 2, "d": 4})
-    message = f"{two}: wanted ids that no other part has features of, found 'b' in {one} too (2 ids overlap)"
+    message = f"{two}: expected ids that no other part has features of, found 'b' in {one} too (2 ids overlap)"
     with pytest.raises(CollectionError, match=re.escape(message)):
         link([one, two], out)
     assert not out.exists()
@@ -96,8 +96,8 @@ def test_unlike_specs_are_refused_with_the_differing_fields(make_part, out, tmp_
     one, two = make_part("one.h5", {"a": 1}), tmp_path / "two.h5"
     other = dataclasses.replace(spec, seed=3, view_plan={"name": "t", "augs": 5})
     create_skeleton(two, Dataset("test", tmp_path, ("b",)), 2, other, {}, {})
-    message = (f"{two}: wanted the spec of {one}, found another: seed: wanted 0, found 3; "
-               "view_plan.augs: wanted 1, found 5")  # fmt: skip
+    message = (f"{two}: expected the spec of {one}, found another: seed: expected 0, found 3; "
+               "view_plan.augs: expected 1, found 5")  # fmt: skip
     with pytest.raises(SpecError, match=re.escape(message)):
         link([one, two], out)
     assert not out.exists()
@@ -105,7 +105,7 @@ def test_unlike_specs_are_refused_with_the_differing_fields(make_part, out, tmp_
 
 def test_parts_with_other_numbers_of_views_are_refused(make_part, make_collection, out):
     one, two = make_part("one.h5", {"a": 1}), make_collection(ids=["b"], views=3, name="two.h5")
-    message = f"{out}: wanted parts with 2 views an image as {one}, found {two} with 3"
+    message = f"{out}: expected parts with 2 views an image as {one}, found {two} with 3"
     with pytest.raises(CollectionError, match=re.escape(message)):
         link([one, two], out)
     assert not out.exists()
@@ -114,7 +114,7 @@ def test_parts_with_other_numbers_of_views_are_refused(make_part, make_collectio
 def test_two_scores_of_one_image_are_refused(make_part, out):
     one = make_part("one.h5", {"a": 1}, scores=np.array([0.25]))
     two = make_part("two.h5", {"b": 2, "a": None}, scores=np.array([np.nan, 0.75]))
-    message = f"{two}: wanted score 0.25 of 'a' as in a part before, found 0.75"
+    message = f"{two}: expected score 0.25 of 'a' as in a part before, found 0.75"
     with pytest.raises(DatasetError, match=re.escape(message)):
         link([one, two], out)
     assert not out.exists()
@@ -124,7 +124,7 @@ def test_two_scores_of_one_image_in_one_list_are_refused(make_part, out):
     scores = np.array([0.5])
     one = make_part("one.h5", {"a": 1}, scores=scores, splits=split_list(train_2=([0], [0.25])))
     two = make_part("two.h5", {"a": None}, scores=scores, splits=split_list(train_2=([0], [0.75])))
-    message = f"{two}: list train_2: wanted score 0.25 of 'a' as in a part before, found 0.75"
+    message = f"{two}: list train_2: expected score 0.25 of 'a' as in a part before, found 0.75"
     with pytest.raises(DatasetError, match=re.escape(message)):
         link([one, two], out)
     assert not out.exists()
@@ -133,7 +133,7 @@ def test_two_scores_of_one_image_in_one_list_are_refused(make_part, out):
 def test_image_trained_on_in_one_part_and_tested_on_in_another_is_refused(make_part, out):
     one = make_part("one.h5", {"a": 1}, splits=split_list(train_1=([0], [0.5])))
     two = make_part("two.h5", {"a": None}, splits=split_list(test_1=([0], [0.5])))
-    with pytest.raises(DatasetError, match=r"wanted images that train_1\S* does not name, found 'a' in both"):
+    with pytest.raises(DatasetError, match=r"expected images that train_1\S* does not name, found 'a' in both"):
         link([one, two], out)
     assert not out.exists()
 
@@ -141,7 +141,9 @@ def test_image_trained_on_in_one_part_and_tested_on_in_another_is_refused(make_p
 def test_parts_outside_the_folder_of_the_link_need_to_be_allowed(make_part, tmp_path, monkeypatch):
     part, folder = make_part("one.h5", {"a": 1}), tmp_path / "folder"
     folder.mkdir()
-    message = f"{folder / 'all.h5'}: wanted parts below {folder}, found {part}; allow its folder with AMNET_LINK_ROOTS"
+    message = (
+        f"{folder / 'all.h5'}: expected parts below {folder}, found {part}; allow its folder with AMNET_LINK_ROOTS"
+    )
     with pytest.raises(CollectionError, match=re.escape(message)):
         link([part], folder / "all.h5")
     assert os.listdir(folder) == []
@@ -155,7 +157,7 @@ def test_part_with_too_long_a_path_is_refused(make_part, tmp_path, out):
     folder = tmp_path.joinpath(*(letter * 250 for letter in "abcde"))
     folder.mkdir(parents=True)
     os.replace(make_part("one.h5", {"a": 1}), folder / "one.h5")
-    message = f"{out}: wanted parts with paths of at most 1024 bytes, found one of 1261"
+    message = f"{out}: expected parts with paths of at most 1024 bytes, found one of 1261"
     with pytest.raises(CollectionError, match=re.escape(message)):
         link([folder / "one.h5"], out)
     assert not out.exists()
@@ -165,7 +167,7 @@ def test_existing_file_is_never_replaced(make_part, out):
     part = make_part("one.h5", {"a": 1})
     out.write_text("mine")
     for join in (lambda: link([part], out), lambda: link([part], part)):
-        with pytest.raises(OutputError, match="wanted to create a collection there, found: it exists already"):
+        with pytest.raises(OutputError, match="expected to create a collection there, found: it exists already"):
             join()
     assert out.read_text() == "mine"
     assert len(Collection(part)) == 1
@@ -174,7 +176,7 @@ def test_existing_file_is_never_replaced(make_part, out):
 def test_other_kernels_are_told_and_allowed(make_part, tmp_path, spec, out):
     one, two = make_part("one.h5", {"a": 1}), tmp_path / "two.h5"
     create_skeleton(two, Dataset("test", tmp_path, ("b",)), 2, spec, {"mode": "compiled"}, {})
-    assert link([one, two], out).kernel_differences == (f"{two}: mode: wanted eager, found compiled",)
+    assert link([one, two], out).kernel_differences == (f"{two}: mode: expected eager, found compiled",)
 
 
 def test_spec_scales_and_origin_are_kept(make_uint8, scales, out):
@@ -221,7 +223,7 @@ def test_link_may_be_relabelled_and_the_result_linked(scored, make_part, tmp_pat
 
 def test_images_that_the_collection_does_not_hold_are_refused_and_counted(scored, tmp_path, out):
     (tmp_path / "new.csv").write_text("id,score\na,0.1\nzebra,0.2\nyak,0.3\n")
-    message = (f"--labels {tmp_path / 'new.csv'}: wanted images of {scored}, found 'zebra' and 1 more that it does "
+    message = (f"--labels {tmp_path / 'new.csv'}: expected images of {scored}, found 'zebra' and 1 more that it does "
                "not hold")  # fmt: skip
     with pytest.raises(DatasetError, match=re.escape(message)):
         relabel(scored, tmp_path / "new.csv", out)
@@ -230,6 +232,6 @@ def test_images_that_the_collection_does_not_hold_are_refused_and_counted(scored
 
 def test_relabelling_with_a_bad_table_leaves_no_file(scored, tmp_path, out):
     (tmp_path / "new.csv").write_text("id,score\na,high\n")
-    with pytest.raises(DatasetError, match=r"new.csv:2: wanted a number as score, found 'high'"):
+    with pytest.raises(DatasetError, match=r"new.csv:2: expected a number as score, found 'high'"):
         relabel(scored, tmp_path / "new.csv", out)
     assert not out.exists()

@@ -48,7 +48,7 @@ def linked(parts, tmp_path):
 
 @pytest.fixture
 def shards(make_part):
-    """Complementary files of one roster, as --shard makes them on a network file system."""
+    """Complementary files of one image list, as --shard makes them on a network file system."""
     one = make_part("one.h5", {"a": 1, "b": 2, "c": None, "d": None})
     two = make_part("two.h5", {"a": None, "b": None, "c": 3, "d": 4})
     return one, two
@@ -81,14 +81,14 @@ def test_batches_are_read_through_the_link(linked):
     assert [numbers_of(features) for _, features in linked.batches(picks)] == [[5, 2.5], [6]]
 
 
-def test_complementary_files_of_one_roster_make_a_whole(shards, tmp_path):
+def test_complementary_files_of_one_image_list_make_a_whole(shards, tmp_path):
     collection = link(shards, tmp_path / "all.h5").collection
     assert (collection.ids, collection.status.tolist()) == (("a", "b", "c", "d"), [1, 1, 1, 1])
     assert numbers_of(collection.read([3, 2, 1, 0], check=True)) == [4, 3, 2, 1]
 
 
 def test_marks_are_read_live_while_a_part_is_being_filled(linked, parts, fill):
-    with pytest.raises(MissingRowsError, match=re.escape("wanted features of row 2 (c), found it pending")):
+    with pytest.raises(MissingRowsError, match=re.escape("expected features of row 2 (c), found it pending")):
         linked.read(2)
     fill(parts[0], {2: 3})
     assert linked.status[2] == 0
@@ -135,7 +135,7 @@ def test_damaged_features_are_told_by_the_row_of_the_link(linked, parts):
     with open(parts[1], "r+b") as file:
         file.seek(Collection(parts[1]).parts[0].planes.features.at(1) + 77)
         file.write(b"\x01")
-    with pytest.raises(CollectionError, match=rf"{linked.path}: row 4 \(d\) view 0: wanted checksum 0x\w+, found 0x"):
+    with pytest.raises(CollectionError, match=rf"{linked.path}: row 4 \(d\) view 0: expected checksum 0x\w+, found 0x"):
         linked.read([0, 4], check=True)
     assert numbers_of(linked.read([0, 4], 1, check=True)) == [1.5, 4.5]
 
@@ -175,7 +175,7 @@ def test_link_may_be_used_after_a_fork(linked):
 
 def test_missing_part_is_named_on_opening(linked, parts):
     parts[1].unlink()
-    message = f"{linked.path}: wanted its part {parts[1]}, found no such file; bring it back or link again"
+    message = f"{linked.path}: expected its part {parts[1]}, found no such file; bring it back or link again"
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(linked.path)
 
@@ -184,7 +184,7 @@ def test_replaced_part_is_named_on_opening(linked, parts, make_part):
     wanted = Collection(parts[1]).uuid
     found = Collection(make_part("new.h5", {"f": 7, "d": 8, "e": 9})).uuid
     os.replace(parts[1].with_name("new.h5"), parts[1])
-    message = (f"{linked.path}: wanted its part {parts[1]} with uuid {wanted}, found another collection with uuid "
+    message = (f"{linked.path}: expected its part {parts[1]} with uuid {wanted}, found another collection with uuid "
                f"{found}: it was replaced")  # fmt: skip
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(linked.path)
@@ -193,7 +193,7 @@ def test_replaced_part_is_named_on_opening(linked, parts, make_part):
 def test_part_replaced_while_open_is_noticed_on_refresh_and_on_the_first_read(linked, parts, make_part):
     make_part("new.h5", {"f": 7, "d": 8, "e": 9})
     os.replace(parts[1].with_name("new.h5"), parts[1])
-    message = f"{parts[1]}: wanted the file that was opened, found another of its name: it was replaced meanwhile"
+    message = f"{parts[1]}: expected the file that was opened, found another of its name: it was replaced meanwhile"
     with pytest.raises(CollectionError, match=re.escape(message)):
         linked.read(3)
     with pytest.raises(CollectionError, match=re.escape(message)):
@@ -214,7 +214,7 @@ def test_part_that_comes_to_overlap_is_refused_with_both_names(shards, tmp_path,
     collection = link(shards, tmp_path / "all.h5").collection
     fill(shards[1], {1: 2})
     one, two = shards
-    message = f"{two}: wanted ids that no other part has features of, found 'b' in {one} too (1 ids overlap)"
+    message = f"{two}: expected ids that no other part has features of, found 'b' in {one} too (1 ids overlap)"
     for read_again in (collection.refresh, lambda: Collection(collection.path)):
         with pytest.raises(CollectionError, match=re.escape(message)):
             read_again()
@@ -226,7 +226,7 @@ def test_part_of_another_spec_is_refused_with_the_differing_fields(linked, parts
     other = dataclasses.replace(spec, seed=7)
     create_skeleton(parts[1], Dataset("test", tmp_path, ("f", "d", "e")), 2, other, {}, {})
     set_uuid(parts[1], uuid)
-    message = f"{linked.path}: wanted parts of one spec, found {parts[1]} to differ: seed: wanted 0, found 7"
+    message = f"{linked.path}: expected parts of one spec, found {parts[1]} to differ: seed: expected 0, found 7"
     with pytest.raises(SpecError, match=re.escape(message)):
         Collection(linked.path)
 
@@ -236,7 +236,7 @@ def test_part_with_another_number_of_views_is_refused(linked, parts, make_collec
     parts[1].unlink()
     make_collection(ids=["f", "d", "e"], views=3, name="two.h5")
     set_uuid(parts[1], uuid)
-    message = f"{linked.path}: wanted parts with 2 views an image as {parts[0]}, found {parts[1]} with 3"
+    message = f"{linked.path}: expected parts with 2 views an image as {parts[0]}, found {parts[1]} with 3"
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(linked.path)
 
@@ -244,14 +244,14 @@ def test_part_with_another_number_of_views_is_refused(linked, parts, make_collec
 def test_id_that_no_part_has_is_refused(parts, tmp_path, spec):
     sources = [(path.name, Collection(path).uuid) for path in parts]
     create_link(tmp_path / "odd.h5", Dataset("linked", tmp_path, ("a", "zebra")), spec, sources, {})
-    with pytest.raises(CollectionError, match=r"wanted every id of the link, found none that has 'zebra'"):
+    with pytest.raises(CollectionError, match=r"expected every id of the link, found none that has 'zebra'"):
         Collection(tmp_path / "odd.h5")
 
 
 def test_part_named_twice_is_refused(parts, tmp_path, spec):
     sources = [(name, Collection(parts[0]).uuid) for name in ("one.h5", "./one.h5")]
     create_link(tmp_path / "odd.h5", Dataset("linked", tmp_path, ("a",)), spec, sources, {})
-    with pytest.raises(CollectionError, match=rf"odd.h5: wanted each part once, found {parts[0]} again"):
+    with pytest.raises(CollectionError, match=rf"odd.h5: expected each part once, found {parts[0]} again"):
         Collection(tmp_path / "odd.h5")
 
 
@@ -274,7 +274,7 @@ def test_part_outside_the_folder_is_refused_unless_allowed(linked_from_elsewhere
     path = linked_from_elsewhere(way.format(tmp_path))
     (path.parent / "symlink.h5").symlink_to(tmp_path / "one.h5")
     (path.parent / "symlinked").symlink_to(tmp_path)
-    message = (f"{path}: wanted parts below {path.parent}, found {tmp_path / 'one.h5'}; allow its folder with "
+    message = (f"{path}: expected parts below {path.parent}, found {tmp_path / 'one.h5'}; allow its folder with "
                "AMNET_LINK_ROOTS=FOLDER if you trust the link")  # fmt: skip
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(path)
@@ -288,7 +288,7 @@ def test_folder_whose_name_only_begins_alike_is_outside(linked_from_elsewhere, t
     monkeypatch.setenv("AMNET_LINK_ROOTS", str(tmp_path / "fold"))
     shutil.copy(tmp_path / "folder_2" / "one.h5", tmp_path / "one.h5")
     path = linked_from_elsewhere("../folder_2/one.h5")
-    message = f"wanted parts below {path.parent}, found {tmp_path}/folder_2/one.h5"
+    message = f"expected parts below {path.parent}, found {tmp_path}/folder_2/one.h5"
     with pytest.raises(CollectionError, match=re.escape(message)):
         Collection(path)
 

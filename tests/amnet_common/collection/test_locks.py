@@ -45,7 +45,7 @@ def test_rows_of_another_process_are_refused_and_others_are_not(make_collection,
     path = make_collection()
     hold(path, 1, 3)
     for first, last in ((1, 3), (0, 2), (2, None), (0, None)):
-        message = (f"{path}: wanted rows {first} to {(last or 4) - 1} for this process alone, found another writing "
+        message = (f"{path}: expected rows {first} to {(last or 4) - 1} for this process alone, found another writing "
                    "there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
         with pytest.raises(BusyError, match=re.escape(message)):
             RowWriter(path, first, last)
@@ -84,7 +84,7 @@ def test_locked_file_can_be_read_by_h5py_and_collection(make_collection, hold):
 def test_second_writer_of_the_same_process_is_refused_too(make_collection):
     path = make_collection()
     with RowWriter(path, 0, 2):
-        with pytest.raises(BusyError, match="wanted rows 1 to 3 for this process alone"):
+        with pytest.raises(BusyError, match="expected rows 1 to 3 for this process alone"):
             RowWriter(path, 1)
         with RowWriter(path, 2):
             pass

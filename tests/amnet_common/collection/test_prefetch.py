@@ -147,7 +147,7 @@ def test_collection_gives_each_pick_back_with_its_features(make_collection):
 def test_pending_row_is_refused_at_its_batch(make_collection):
     batches = Collection(make_collection(done=[0, 1])).batches(picks_of([0], [1], [2], [0]))
     assert len([next(batches), next(batches)]) == 2
-    with pytest.raises(MissingRowsError, match=r"wanted features of row 2 \(c.jpg\), found it pending"):
+    with pytest.raises(MissingRowsError, match=r"expected features of row 2 \(c.jpg\), found it pending"):
         next(batches)
 
 
@@ -156,6 +156,6 @@ def test_batches_are_compared_with_their_checksums_unless_told_otherwise(make_co
     with open(path, "r+b") as file:
         file.seek(Collection(path).parts[0].planes.features.at(1))
         file.write(b"\x01\x02")
-    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: wanted checksum"):
+    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: expected checksum"):
         list(Collection(path).batches(picks_of([0], [1])))
     assert len(list(Collection(path).batches(picks_of([0], [1]), check=False))) == 2

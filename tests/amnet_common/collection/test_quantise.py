@@ -108,6 +108,6 @@ def test_codes_take_half_the_bytes(make_uint8, make_collection):
 def test_scales_that_are_not_those_of_the_spec_are_refused(make_uint8, scales, tmp_path):
     spec = Collection(make_uint8(done=())).spec
     other = dataclasses.replace(spec, scales_sha256="00" * 32)
-    with pytest.raises(CollectionError, match=f"/scales: wanted sha256 {'00' * 32} of its spec, found other scales"):
+    with pytest.raises(CollectionError, match=f"/scales: expected sha256 {'00' * 32} of its spec, found other scales"):
         create_skeleton(tmp_path / "new.h5", Dataset("test", tmp_path, ("a",)), 2, other, {}, {}, scales)
     assert not (tmp_path / "new.h5").exists()

@@ -77,13 +77,13 @@ def test_views_are_read_into_the_callers_buffer(path, make):
     ],
 )
 def test_wrong_buffer_is_refused(path, out):
-    with pytest.raises(ValueError, match=re.escape("out: wanted C-contiguous (2, 14, 14, 1024) float16, found")):
+    with pytest.raises(ValueError, match=re.escape("out: expected C-contiguous (2, 14, 14, 1024) float16, found")):
         Collection(path).read([0, 1], out=out)
 
 
 @pytest.mark.parametrize(("row", "found"), [(2, f"failed ({REASON})"), (4, "pending")])
 def test_rows_without_features_are_never_served(path, row, found):
-    message = f"{path}: wanted features of row {row} ({'abcde'[row]}), found it {found}"
+    message = f"{path}: expected features of row {row} ({'abcde'[row]}), found it {found}"
     with pytest.raises(MissingRowsError, match=re.escape(message)):
         Collection(path).read([0, row])
 
@@ -91,12 +91,12 @@ def test_rows_without_features_are_never_served(path, row, found):
 @pytest.mark.parametrize(
     ("rows", "views", "message"),
     [
-        (5, 0, "wanted a row in 0..4, found 5"),
-        (-1, 0, "wanted a row in 0..4, found -1"),
-        (0, 2, "wanted a view in 0..1, found 2"),
-        (0, -1, "wanted a view in 0..1, found -1"),
-        ([True, False], 0, "rows: wanted integers, found bool"),
-        ([0.5], 0, "rows: wanted integers, found float64"),
+        (5, 0, "expected a row in 0..4, found 5"),
+        (-1, 0, "expected a row in 0..4, found -1"),
+        (0, 2, "expected a view in 0..1, found 2"),
+        (0, -1, "expected a view in 0..1, found -1"),
+        ([True, False], 0, "rows: expected integers, found bool"),
+        ([0.5], 0, "rows: expected integers, found float64"),
     ],
 )
 def test_rows_and_views_that_do_not_exist_are_refused(path, rows, views, message):
@@ -117,7 +117,7 @@ def test_split_gives_rows_and_scores_and_names_what_there_is(make_collection):
         [3, 1],
         [0.4, 0.2],
     )
-    with pytest.raises(CollectionError, match=re.escape("wanted split list 'val_1', found ['train_1']")):
+    with pytest.raises(CollectionError, match=re.escape("expected split list 'val_1', found ['train_1']")):
         collection.split("val_1")
 
 
@@ -158,5 +158,5 @@ def test_unpickling_refuses_another_collection_of_the_same_name(make_collection)
     path = make_collection(done=[0])
     pickled = pickle.dumps(Collection(path))
     os.replace(make_collection(name="other.h5"), path)
-    with pytest.raises(CollectionError, match=rf"{path}: wanted the collection \w+ that was pickled, found \w+"):
+    with pytest.raises(CollectionError, match=rf"{path}: expected the collection \w+ that was pickled, found \w+"):
         pickle.loads(pickled)

@@ -57,7 +57,7 @@ def test_taken_name_is_refused_and_left_alone(make_collection, tmp_path):
     path = make_collection(name="taken.h5")
     before = path.read_bytes()[:4096]
     with pytest.raises(
-        OutputError, match=re.escape(f"--out {path}: wanted to create a collection there, found: it exists")
+        OutputError, match=re.escape(f"--out {path}: expected to create a collection there, found: it exists")
     ):
         make_collection(name="taken.h5")
     assert path.read_bytes()[:4096] == before
@@ -66,7 +66,7 @@ def test_taken_name_is_refused_and_left_alone(make_collection, tmp_path):
 
 @pytest.mark.parametrize("name", ["no/such/folder/t.h5", "n" * 300, "/proc/t.h5"])
 def test_place_that_cannot_be_written_is_named(make_collection, tmp_path, name):
-    with pytest.raises(OutputError, match=re.escape(f"--out {tmp_path / name}: wanted to create a collection there")):
+    with pytest.raises(OutputError, match=re.escape(f"--out {tmp_path / name}: expected to create a collection there")):
         make_collection(name=name)
     assert os.listdir(tmp_path) == []
 
@@ -87,7 +87,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(make_collection, tmp_pa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # with so little room the HDF5 library itself crashes
     try:
-        with pytest.raises(OutputError, match=r"t.h5: wanted to create a collection there, found: File too large"):
+        with pytest.raises(OutputError, match=r"t.h5: expected to create a collection there, found: File too large"):
             make_collection()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amnet_common.collection.spec import Spec, canonical_json, differences, roster_sha256, spec_differences
+from amnet_common.collection.spec import Spec, canonical_json, differences, image_list_sha256, spec_differences
 from amnet_common.errors import SpecError
 
 TEXT = st.text(max_size=8)
@@ -56,7 +56,7 @@ def test_every_field_changes_the_fingerprint_and_is_named(spec, field):
 
 @pytest.mark.parametrize(("dtype", "sha256"), [("uint8", None), ("float16", "34")])
 def test_scales_go_with_uint8_and_with_nothing_else(spec, dtype, sha256):
-    message = f"spec: wanted scales with dtype uint8 and with no other, found {sha256!r} with {dtype}"
+    message = f"spec: expected scales with dtype uint8 and with no other, found {sha256!r} with {dtype}"
     with pytest.raises(SpecError, match=message):
         dataclasses.replace(spec, dtype=dtype, scales_sha256=sha256)
 
@@ -65,7 +65,7 @@ def test_scales_go_with_uint8_and_with_nothing_else(spec, dtype, sha256):
     ("field", "value", "kind"), [("trunk", 5, "str"), ("seed", "0", "int"), ("view_plan", [], "Mapping")]
 )
 def test_field_of_a_wrong_type_is_named(spec, field, value, kind):
-    with pytest.raises(SpecError, match=re.escape(f"spec: wanted {field} to be of type {kind}, found {value!r}")):
+    with pytest.raises(SpecError, match=re.escape(f"spec: expected {field} to be of type {kind}, found {value!r}")):
         dataclasses.replace(spec, **{field: value})
 
 
@@ -76,7 +76,7 @@ def test_spec_without_scales_has_no_such_field(spec):
 
 def test_nested_differences_are_named_by_their_path(spec):
     other = dataclasses.replace(spec, seed=1, view_plan={"name": "t", "augs": 10})
-    assert spec_differences(spec, other) == ["seed: wanted 0, found 1", "view_plan.augs: wanted 1, found 10"]
+    assert spec_differences(spec, other) == ["seed: expected 0, found 1", "view_plan.augs: expected 1, found 10"]
 
 
 def test_tuples_and_the_lists_that_json_makes_of_them_are_equal(spec):
@@ -85,14 +85,17 @@ def test_tuples_and_the_lists_that_json_makes_of_them_are_equal(spec):
 
 
 def test_absent_keys_are_differences():
-    assert differences({"a": {"b": 1}}, {"a": {"c": 2}}) == ["a.b: wanted 1, found None", "a.c: wanted None, found 2"]
+    assert differences({"a": {"b": 1}}, {"a": {"c": 2}}) == [
+        "a.b: expected 1, found None",
+        "a.c: expected None, found 2",
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values.pop("seed"), r"wanted the fields .*'seed'.*, found \[(?!.*'seed')"),
-        (lambda values: values.update(colour="red"), r"wanted the fields .*, found .*'colour'"),
+        (lambda values: values.pop("seed"), r"expected the fields .*'seed'.*, found \[(?!.*'seed')"),
+        (lambda values: values.update(colour="red"), r"expected the fields .*, found .*'colour'"),
     ],
 )
 def test_missing_and_unknown_fields_are_refused(spec, change, message):
@@ -104,7 +107,7 @@ def test_missing_and_unknown_fields_are_refused(spec, change, message):
 
 @pytest.mark.parametrize("text", ["", "{", "5", "null"])
 def test_what_is_no_json_object_is_refused(text):
-    with pytest.raises(SpecError, match=f"spec: wanted a JSON object, found '{text}'"):
+    with pytest.raises(SpecError, match=f"spec: expected a JSON object, found '{text}'"):
         Spec.from_json(text)
 
 
@@ -114,5 +117,5 @@ def test_not_a_number_has_no_place_in_a_spec(spec):
 
 
 @given(st.lists(st.binary(max_size=6), max_size=5), st.lists(st.binary(max_size=6), max_size=5))
-def test_rosters_are_equal_only_for_equal_ids_in_equal_order(a, b):
-    assert (roster_sha256(a) == roster_sha256(b)) == (a == b)
+def test_image_lists_are_equal_only_for_equal_ids_in_equal_order(a, b):
+    assert (image_list_sha256(a) == image_list_sha256(b)) == (a == b)

@@ -82,7 +82,9 @@ def test_bit_of_a_box_or_checksum_is_named(path, table, row_bytes, quick):
 @pytest.mark.parametrize("table", ["labels", "splits/train_1", "split_scores/train_1"])
 def test_bit_of_a_static_table_is_named(path, table):
     flip_bit(path, offset_of(path, table))
-    with pytest.raises(CollectionError, match=rf"{path}: /{table}: wanted sha256 \w+, found \w+: the table is damaged"):
+    with pytest.raises(
+        CollectionError, match=rf"{path}: /{table}: expected sha256 \w+, found \w+: the table is damaged"
+    ):
         verify_structure(path)
 
 
@@ -200,7 +202,7 @@ def test_repair_is_refused_while_a_writer_holds_the_rows(path):
     problems = row_problems(path)
     with RowWriter(path):
         before = path.read_bytes()
-        message = f"{path}: wanted rows 0 to 0 for this process alone, found another writing there"
+        message = f"{path}: expected rows 0 to 0 for this process alone, found another writing there"
         with pytest.raises(BusyError, match=re.escape(message)):
             repair(problems)
         assert path.read_bytes() == before

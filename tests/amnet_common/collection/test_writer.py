@@ -145,7 +145,7 @@ def test_file_that_is_replaced_while_it_is_filled_is_noticed(make_collection):
     writer = RowWriter(path)
     write_row(writer, 1, make_collection)
     os.replace(other, path)
-    message = f"--out {path}: wanted the file that is being filled, found it replaced or removed"
+    message = f"--out {path}: expected the file that is being filled, found it replaced or removed"
     with pytest.raises(OutputError, match=re.escape(message)), writer:
         pass
     assert Collection(path).status.tolist() == [0, 0, 0, 0]

@@ -60,12 +60,12 @@ def test_folder_called_like_an_image_is_no_image(tmp_path):
 
 @pytest.mark.parametrize("name", ["nowhere", "n" * 300])
 def test_missing_folder_is_named(tmp_path, name):
-    with pytest.raises(DatasetError, match=re.escape(f"wanted a folder {tmp_path / name}, found none")):
+    with pytest.raises(DatasetError, match=re.escape(f"expected a folder {tmp_path / name}, found none")):
         load_dataset("folder", tmp_path / name)
 
 
 def test_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=re.escape(f"wanted at least one image, found none for {tmp_path}")):
+    with pytest.raises(DatasetError, match=re.escape(f"expected at least one image, found none for {tmp_path}")):
         load_dataset("folder", tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DatasetError, match=f"wanted to read every folder, found {tmp_path / 'locked'}: Permission"):
+    with pytest.raises(DatasetError, match=f"expected to read every folder, found {tmp_path / 'locked'}: Permission"):
         load_dataset("folder", tmp_path)
 
 

@@ -52,15 +52,15 @@ def test_empty_score_means_none(read):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("b.jpg,abc,", "wanted a number as score, found 'abc'"),
-        ("b.jpg,nan,", "wanted a number as score, found 'nan'"),
-        ("b.jpg,0.5,training", "wanted split to be train, val, test or empty, found 'training'"),
-        ("b.jpg,,train", "wanted a score for an image of split train, found none"),
-        ("a.jpg,0.5,", "wanted each image once, found 'a.jpg' again"),
-        ("../b.jpg,0.5,", "wanted an image path below the image root, found '../b.jpg'"),
-        ("/b.jpg,0.5,", "wanted an image path below the image root, found '/b.jpg'"),
-        (",0.5,", "wanted an image path below the image root, found ''"),
-        ("b.jpg,0.5,train,more", "wanted 3 fields, found more"),
+        ("b.jpg,abc,", "expected a number as score, found 'abc'"),
+        ("b.jpg,nan,", "expected a number as score, found 'nan'"),
+        ("b.jpg,0.5,training", "expected split to be train, val, test or empty, found 'training'"),
+        ("b.jpg,,train", "expected a score for an image of split train, found none"),
+        ("a.jpg,0.5,", "expected each image once, found 'a.jpg' again"),
+        ("../b.jpg,0.5,", "expected an image path below the image root, found '../b.jpg'"),
+        ("/b.jpg,0.5,", "expected an image path below the image root, found '/b.jpg'"),
+        (",0.5,", "expected an image path below the image root, found ''"),
+        ("b.jpg,0.5,train,more", "expected 3 fields, found more"),
     ],
 )
 def test_bad_line_is_named_by_file_and_number(read, tmp_path, line, message):
@@ -70,20 +70,20 @@ def test_bad_line_is_named_by_file_and_number(read, tmp_path, line, message):
 
 @pytest.mark.parametrize("header", ["name,score", "id", ""])
 def test_missing_columns_show_the_header_found(read, header):
-    with pytest.raises(DatasetError, match=re.escape(f"wanted columns id,score[,split], found {header!r}")):
+    with pytest.raises(DatasetError, match=re.escape(f"expected columns id,score[,split], found {header!r}")):
         read(f"{header}\na.jpg,0.5\n")
 
 
 def test_table_in_another_encoding_is_refused(read):
-    with pytest.raises(DatasetError, match=r"labels.csv: wanted a readable UTF-8 CSV file, found .*0xfc"):
+    with pytest.raises(DatasetError, match=r"labels.csv: expected a readable UTF-8 CSV file, found .*0xfc"):
         read("id,score\nz\u00fcrich.jpg,0.5\n".encode("latin-1"))
 
 
 def test_missing_table_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=re.escape(f"--labels {tmp_path / 'no.csv'}: wanted a readable UTF-8 CSV")):
+    with pytest.raises(DatasetError, match=re.escape(f"--labels {tmp_path / 'no.csv'}: expected a readable UTF-8 CSV")):
         load_dataset("csv", tmp_path, tmp_path / "no.csv")
 
 
 def test_table_without_lines_is_refused(read):
-    with pytest.raises(DatasetError, match="--dataset csv: wanted at least one image, found none"):
+    with pytest.raises(DatasetError, match="--dataset csv: expected at least one image, found none"):
         read("id,score\n")

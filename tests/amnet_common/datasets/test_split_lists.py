@@ -69,17 +69,17 @@ def test_images_stand_below_images(layout):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("b.jpg", "wanted 'name.jpg 0.675000', found 'b.jpg'"),
-        ("b.jpg abc", "wanted a number as score, found 'abc'"),
-        ("b.jpg 0,5", "wanted a number as score, found '0,5'"),
-        ("b.jpg nan", "wanted a number as score, found 'nan'"),
-        ("b.jpg inf", "wanted a number as score, found 'inf'"),
-        ("../b.jpg 0.5", "wanted an image path below the image root, found '../b.jpg'"),
-        ("x/../../b.jpg 0.5", "wanted an image path below the image root, found 'x/../../b.jpg'"),
-        ("/etc/b.jpg 0.5", "wanted an image path below the image root, found '/etc/b.jpg'"),
-        ("b\0.jpg 0.5", "wanted an image path below the image root, found 'b\\x00.jpg'"),
-        ("a.jpg 0.7", "wanted each image once in a list, found 'a.jpg' again"),
-        (f"{'b' * 2000}.jpg 0.5", "wanted an image path of at most 1024 bytes"),
+        ("b.jpg", "expected 'name.jpg 0.675000', found 'b.jpg'"),
+        ("b.jpg abc", "expected a number as score, found 'abc'"),
+        ("b.jpg 0,5", "expected a number as score, found '0,5'"),
+        ("b.jpg nan", "expected a number as score, found 'nan'"),
+        ("b.jpg inf", "expected a number as score, found 'inf'"),
+        ("../b.jpg 0.5", "expected an image path below the image root, found '../b.jpg'"),
+        ("x/../../b.jpg 0.5", "expected an image path below the image root, found 'x/../../b.jpg'"),
+        ("/etc/b.jpg 0.5", "expected an image path below the image root, found '/etc/b.jpg'"),
+        ("b\0.jpg 0.5", "expected an image path below the image root, found 'b\\x00.jpg'"),
+        ("a.jpg 0.7", "expected each image once in a list, found 'a.jpg' again"),
+        (f"{'b' * 2000}.jpg 0.5", "expected an image path of at most 1024 bytes"),
     ],
 )
 def test_bad_line_is_named_by_file_and_number(layout, line, message):
@@ -92,24 +92,28 @@ def test_bad_line_is_named_by_file_and_number(layout, line, message):
 @pytest.mark.parametrize(("name", "absent"), [("lamem", "val"), ("lamem", "test"), ("sun", "test")])
 def test_missing_part_of_a_split_is_named(layout, name, absent):
     lists = {f"{part}_1": "a.jpg 0.5" for part in ("train", "val", "test") if part != absent}
-    with pytest.raises(DatasetError, match=rf"--dataset {name}: wanted \S+/{absent}_1.txt beside its like, found none"):
+    with pytest.raises(
+        DatasetError, match=rf"--dataset {name}: expected \S+/{absent}_1.txt beside its like, found none"
+    ):
         load_dataset(name, layout(**lists))
 
 
 def test_folder_without_lists_says_where_they_were_wanted(tmp_path):
-    with pytest.raises(DatasetError, match=re.escape(f"wanted {tmp_path}/splits/train_1.txt and its like, found none")):
+    with pytest.raises(
+        DatasetError, match=re.escape(f"expected {tmp_path}/splits/train_1.txt and its like, found none")
+    ):
         load_dataset("lamem", tmp_path)
 
 
 def test_lists_without_any_image_are_refused(layout):
-    with pytest.raises(DatasetError, match="wanted at least one image, found none"):
+    with pytest.raises(DatasetError, match="expected at least one image, found none"):
         load_dataset("lamem", layout(train_1="", val_1="", test_1=""))
 
 
 def test_list_that_is_not_text_is_named(layout):
     root = layout(train_1="a.jpg 0.5", val_1="", test_1="")
     (root / "splits" / "val_1.txt").write_bytes(b"\xff\xfe\xfa 0.5\n")
-    with pytest.raises(DatasetError, match=r"val_1.txt: wanted a readable UTF-8 text file, found .*0xff"):
+    with pytest.raises(DatasetError, match=r"val_1.txt: expected a readable UTF-8 text file, found .*0xff"):
         load_dataset("lamem", root)
 
 
@@ -131,7 +135,7 @@ def test_lists_round_trip(tmp_path_factory, entries):
 
 def test_split_of_unknown_images_is_refused(tmp_path):
     split = SplitList(np.array([0, 7]), np.zeros(2))
-    with pytest.raises(DatasetError, match="split train_1 names unknown images: wanted rows below 2, found 7"):
+    with pytest.raises(DatasetError, match="split train_1 names unknown images: expected rows below 2, found 7"):
         Dataset("test", tmp_path, ("a", "b"), {"train_1": split})
 
 
@@ -139,5 +143,5 @@ def test_an_image_in_two_parts_of_one_split_is_refused(tmp_path):
     (tmp_path / "splits").mkdir()
     for part, line in (("train", "a.jpg 0.5\n"), ("val", "b.jpg 0.5\n"), ("test", "a.jpg 0.5\n")):
         (tmp_path / "splits" / f"{part}_1.txt").write_text(line)
-    with pytest.raises(DatasetError, match=r"splits/test_1\.txt: wanted images that train_1\.txt does not name"):
+    with pytest.raises(DatasetError, match=r"splits/test_1\.txt: expected images that train_1\.txt does not name"):
         load_dataset("lamem", tmp_path)

@@ -113,7 +113,7 @@ def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):
 
 
 def test_batchnorm_statistics_of_each_head_follow_the_batches():
-    config = override(RELEASED, places=L, channels=D, hidden=4, regress_hidden=3)
+    config = override(RELEASED, locations=L, channels=D, hidden=4, regress_hidden=3)
     heads = random_heads(config, (0.0, 0.0))
     alone = deepcopy(heads)
     x = torch.rand(B, L, D)

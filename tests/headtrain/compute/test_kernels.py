@@ -10,7 +10,7 @@ import torch
 from amnet_common.errors import ConfigError, RunError
 from headtrain.compute.bank.banks import new_bank
 from headtrain.compute.kernels import BFLOAT16, EAGER, PAYS_FROM, Kernels, choose_kernels, choose_precision, forward_of
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.heads.dropout import set_noise
@@ -18,7 +18,7 @@ from headtrain.settings.configuration import override
 from headtrain.training.epoch import backward
 from headtrain.training.loop import train
 
-COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: wanted g++, which torch.compile calls")
+COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: expected g++, which torch.compile calls")
 N, B, SIZE = 2, 13, 5  # heads, images of a batch, of a backward pass: the last one is a smaller rest
 pytestmark = pytest.mark.filterwarnings("ignore:bf16 and fp16 are mixed in the scheduler node:UserWarning")
 
@@ -99,7 +99,7 @@ def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_lea
     results = []
     for name in ("a", "b"):
         steps = train(
-            collection, split_parts(collection, 1, 0, allow_missing=False), config, 1, tmp_path / name,
+            collection, split_subsets(collection, 1, 0, allow_missing=False), config, 1, tmp_path / name,
             kernels=Kernels(BFLOAT16, compiled=True),
         )  # fmt: skip
         results.append([epoch.val_rho for epoch in steps])
@@ -111,10 +111,10 @@ def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_lea
 
 def test_a_run_is_not_resumed_in_another_precision(make_learnable, small, tmp_path):
     collection = make_learnable()
-    parts = split_parts(collection, 1, 0, allow_missing=False)
-    next(train(collection, parts, small, 1, tmp_path / "run"))
-    with pytest.raises(RunError, match="precision: wanted float32, found bfloat16"):
-        next(train(collection, parts, small, 1, tmp_path / "run", resume=True, kernels=Kernels(BFLOAT16)))
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    next(train(collection, subsets, small, 1, tmp_path / "run"))
+    with pytest.raises(RunError, match="precision: expected float32, found bfloat16"):
+        next(train(collection, subsets, small, 1, tmp_path / "run", resume=True, kernels=Kernels(BFLOAT16)))
 
 
 def test_auto_takes_bfloat16_where_the_device_multiplies_it(monkeypatch):
@@ -135,7 +135,7 @@ def test_kernels_are_compiled_where_it_pays_and_a_compiler_is_there(monkeypatch,
 
 def test_asking_for_compiled_kernels_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ConfigError, match="--compile: wanted a compiler for cpu, found none that works"):
+    with pytest.raises(ConfigError, match="--compile: expected a compiler for cpu, found none that works"):
         choose_kernels("auto", True, "cpu", 1)
     assert not choose_kernels("auto", None, "cpu", 10**9).compiled
 

@@ -16,7 +16,7 @@ from amnet_common.errors import CollectionError, MissingRowsError
 from headtrain.evaluation import baselines
 from headtrain.evaluation.baselines import Pooled, constant, kernel_ridge, pooled, ridge
 from headtrain.evaluation.metrics import spearman
-from headtrain.features.splits import Part, Parts
+from headtrain.features.splits import Subset, Subsets
 
 TRAIN, VAL, TEST = np.arange(60), np.arange(60, 80), np.arange(80, 100)
 
@@ -36,8 +36,8 @@ class Fake:
     def take(self, rows, views):
         return self.features[list(views)].mean(0)[rows]
 
-    def parts(self):
-        return Parts("val_1", *(Part(rows, self.scores[rows], 0) for rows in (TRAIN, VAL, TEST)))
+    def subsets(self):
+        return Subsets("val_1", *(Subset(rows, self.scores[rows], 0) for rows in (TRAIN, VAL, TEST)))
 
 
 def standardised(x):
@@ -168,7 +168,7 @@ def test_pooling_refuses_damaged_features(make_collection):
     with open(path, "r+b") as file:
         file.seek(offset)
         file.write(b"\x12\x34")
-    with pytest.raises(CollectionError, match=r"row 0 \(a\.jpg\) view 0: wanted checksum"):
+    with pytest.raises(CollectionError, match=r"row 0 \(a\.jpg\) view 0: expected checksum"):
         pooled(Collection(path), np.array([0]), [0])
 
 

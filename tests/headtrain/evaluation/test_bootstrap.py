@@ -111,10 +111,13 @@ def test_comparison_turns_its_sign_with_its_sides():
 @pytest.mark.parametrize(
     ("other", "text"),
     [
-        ([], "wanted the same splits on both sides, found 1 and 0"),
-        ([predictions(n=59)], "pair 1 of splits: wanted the same images, found 60 and 59"),
-        ([predictions(1)], "wanted the same images in the same order, found 0.jpg and 1.jpg"),
-        ([replace(predictions(), scores=predictions().scores + 1)], "wanted the same scores, found 0.6 and 1.6 for 0"),
+        ([], "expected the same splits on both sides, found 1 and 0"),
+        ([predictions(n=59)], "pair 1 of splits: expected the same images, found 60 and 59"),
+        ([predictions(1)], "expected the same images in the same order, found 0.jpg and 1.jpg"),
+        (
+            [replace(predictions(), scores=predictions().scores + 1)],
+            "expected the same scores, found 0.6 and 1.6 for 0",
+        ),
     ],
 )
 def test_comparison_refuses_other_images(other, text):
@@ -123,5 +126,5 @@ def test_comparison_refuses_other_images(other, text):
 
 
 def test_bootstrap_refuses_no_images():
-    with pytest.raises(RunError, match=r"wanted images in at least one split, found \[\]"):
+    with pytest.raises(RunError, match=r"expected images in at least one split, found \[\]"):
         mean_interval([])

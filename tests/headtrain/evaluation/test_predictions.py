@@ -45,20 +45,20 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 
 def test_predictions_refuse_other_lengths():
-    with pytest.raises(RunError, match=r"wanted 2 predicted and human scores, found \(1,\), \(2,\)"):
+    with pytest.raises(RunError, match=r"expected 2 predicted and human scores, found \(1,\), \(2,\)"):
         Predictions(("a", "b"), np.ones(1), np.ones(2))
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "p.csv:1: wanted id,score,predicted, found ''"),
-        ("id,score\n", "p.csv:1: wanted id,score,predicted, found 'id,score'"),
-        ("id,score,predicted\n", "p.csv:2: wanted at least one image, found none"),
-        ("id,score,predicted\na,1,2\nb,1\n", "p.csv:3: wanted 3 cells, found 2"),
-        ("id,score,predicted\na,1,high\n", "p.csv:2: wanted a finite number as predicted, found 'high'"),
-        ("id,score,predicted\na,nan,1\n", "p.csv:2: wanted a finite number as score, found 'nan'"),
-        ('id,score,predicted\n"a,1,1\n', "p.csv:2: wanted lines of CSV, found: unexpected end of data"),
+        ("", "p.csv:1: expected id,score,predicted, found ''"),
+        ("id,score\n", "p.csv:1: expected id,score,predicted, found 'id,score'"),
+        ("id,score,predicted\n", "p.csv:2: expected at least one image, found none"),
+        ("id,score,predicted\na,1,2\nb,1\n", "p.csv:3: expected 3 cells, found 2"),
+        ("id,score,predicted\na,1,high\n", "p.csv:2: expected a finite number as predicted, found 'high'"),
+        ("id,score,predicted\na,nan,1\n", "p.csv:2: expected a finite number as score, found 'nan'"),
+        ('id,score,predicted\n"a,1,1\n', "p.csv:2: expected lines of CSV, found: unexpected end of data"),
     ],
 )
 def test_reading_names_the_bad_line(tmp_path, text, wanted):

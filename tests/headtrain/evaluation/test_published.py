@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from headtrain.evaluation.published import ROSTERS, data_of, roster_of
+from headtrain.evaluation.published import IMAGE_LISTS, data_of, image_list_of
 
 
 class Fake(SimpleNamespace):
@@ -21,15 +21,15 @@ class Fake(SimpleNamespace):
 def test_data_sets_are_told_by_the_images_of_their_lists(shared, folder, data):
     files = (shared / "data" / folder / "splits").glob("*.txt")
     ids = {line.split()[0] for path in files for line in path.read_text().splitlines() if line.strip()}
-    assert ROSTERS[roster_of([*ids])] == data
+    assert IMAGE_LISTS[image_list_of([*ids])] == data
 
 
 @pytest.mark.parametrize(("dataset", "images", "data"), [("sun", 2222, "SUN"), ("sun", 3, None), ("lamem", 2222, None)])
 def test_sun_is_told_by_its_name_and_size(dataset, images, data):
-    assert data_of(Fake(images, provenance={"dataset": dataset}, roster="0")) == data
+    assert data_of(Fake(images, provenance={"dataset": dataset}, image_list="0")) == data
 
 
 def test_scores_of_ones_own_are_no_published_data_set():
-    roster = next(iter(ROSTERS))
-    assert data_of(Fake(9, provenance={"dataset": "lamem"}, roster=roster)) == ROSTERS[roster]
-    assert data_of(Fake(9, provenance={"dataset": "lamem", "relabelled": "mine.csv"}, roster=roster)) is None
+    image_list = next(iter(IMAGE_LISTS))
+    assert data_of(Fake(9, provenance={"dataset": "lamem"}, image_list=image_list)) == IMAGE_LISTS[image_list]
+    assert data_of(Fake(9, provenance={"dataset": "lamem", "relabelled": "mine.csv"}, image_list=image_list)) is None

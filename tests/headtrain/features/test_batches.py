@@ -17,9 +17,9 @@ def joined(picks):
 
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 3))
 def test_an_epoch_shows_every_row_once(batch_size, views, epoch):
-    rows, _, places = joined(epoch_picks(ROWS, views, TrainingConfig(batch_size=batch_size), epoch))
+    rows, _, positions = joined(epoch_picks(ROWS, views, TrainingConfig(batch_size=batch_size), epoch))
     assert sorted(rows) == ROWS.tolist()
-    assert np.array_equal(ROWS[places], rows)
+    assert np.array_equal(ROWS[positions], rows)
 
 
 def test_training_shows_augmented_views_only():
@@ -45,18 +45,18 @@ def test_reading_ahead_gives_each_batch_its_own_features(make_learnable):
 
 
 def test_ordered_picks_keep_the_order_and_the_view():
-    rows, views, places = joined(ordered_picks(ROWS, 3, 7))
+    rows, views, positions = joined(ordered_picks(ROWS, 3, 7))
     assert np.array_equal(rows, ROWS)
     assert set(views) == {3}
-    assert np.array_equal(places, np.arange(50))
+    assert np.array_equal(positions, np.arange(50))
 
 
 def test_all_augmented_views_of_every_row_can_be_shown_in_one_epoch():
-    rows, views, places = joined(epoch_picks(ROWS, 4, TrainingConfig(batch_size=16, views="all"), 1))
+    rows, views, positions = joined(epoch_picks(ROWS, 4, TrainingConfig(batch_size=16, views="all"), 1))
     pairs = set(zip(rows.tolist(), views.tolist(), strict=True))
     assert pairs == {(row, view) for row in ROWS.tolist() for view in (1, 2, 3)}
     assert len(rows) == 150
-    assert np.array_equal(ROWS[places], rows)
+    assert np.array_equal(ROWS[positions], rows)
 
 
 @pytest.mark.parametrize(("augs", "shown"), [(0, {0}), (1, {1}), (2, {1, 2}), (None, {1, 2, 3})])

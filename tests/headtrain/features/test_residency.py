@@ -7,7 +7,7 @@ import torch
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.features.batches import Picks, epoch_picks, ordered_picks
 from headtrain.features.residency import DISK, GPU, RAM, choose, load, needed
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.settings.configuration import TrainingConfig, override
 from headtrain.training.loop import train
@@ -17,7 +17,7 @@ GB = 10**9
 
 def loaded(collection, settings, check=True):
     """The collection with all that a training of split 1 needs in memory."""
-    held = needed(split_parts(collection, 1, 0, allow_missing=False), collection.views, [settings])
+    held = needed(split_subsets(collection, 1, 0, allow_missing=False), collection.views, [settings])
     counted = []
     return load(collection, RAM, held, "cpu", counted.append, check), held, counted
 
@@ -40,20 +40,20 @@ def test_views_live_where_they_fit(wanted, size, device, gpu, ram, where):
 
 
 def test_gpu_memory_without_a_gpu_is_refused():
-    with pytest.raises(ConfigError, match="--residency gpu: wanted a GPU to train on, found --device cpu"):
+    with pytest.raises(ConfigError, match="--residency gpu: expected a GPU to train on, found --device cpu"):
         choose("gpu", GB, "cpu", 0, GB)
 
 
 @pytest.mark.parametrize(("views", "shown"), [("random", {1, 2, 3}), ("all", {1, 2, 3}), ("first", {1})])
 def test_what_is_held_is_what_epochs_show_and_what_is_evaluated(make_learnable, views, shown):
-    parts = split_parts(make_learnable(), 1, 0, allow_missing=False)
+    subsets = split_subsets(make_learnable(), 1, 0, allow_missing=False)
     settings = TrainingConfig(views=views, eval_view=2)
-    held = needed(parts, 4, [settings])
+    held = needed(subsets, 4, [settings])
     pairs = set(zip(held.rows.tolist(), held.views.tolist(), strict=True))
     assert pairs == {(row, view) for row in range(24) for view in shown} | {(row, 2) for row in range(24, 32)}
     assert len(pairs) == len(held.rows)
     for epoch in range(1, 4):
-        for batch in epoch_picks(parts.train.rows, 4, settings, epoch):
+        for batch in epoch_picks(subsets.train.rows, 4, settings, epoch):
             assert pairs.issuperset(zip(batch.rows.tolist(), batch.views.tolist(), strict=True))
 
 
@@ -92,8 +92,8 @@ def test_damaged_views_are_refused_while_loading_unless_checking_is_off(make_lea
 
 def test_a_training_from_memory_is_bit_for_bit_that_from_the_disk(make_learnable, small, tmp_path):
     collection, config = make_learnable(), override(small, attention=False, feature_dropout=0.3)
-    parts = split_parts(collection, 1, 0, allow_missing=False)
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
     for name, source in (("disk", None), ("ram", loaded(collection, config.training)[0])):
-        assert len([*train(collection, parts, config, 1, tmp_path / name, source=source)]) == config.training.epochs
+        assert len([*train(collection, subsets, config, 1, tmp_path / name, source=source)]) == config.training.epochs
     disk, ram = (load_head(tmp_path / name / LAST).state_dict() for name in ("disk", "ram"))
     assert all(torch.equal(disk[name], ram[name]) for name in disk)

@@ -146,8 +146,8 @@ def test_a_vector_drawing_is_made_by_the_file_ending_and_replaces_an_older_one(s
 
 
 @pytest.mark.parametrize(("out", "message"), [
-    ("c.pdf", "c.pdf: wanted a file ending in .png or .svg, found .pdf"),
-    ("c", "c: wanted a file ending in .png or .svg, found none"),
+    ("c.pdf", "c.pdf: expected a file ending in .png or .svg, found .pdf"),
+    ("c", "c: expected a file ending in .png or .svg, found none"),
     ("no/c.png", "no/c.png: cannot be written: No such file or directory"),
 ])  # fmt: skip
 def test_a_picture_that_cannot_be_written_ends_with_one_line_and_status_2(run, tmp_path, out, message):
@@ -158,10 +158,10 @@ def test_a_picture_that_cannot_be_written_ends_with_one_line_and_status_2(run, t
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    (None, "r: wanted a run with log.csv, which has a line after the first epoch, or a folder of split-1"),
-    ("epoch,squared_error\n1,0.5\n", "log.csv: wanted a log as amnet-head train writes it, found no 'penalty'"),
+    (None, "r: expected a run with log.csv, which has a line after the first epoch, or a folder of split-1"),
+    ("epoch,squared_error\n1,0.5\n", "log.csv: expected a log as amnet-head train writes it, found no 'penalty'"),
     ("epoch\nmuch\n", "found invalid literal for int() with base 10: 'much'"),
-    ("epoch\n", "log.csv: wanted a line for each epoch, found none"),
+    ("epoch\n", "log.csv: expected a line for each epoch, found none"),
 ])  # fmt: skip
 def test_a_log_that_cannot_be_drawn_is_named_in_one_line(run, text, message):
     (run / LOG).unlink() if text is None else (run / LOG).write_text(text)
@@ -175,7 +175,7 @@ def test_without_matplotlib_one_line_names_the_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = amnet_head("curves", run)
     assert result.exit_code == 2
-    assert result.stderr == "main curves: wanted matplotlib, found none; pip install 'amnet[figures]'\n"
+    assert result.stderr == "main curves: expected matplotlib, found none; pip install 'amnet[figures]'\n"
     assert not (run / "curves.png").exists()
 
 

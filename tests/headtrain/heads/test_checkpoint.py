@@ -41,20 +41,20 @@ def test_configurations_survive_a_round_trip(tiny):
 
 
 def test_a_missing_run_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"none: wanted a run folder with best\.safetensors"):
+    with pytest.raises(RunError, match=r"none: expected a run folder with best\.safetensors"):
         load_head(tmp_path / "none")
 
 
 def test_a_pickle_is_not_opened(tmp_path):
     path = tmp_path / "best.safetensors"
     path.write_bytes(pickle.dumps({"model": 1}))
-    with pytest.raises(RunError, match="wanted a head's checkpoint"):
+    with pytest.raises(RunError, match="expected a head's checkpoint"):
         read_provenance(path)
 
 
 def test_other_safetensors_files_are_refused(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "best.safetensors")
-    with pytest.raises(RunError, match="wanted format 'amnet-head 1', found None"):
+    with pytest.raises(RunError, match="expected format 'amnet-head 1', found None"):
         load_head(tmp_path)
 
 

@@ -12,7 +12,7 @@ from headtrain.settings.configuration import override
 @pytest.fixture
 def head(tiny):
     torch.manual_seed(3)
-    head = PaperHead(override(tiny, places=196).head)
+    head = PaperHead(override(tiny, locations=196).head)
     head.target_mean.fill_(0.7)
     head.target_scale.fill_(4.0)
     for tensor in (head.attention.M, head.regress.out.weight):  # zero in a new head
@@ -26,7 +26,7 @@ def test_step_scores_add_up_to_the_score(head):
 
 
 def test_a_new_head_predicts_the_mean_score_and_looks_everywhere_alike(tiny):
-    head = PaperHead(override(tiny, places=196).head)
+    head = PaperHead(override(tiny, locations=196).head)
     head.target_mean.fill_(0.7)
     output = head.predict(torch.rand(2, 196, 5))
     np.testing.assert_allclose(output.score, 0.7, atol=1e-6)
@@ -68,5 +68,5 @@ def test_standardising_can_be_left_out(tiny):
 
 
 def test_features_with_the_channels_first_are_refused(head):
-    with pytest.raises(ShapeError, match=r"wanted \(B, 196, 5\), channels last, found \(2, 5, 14, 14\)"):
+    with pytest.raises(ShapeError, match=r"expected \(B, 196, 5\), channels last, found \(2, 5, 14, 14\)"):
         head.predict(torch.rand(2, 5, 14, 14))

@@ -16,7 +16,7 @@ def golden(shared):
     """golden(name) -> the file and the state dict and features that it was computed from."""
     folder = shared / "golden"
     if not (folder / "released_state.py").is_file():
-        pytest.skip(f"no golden files: wanted {folder}/released_state.py")
+        pytest.skip(f"no golden files: expected {folder}/released_state.py")
     sys.path.insert(0, str(folder))
     import released_state
 
@@ -124,7 +124,9 @@ def test_last_step_prediction_gives_the_last_step_alone(small_state, tmp_path):
 def test_what_does_not_fit_is_named(small_state, tmp_path):
     state = {**small_state, "extra": torch.zeros(1), "eh3.weight": torch.zeros(2, 5)}
     del state["e1.weight"]
-    with pytest.raises(RunError, match=r"e1.weight is missing; eh3.weight: wanted \(1, 5\), found \(2, 5\); extra is"):
+    with pytest.raises(
+        RunError, match=r"e1.weight is missing; eh3.weight: expected \(1, 5\), found \(2, 5\); extra is"
+    ):
         import_released(saved(tmp_path / "a.pkl", state), 3, attention=True)
 
 

@@ -71,7 +71,7 @@ def test_rows_are_sorted_by_any_column_with_cells_without_a_value_last_both_ways
     assert [row["lr"] for row in ordered(rows, "lr", reverse=True)] == [1e-2, 1e-3, 1e-4]
     assert [row["test-rho"] for row in ordered(rows, "test-rho")] == [0.5, 0.3, None]
     assert [row["test-rho"] for row in ordered(rows, "test-rho", reverse=True)] == [0.3, 0.5, None]
-    with pytest.raises(ConfigError, match=r"--sort: wanted one of run, status, split, lr, val-rho, .* found 'steps'"):
+    with pytest.raises(ConfigError, match=r"--sort: expected one of run, status, split, lr, val-rho, .* found 'steps'"):
         ordered(rows, "steps")
 
 
@@ -87,12 +87,12 @@ def test_a_condition_has_the_type_of_its_setting(text, condition):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("speed=1", "--where: wanted KEY=VALUE with one of status, features, .*, found 'speed=1'"),
+    ("speed=1", "--where: expected KEY=VALUE with one of status, features, .*, found 'speed=1'"),
     ("lr", "found 'lr'"),
     ("learning_rate=1", "found 'learning_rate=1'"),
-    ("steps=two", "--where steps: wanted a value of type int, found 'two'"),
-    ("steps=none", "--where steps: wanted a value of type int, found 'none'"),
-    ("attention=2", "--where attention: wanted true or false, found '2'"),
+    ("steps=two", "--where steps: expected a value of type int, found 'two'"),
+    ("steps=none", "--where steps: expected a value of type int, found 'none'"),
+    ("attention=2", "--where attention: expected true or false, found '2'"),
 ])  # fmt: skip
 def test_a_condition_that_means_nothing_is_named(text, message):
     with pytest.raises(ConfigError, match=message):
@@ -103,7 +103,7 @@ def test_every_condition_must_hold():
     heads = [head(split, learning_rate=rate) for split in (1, 2) for rate in (1e-3, 1e-4)]
     found = matching(heads, [read_condition("lr=1e-4"), read_condition("split=2")])
     assert found == [heads[3]]
-    with pytest.raises(RunError, match="wanted heads with split=9, found none among 4"):
+    with pytest.raises(RunError, match="expected heads with split=9, found none among 4"):
         matching(heads, [("split", 9)])
 
 
@@ -243,13 +243,13 @@ class TestReading:
         assert [h.run for h in heads_below(tmp_path / "a")] == [tmp_path / "a"]
 
     @pytest.mark.parametrize(("name", "text", "message"), [
-        ("run.json", "{", "r/run.json: wanted a file of a run"),
-        ("run.json", "{}", "r/run.json: wanted a file as amnet-head train writes it, found no 'features'"),
+        ("run.json", "{", "r/run.json: expected a file of a run"),
+        ("run.json", "{}", "r/run.json: expected a file as amnet-head train writes it, found no 'features'"),
         ("run.json", '{"features": "f", "fingerprint": "a", "images": "b", "config": [], "split": 1}', "r/run.json: "),
-        ("metrics.json", "[1]", "r/metrics.json: wanted a file of a run"),
-        ("metrics.json", '{"test": 3, "best": {"val_rho": "x"}}', "r/metrics.json: wanted a file as amnet-head train"),
-        ("metrics.json", '{"interval": 3}', "r/metrics.json: wanted a file as amnet-head train"),
-        ("log.csv", "epoch,val_rho\n1,0.5\n", "r/log.csv: wanted a file as amnet-head train writes it, found no 'seco"),
+        ("metrics.json", "[1]", "r/metrics.json: expected a file of a run"),
+        ("metrics.json", '{"test": 3, "best": {"val_rho": "x"}}', "r/metrics.json: expected a file as amnet-head"),
+        ("metrics.json", '{"interval": 3}', "r/metrics.json: expected a file as amnet-head"),
+        ("log.csv", "epoch,val_rho\n1,0.5\n", "r/log.csv: expected a file as amnet-head train writes it, found no"),
         ("log.csv", "epoch,val_rho,seconds\n1,much,1\n", "r/log.csv: .* 'much'"),
         ("log.csv", "epoch,val_rho,seconds\n1\n", "r/log.csv: "),
         ("log.csv", "a\0b,\xff\n1\n", "r/log.csv: "),

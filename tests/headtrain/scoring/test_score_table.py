@@ -115,7 +115,7 @@ def test_a_folder_of_splits_is_an_ensemble_of_its_heads(make_run, tmp_path):
 
 
 def test_heads_of_unequal_steps_are_refused(make_run):
-    with pytest.raises(RunError, match=r"wanted heads of equally many steps, found 3 of .*a, 2 of .*b"):
+    with pytest.raises(RunError, match=r"expected heads of equally many steps, found 3 of .*a, 2 of .*b"):
         load_ensemble([make_run("a"), make_run("b", steps=2)])
 
 
@@ -161,7 +161,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_an_ending_that_says_no_format_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"wanted a file ending in .csv, .jsonl, .parquet, found \.xlsx"):
+    with pytest.raises(ConfigError, match=r"expected a file ending in .csv, .jsonl, .parquet, found \.xlsx"):
         format_of(tmp_path / "s.xlsx", None)
 
 
@@ -337,9 +337,9 @@ def test_append_scores_an_image_again_whose_features_are_others(make_job, make_r
 
 def test_append_to_scores_of_another_head_or_other_views_is_refused(make_job, make_run, collection, tmp_path):
     run(make_job(collection, [make_run("a", 1)]))
-    with pytest.raises(RunError, match=r"has scores of something else: heads: wanted .*a, found .*b"):
+    with pytest.raises(RunError, match=r"has scores of something else: heads: expected .*a, found .*b"):
         run(make_job(collection, [make_run("b", 2)]), append=True)
-    with pytest.raises(RunError, match="has scores of something else: views: wanted centre, found all"):
+    with pytest.raises(RunError, match="has scores of something else: views: expected centre, found all"):
         run(make_job(collection, [tmp_path / "a"], views=ALL), append=True)
 
 
@@ -354,7 +354,7 @@ def test_append_to_a_table_without_its_description_is_refused(make_job, collecti
     job = make_job(collection)
     run(job)
     about(job.out).unlink()
-    with pytest.raises(RunError, match=r"wanted scores\.csv\.json beside .*scores\.csv, which says what"):
+    with pytest.raises(RunError, match=r"expected scores\.csv\.json beside .*scores\.csv, which says what"):
         run(job, append=True)
 
 
@@ -362,14 +362,14 @@ def test_append_to_a_table_that_was_edited_is_refused(make_job, collection):
     job = make_job(collection)
     run(job)
     job.out.write_text(job.out.read_text().replace("scored", "Scored"))
-    with pytest.raises(RunError, match=r"wanted .* as it was written, found it changed since"):
+    with pytest.raises(RunError, match=r"expected .* as it was written, found it changed since"):
         run(job, append=True)
 
 
 def test_append_where_an_image_has_gone_is_refused(make_job, make_run, make_collection, spec, tmp_path):
     of, path, runs = make_collection.features_of, tmp_path / "g.h5", [make_run("a", 1)]
     run(make_job(grown(path, ["a.jpg", "b.jpg"], {0: 0, 1: 1}, spec, of), runs))
-    with pytest.raises(RunError, match=r"wanted all images of .* in the same order, found 'b.jpg' elsewhere"):
+    with pytest.raises(RunError, match=r"expected all images of .* in the same order, found 'b.jpg' elsewhere"):
         run(make_job(grown(path, ["a.jpg", "c.jpg"], {0: 0, 1: 1}, spec, of), runs), append=True)
 
 
@@ -388,7 +388,7 @@ def test_a_folder_with_an_unfinished_split_is_no_ensemble(make_run, tmp_path):
     for k in (1, 2):
         make_run(f"all/split-{k}", k)
     (tmp_path / "all" / "split-2" / "run.json").write_text('{"config": {}}')
-    with pytest.raises(RunError, match="wanted finished heads, found that split-2 is not"):
+    with pytest.raises(RunError, match="expected finished heads, found that split-2 is not"):
         load_ensemble([tmp_path / "all"])
 
 
@@ -406,14 +406,14 @@ def test_damaged_features_are_not_scored_and_leave_no_table(make_job, collection
         file.seek(collection.parts[0].planes.features.at(1) + 1000)
         file.write(b"\xff\xff\xff")
     job = make_job(collection)
-    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: wanted checksum"):
+    with pytest.raises(CollectionError, match=r"row 1 \(b.jpg\) view 0: expected checksum"):
         run(job)
     assert not job.out.exists()
 
 
 def test_a_table_of_something_else_is_named_with_its_row(tmp_path):
     (tmp_path / "s.csv").write_text("id,score\na.jpg,0.5\n")
-    with pytest.raises(RunError, match=r"s\.csv: row 1: wanted a table of amnet-head score with 3 steps"):
+    with pytest.raises(RunError, match=r"s\.csv: row 1: expected a table of amnet-head score with 3 steps"):
         list(read_rows(tmp_path / "s.csv", "csv", 3))
 
 

@@ -41,17 +41,19 @@ def test_damaged_features_are_not_scored(head, make_learnable):
     with open(collection.path, "r+b") as file:
         file.seek(extent.at(5) + 1000)
         file.write(b"\xff\xff\xff")
-    with pytest.raises(CollectionError, match=r"row 5 \(05.jpg\) view 0: wanted checksum"):
+    with pytest.raises(CollectionError, match=r"row 5 \(05.jpg\) view 0: expected checksum"):
         score_collection(head, collection)
 
 
 def test_a_head_for_other_features_is_refused(small, make_learnable):
     head = PaperHead(override(small, channels=512).head)
-    with pytest.raises(SpecError, match="wanted 196 places of 512 channels"):
+    with pytest.raises(SpecError, match="expected 196 locations of 512 channels"):
         score_collection(head, make_learnable())
 
 
 def test_features_of_another_trunk_are_noticed_and_of_another_seed_are_not(head, make_learnable, small, spec):
     collection = make_learnable()
     head.provenance = Provenance(small, replace(spec, weights_sha256="ab", seed=9).as_dict(), 1, 1)
-    assert trunk_differences(head.provenance, collection) == [f"weights_sha256: wanted ab, found {spec.weights_sha256}"]
+    assert trunk_differences(head.provenance, collection) == [
+        f"weights_sha256: expected ab, found {spec.weights_sha256}"
+    ]

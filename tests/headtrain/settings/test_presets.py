@@ -7,7 +7,7 @@ import pytest
 from amnet_common.errors import ConfigError
 from headtrain.settings.config_file import read_config, to_toml
 from headtrain.settings.configuration import SETTINGS, Config, override
-from headtrain.settings.presets import PAPER, PRESETS, for_dataset
+from headtrain.settings.presets import AMNET, PAPER, PRESETS, for_dataset
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,12 +60,12 @@ def test_a_file_may_give_whole_numbers_where_fractions_are_meant(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[head]\nstep = 3", r"\[head\] step: wanted one of architecture, places"),
-        ("[head]\nsteps = 3.5", r"\[head\] steps: wanted an int, found 3.5"),
-        ("[head]\nattention = 1", r"\[head\] attention: wanted a bool, found 1"),
-        ("[training]\nsteps = 3", r"\[training\] steps: wanted one of learning_rate"),
-        ("steps = 3", r"wanted preset, \[head\] and \[training\], found 'steps'"),
-        ("[head", "wanted a readable TOML file"),
+        ("[head]\nstep = 3", r"\[head\] step: expected one of architecture, locations"),
+        ("[head]\nsteps = 3.5", r"\[head\] steps: expected an int, found 3.5"),
+        ("[head]\nattention = 1", r"\[head\] attention: expected a bool, found 1"),
+        ("[training]\nsteps = 3", r"\[training\] steps: expected one of learning_rate"),
+        ("steps = 3", r"expected preset, \[head\] and \[training\], found 'steps'"),
+        ("[head", "expected a readable TOML file"),
     ],
 )
 def test_what_a_file_gets_wrong_is_named(tmp_path, text, message):
@@ -77,12 +77,12 @@ def test_what_a_file_gets_wrong_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"output": "median"}, "--output: wanted one of sum, mean, last, found median"),
-        ({"steps": 7}, "--steps: wanted 0 to 6, found 7"),
-        ({"hidden": 0}, "--hidden: wanted 1 or more, found 0"),
-        ({"architecture": "released", "steps": 0, "hidden": 8}, "--steps 0: wanted --hidden 1024"),
-        ({"eval_view": -1}, "--eval-view: wanted 0 or more, found -1"),
-        ({"target_scale": 0.0}, "--target-scale: wanted more than 0, found 0.0"),
+        ({"output": "median"}, "--output: expected one of sum, mean, last, found median"),
+        ({"steps": 7}, "--steps: expected 0 to 6, found 7"),
+        ({"hidden": 0}, "--hidden: expected 1 or more, found 0"),
+        ({"architecture": "released", "steps": 0, "hidden": 8}, "--steps 0: expected --hidden 1024"),
+        ({"eval_view": -1}, "--eval-view: expected 0 or more, found -1"),
+        ({"target_scale": 0.0}, "--target-scale: expected more than 0, found 0.0"),
     ],
 )
 def test_values_that_make_no_head_are_refused(values, message):
@@ -94,3 +94,12 @@ def test_a_configuration_of_an_older_version_gets_the_papers_value_for_new_setti
     old = PAPER.as_dict()
     del old["head"]["output"], old["training"]["views"]
     assert Config.from_dict(old) == PAPER
+
+
+def test_files_keep_the_name_that_locations_had_when_their_format_was_made(tmp_path):
+    stored = AMNET.as_dict()
+    assert stored["head"]["places"] == 196
+    assert "locations" not in stored["head"]
+    assert Config.from_dict(stored) == AMNET
+    (tmp_path / "c.toml").write_text(to_toml(AMNET))
+    assert read_config(tmp_path / "c.toml")[1]["locations"] == 196

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amnet_common.errors import ConfigError, ExtraError, RunError
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.settings.configuration import override
 from headtrain.settings.presets import AMNET
 from headtrain.sweep.grid import read_axis
@@ -49,19 +49,19 @@ def test_a_range_of_an_integer_setting_has_integer_ends():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr=1:2:3", r"wanted KEY=LOW:HIGH or KEY=LOW:HIGH:log with one of dropout, .*lr.*, found 'lr=1:2:3'"),
+        ("lr=1:2:3", r"expected KEY=LOW:HIGH or KEY=LOW:HIGH:log with one of dropout, .*lr.*, found 'lr=1:2:3'"),
         ("lr=1e-3", "found 'lr=1e-3'"),
         ("lr", "found 'lr'"),
         ("speed=1:2", "found 'speed=1:2'"),
         ("seed=1:2", "found 'seed=1:2'"),
         ("attention=0:1", "found 'attention=0:1'"),
         ("output=a:b", "found 'output=a:b'"),
-        ("steps=1:2.5", "--range steps: wanted a value of type int, found '2.5'"),
-        ("lr=1e-2:1e-3", "--range lr: wanted LOW < HIGH, found 0.01:0.001"),
-        ("lr=1:1", "--range lr: wanted LOW < HIGH, found 1.0:1.0"),
-        ("lr=1:inf", "wanted LOW < HIGH, found 1.0:inf"),
-        ("lr=nan:1", "wanted LOW < HIGH, found nan:1.0"),
-        ("l2=0:1:log", "--range l2: wanted LOW > 0 for a logarithmic scale, found 0.0"),
+        ("steps=1:2.5", "--range steps: expected a value of type int, found '2.5'"),
+        ("lr=1e-2:1e-3", "--range lr: expected LOW < HIGH, found 0.01:0.001"),
+        ("lr=1:1", "--range lr: expected LOW < HIGH, found 1.0:1.0"),
+        ("lr=1:inf", "expected LOW < HIGH, found 1.0:inf"),
+        ("lr=nan:1", "expected LOW < HIGH, found nan:1.0"),
+        ("l2=0:1:log", "--range l2: expected LOW > 0 for a logarithmic scale, found 0.0"),
     ],
 )
 def test_what_is_no_range_is_refused(text, message):
@@ -73,11 +73,11 @@ def test_what_is_no_range_is_refused(text, message):
 @pytest.mark.parametrize(
     ("axes", "ranges", "message"),
     [
-        (["lr=1e-3,1e-2"], ["lr=1e-5:1e-2"], "wanted each setting once, found learning_rate in several"),
+        (["lr=1e-3,1e-2"], ["lr=1e-5:1e-2"], "expected each setting once, found learning_rate in several"),
         ([], ["dropout=0:0.5", "regress-dropout=0:0.1"], "found regress_dropout in several"),
-        (["steps=1,2"], ["hidden=0:8"], "--hidden: wanted 1 or more, found 0"),
-        ([], ["dropout=0.5:1"], r"--feature-dropout: wanted a share in \[0, 1\), found 1.0"),
-        ([], [], "--trials: wanted a --grid or --range to search in, found none"),
+        (["steps=1,2"], ["hidden=0:8"], "--hidden: expected 1 or more, found 0"),
+        ([], ["dropout=0.5:1"], r"--feature-dropout: expected a share in \[0, 1\), found 1.0"),
+        ([], [], "--trials: expected a --grid or --range to search in, found none"),
     ],
 )
 def test_a_space_that_is_not_possible_everywhere_is_refused(axes, ranges, message):
@@ -172,11 +172,11 @@ def test_another_data_seed_searches_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ranges": [RANGES[0]]}, "space.hidden: wanted 4:64, found None"),
-        ({"ranges": [RANGES[0], read_range("hidden=4:32")]}, "space.hidden: wanted 4:64, found 4:32"),
-        ({"ranges": [read_range("lr=1e-5:1e-2"), RANGES[1]]}, "space.lr: wanted 1e-05:0.01:log, found 1e-05:0.01"),
-        ({"axes": AXES[:1]}, "space.dropout: wanted 0.1,0.3, found None"),
-        ({"facts": {"seeds": 2}}, "facts.seeds: wanted 1, found 2"),
+        ({"ranges": [RANGES[0]]}, "space.hidden: expected 4:64, found None"),
+        ({"ranges": [RANGES[0], read_range("hidden=4:32")]}, "space.hidden: expected 4:64, found 4:32"),
+        ({"ranges": [read_range("lr=1e-5:1e-2"), RANGES[1]]}, "space.lr: expected 1e-05:0.01:log, found 1e-05:0.01"),
+        ({"axes": AXES[:1]}, "space.dropout: expected 0.1,0.3, found None"),
+        ({"facts": {"seeds": 2}}, "facts.seeds: expected 1, found 2"),
     ],
 )
 def test_a_study_of_another_space_is_refused_in_one_line(tmp_path, change, message):
@@ -189,14 +189,14 @@ def test_a_study_of_another_space_is_refused_in_one_line(tmp_path, change, messa
 
 def test_a_file_that_is_no_study_is_named_in_one_line(tmp_path):
     (tmp_path / STUDY).write_bytes(b"no database at all" * 100)
-    with pytest.raises(RunError, match=r"study\.db: wanted a study .* found another file") as caught:
+    with pytest.raises(RunError, match=r"study\.db: expected a study .* found another file") as caught:
         new(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_without_optuna_the_extra_is_named_before_anything_is_touched(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ExtraError, match=r"wanted optuna, found none; pip install 'amnet\[sweep\]'"):
+    with pytest.raises(ExtraError, match=r"expected optuna, found none; pip install 'amnet\[sweep\]'"):
         new(tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
@@ -215,7 +215,7 @@ def test_a_space_is_described_as_it_is_typed():
 
 
 def test_epochs_chosen_on_the_test_list_are_refused(make_learnable, small, tmp_path):
-    with pytest.raises(ConfigError, match=r"--trials: wanted --select-on validation, .* found test"):
+    with pytest.raises(ConfigError, match=r"--trials: expected --select-on validation, .* found test"):
         begin_search(make_learnable(), {}, override(small, select_on="test"), [0], AXES, RANGES, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
@@ -225,14 +225,14 @@ def test_a_trial_is_told_the_mean_validation_rho_of_its_heads(make_learnable, sm
 
     collection, out, seeds = make_learnable(), tmp_path / "s", range(2)
     base = override(small, attention=False, epochs=2)
-    parts = {1: split_parts(collection, 1, base.training.data_seed, False)}
-    study = begin_search(collection, parts, base, seeds, [], [read_range("lr=1e-4:1e-1:log")], out)
+    subsets = {1: split_subsets(collection, 1, base.training.data_seed, False)}
+    study = begin_search(collection, subsets, base, seeds, [], [read_range("lr=1e-4:1e-1:log")], out)
     jobs_of = partial(trial_jobs, base=base, seeds=seeds, splits=[1], out=out)
     sizes = []
 
     def train(jobs):
         sizes.append(len(jobs))
-        return sweep(collection, parts, passes(jobs, lambda _: 4), "cpu", True)
+        return sweep(collection, subsets, passes(jobs, lambda _: 4), "cpu", True)
 
     for _ in search(study, 3, 2, jobs_of, train):
         pass

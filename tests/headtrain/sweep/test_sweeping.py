@@ -40,13 +40,13 @@ def test_dropout_sets_that_of_features_and_of_the_regression():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("speed=1", r"--grid: wanted KEY=VALUE,VALUE with one of dropout, .*lr.*, found 'speed=1'"),
+        ("speed=1", r"--grid: expected KEY=VALUE,VALUE with one of dropout, .*lr.*, found 'speed=1'"),
         ("lr", "found 'lr'"),
         ("seed=1,2", "found 'seed=1,2'"),
         ("select-on=test", "found 'select-on=test'"),
-        ("places=4", "found 'places=4'"),
-        ("lr=fast", "--grid lr: wanted a value of type float, found 'fast'"),
-        ("steps=1,1", "--grid steps: wanted different values, found 1,1"),
+        ("locations=4", "found 'locations=4'"),
+        ("lr=fast", "--grid lr: expected a value of type float, found 'fast'"),
+        ("steps=1,1", "--grid steps: expected different values, found 1,1"),
     ],
 )
 def test_what_is_no_axis_is_refused(text, message):
@@ -55,12 +55,12 @@ def test_what_is_no_axis_is_refused(text, message):
 
 
 def test_a_setting_that_two_axes_set_is_refused():
-    with pytest.raises(ConfigError, match="wanted each setting once, found feature_dropout in several"):
+    with pytest.raises(ConfigError, match="expected each setting once, found feature_dropout in several"):
         points(AMNET, [read_axis("dropout=0.1"), read_axis("feature-dropout=0.2")], [0])
 
 
 def test_impossible_combinations_are_refused_before_anything_is_trained():
-    with pytest.raises(ConfigError, match="--steps: wanted 0 to 6, found 9"):
+    with pytest.raises(ConfigError, match="--steps: expected 0 to 6, found 9"):
         points(AMNET, [read_axis("steps=3,9")], [0])
 
 
@@ -123,7 +123,7 @@ def test_the_estimate_of_memory_is_not_below_what_a_backward_pass_keeps(config):
         return tensor
 
     bank = new_bank([new_head(config.head).train()])
-    x = torch.rand(64, config.head.places, config.head.channels)
+    x = torch.rand(64, config.head.locations, config.head.channels)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         bank.forward(x, bank.draw(len(x))).score.sum().backward()
     parameters = 4 * sum(p.numel() for p in bank.heads[0].parameters())
@@ -134,16 +134,18 @@ def test_the_estimate_of_memory_is_not_below_what_a_backward_pass_keeps(config):
 
 
 def test_at_least_one_head_fits_or_it_is_said_that_none_does(monkeypatch):
-    monkeypatch.setattr("headtrain.sweep.capacity.free_memory", lambda _: int(1.1 * bytes_of_head(AMNET)))
+    monkeypatch.setattr("headtrain.sweep.capacity.available_bytes", lambda _: int(1.1 * bytes_of_head(AMNET)))
     assert heads_that_fit(AMNET, "cpu") == 1
-    monkeypatch.setattr("headtrain.sweep.capacity.free_memory", lambda _: 1000)
-    with pytest.raises(ConfigError, match=r"--heads-per-pass: wanted .* GB for a head, found 0\.0 GB free on cpu"):
+    monkeypatch.setattr("headtrain.sweep.capacity.available_bytes", lambda _: 1000)
+    with pytest.raises(ConfigError, match=r"--heads-per-pass: expected .* GB for a head, found 0\.0 GB free on cpu"):
         heads_that_fit(AMNET, "cpu")
 
 
 def test_more_memory_holds_more_heads(monkeypatch):
     counts = []
     for share in (2, 8, 16):
-        monkeypatch.setattr("headtrain.sweep.capacity.free_memory", lambda _, share=share: share * bytes_of_head(AMNET))
+        monkeypatch.setattr(
+            "headtrain.sweep.capacity.available_bytes", lambda _, share=share: share * bytes_of_head(AMNET)
+        )
         counts.append(heads_that_fit(AMNET, "cpu"))
     assert np.all(np.diff(counts) > 0)

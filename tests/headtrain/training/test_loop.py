@@ -12,7 +12,7 @@ from amnet_common.errors import CollectionError, MissingRowsError, OutputError
 from headtrain.compute.bank.banks import new_bank
 from headtrain.compute.kernels import EAGER, forward_of
 from headtrain.evaluation.metrics import evaluate
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.features.statistics import channel_statistics
 from headtrain.heads.checkpoint import load_head, read_provenance
 from headtrain.heads.paper import PaperHead
@@ -24,7 +24,7 @@ from headtrain.training.member import build_head
 
 def run_training(collection, config, run: Path):
     """All epochs and the result."""
-    epochs, steps = [], train(collection, split_parts(collection, 1, 0, allow_missing=True), config, 1, run)
+    epochs, steps = [], train(collection, split_subsets(collection, 1, 0, allow_missing=True), config, 1, run)
     while True:
         try:
             epochs.append(next(steps))
@@ -78,7 +78,7 @@ def test_training_leaves_the_callers_generator_alone(make_learnable, small, tmp_
 
 
 def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny):
-    config = override(tiny, places=196, feature_dropout=0.0, regress_dropout=0.0)
+    config = override(tiny, locations=196, feature_dropout=0.0, regress_dropout=0.0)
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
@@ -94,7 +94,7 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny):
 
 def test_targets_of_a_new_head_lie_within_one_of_zero(make_learnable, small):
     collection = make_learnable()
-    part = split_parts(collection, 1, 0, allow_missing=False).train
+    part = split_subsets(collection, 1, 0, allow_missing=False).train
     head = build_head(part.scores, small, channel_statistics(collection, part.rows))
     targets = (part.scores - head.target_mean.item()) * head.target_scale.item()
     assert np.abs(targets).max() == pytest.approx(1)
@@ -112,28 +112,28 @@ def test_channel_statistics_are_those_of_view_0_of_the_training_images(make_lear
 def test_images_without_features_are_refused_and_counted(make_learnable):
     collection = make_learnable(done=range(38))
     with pytest.raises(MissingRowsError, match="features of all 40 images of the split, found 0 failed and 2 pending"):
-        split_parts(collection, 1, 0, allow_missing=False)
+        split_subsets(collection, 1, 0, allow_missing=False)
 
 
 def test_images_without_features_can_be_left_out(make_learnable):
-    parts = split_parts(make_learnable(done=range(38)), 1, 0, allow_missing=True)
-    assert (len(parts.test.rows), parts.test.left_out) == (6, 2)
+    subsets = split_subsets(make_learnable(done=range(38)), 1, 0, allow_missing=True)
+    assert (len(subsets.test.rows), subsets.test.left_out) == (6, 2)
 
 
 def test_a_split_that_is_not_there_is_named(make_learnable):
-    with pytest.raises(CollectionError, match="wanted split list 'train_7'"):
-        split_parts(make_learnable(), 7, 0, allow_missing=False)
+    with pytest.raises(CollectionError, match="expected split list 'train_7'"):
+        split_subsets(make_learnable(), 7, 0, allow_missing=False)
 
 
 def test_without_validation_list_a_seeded_tenth_of_the_training_list_is_held_back(make_learnable):
     collection = make_learnable(lists={"train_1": range(30), "test_1": range(30, 40)})
-    parts, again = (split_parts(collection, 1, 0, allow_missing=False) for _ in range(2))
-    assert len(parts.val.rows) == 3
-    assert sorted([*parts.train.rows, *parts.val.rows]) == list(range(30))
-    assert np.array_equal(parts.val.rows, again.val.rows)
+    subsets, again = (split_subsets(collection, 1, 0, allow_missing=False) for _ in range(2))
+    assert len(subsets.val.rows) == 3
+    assert sorted([*subsets.train.rows, *subsets.val.rows]) == list(range(30))
+    assert np.array_equal(subsets.val.rows, again.val.rows)
 
 
 def test_an_existing_run_is_not_overwritten(make_learnable, small, tmp_path):
     (tmp_path / "run").mkdir()
-    with pytest.raises(OutputError, match="run: wanted a new folder"):
+    with pytest.raises(OutputError, match="run: expected a new folder"):
         run_training(make_learnable(), small, tmp_path / "run")

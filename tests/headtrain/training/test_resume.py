@@ -1,4 +1,4 @@
-"""A run that is stopped and gone on with ends with the weights of an undisturbed one."""
+"""A run that is stopped and resumed ends with the weights of an undisturbed one."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from amnet_common.errors import RunError
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import BEST, LAST, load_head
 from headtrain.runs.folder import STATE
 from headtrain.settings.config_file import to_toml
@@ -20,8 +20,8 @@ from headtrain.training.loop import train
 
 def epochs_of(collection, config, run, resume=False, most=None):
     """The epochs that one training yields, at most so many, and whether it came to its end."""
-    parts = split_parts(collection, 1, 0, allow_missing=False)
-    steps, seen = train(collection, parts, config, 1, run, resume=resume), []
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    steps, seen = train(collection, subsets, config, 1, run, resume=resume), []
     for epoch in steps:
         seen.append(epoch)
         if len(seen) == most:
@@ -46,9 +46,9 @@ def test_resuming_gives_the_weights_of_an_undisturbed_run(make_learnable, config
     config = override(config, architecture=architecture, standardise=False, drop_last=True)
     collection = make_learnable()
     whole = epochs_of(collection, config, tmp_path / "whole")
-    parts = [epochs_of(collection, config, tmp_path / "cut", i > 0, most) for i, most in enumerate(stops)]
-    parts.append(epochs_of(collection, config, tmp_path / "cut", resume=True))
-    assert [epoch.val_rho for part in parts for epoch in part] == [epoch.val_rho for epoch in whole]
+    subsets = [epochs_of(collection, config, tmp_path / "cut", i > 0, most) for i, most in enumerate(stops)]
+    subsets.append(epochs_of(collection, config, tmp_path / "cut", resume=True))
+    assert [epoch.val_rho for part in subsets for epoch in part] == [epoch.val_rho for epoch in whole]
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
     for name in ("log.csv", "test.csv"):
         found, wanted = ((tmp_path / run / name).read_text() for run in ("cut", "whole"))
@@ -77,8 +77,8 @@ def test_a_finished_run_keeps_no_state(make_learnable, config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rate": 1e-5}, "config.training.learning_rate: wanted 0.003, found 1e-05"),
-        ({"steps": 2}, "config.head.steps: wanted 3, found 2"),
+        ({"learning_rate": 1e-5}, "config.training.learning_rate: expected 0.003, found 1e-05"),
+        ({"steps": 2}, "config.head.steps: expected 3, found 2"),
     ],
 )
 def test_another_configuration_is_not_resumed(make_learnable, config, tmp_path, change, message):
@@ -92,7 +92,7 @@ def test_a_damaged_state_is_named(make_learnable, config, tmp_path):
     collection = make_learnable()
     epochs_of(collection, config, tmp_path / "run", most=1)
     (tmp_path / "run" / STATE).write_bytes(b"half")
-    with pytest.raises(RunError, match=r"state\.pt: wanted the state of this run"):
+    with pytest.raises(RunError, match=r"state\.pt: expected the state of this run"):
         epochs_of(collection, config, tmp_path / "run", resume=True)
 
 
@@ -121,8 +121,8 @@ def test_a_kill_after_unsaved_epochs_keeps_the_best_checkpoint_that_fits_the_log
     collection = make_learnable()
     epochs_of(collection, config, tmp_path / "whole")
     monkeypatch.setattr("headtrain.training.pace.SHARE", 1e-9)
-    parts = split_parts(collection, 1, 0, allow_missing=False)
-    steps = train(collection, parts, config, 1, tmp_path / "cut")
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    steps = train(collection, subsets, config, 1, tmp_path / "cut")
     next(steps), next(steps)
     saved = {name: (tmp_path / "cut" / name).read_bytes() for name in (STATE, BEST, LAST)}
     steps.close()  # which saves the second epoch ...

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from amnet_common.errors import AmnetError, ExtraError
 from headtrain.cli import main
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.runs.folder import RUN, read_json
 from headtrain.runs.log import Epoch, read_log
 from headtrain.settings.config_file import to_toml
@@ -112,7 +112,7 @@ def test_without_tensorboard_the_extra_is_named_before_anything_is_touched(tmp_p
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     for call in (require_tensorboard, lambda: EventLog(tmp_path)):
-        with pytest.raises(ExtraError, match=r"wanted tensorboard, found none; pip install 'amnet\[tensorboard\]'"):
+        with pytest.raises(ExtraError, match=r"expected tensorboard, found none; pip install 'amnet\[tensorboard\]'"):
             call()
     assert issubclass(ExtraError, AmnetError)
     assert not (tmp_path / EVENTS).exists()
@@ -123,8 +123,8 @@ def test_a_training_with_events_has_each_epoch_once_after_a_resume(make_learnabl
     toml = tmp_path / "c.toml"
     toml.write_text(to_toml(config))
     words = ["train", "--features", collection.path, "--config", toml, "--out", tmp_path / "r", "--device", "cpu"]
-    parts = split_parts(collection, 1, 0, allow_missing=False)
-    begun = train(collection, parts, config, 1, tmp_path / "r")
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    begun = train(collection, subsets, config, 1, tmp_path / "r")
     next(begun)
     begun.close()
     result = CliRunner().invoke(main, [str(word) for word in [*words, "--resume", "--tensorboard"]])

@@ -8,7 +8,7 @@ import torch
 
 from amnet_common.errors import RunError
 from headtrain.evaluation.predictions import read_predictions
-from headtrain.features.splits import split_parts
+from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.runs.folder import METRICS, STATE, TEST
 from headtrain.settings.configuration import override
@@ -20,7 +20,7 @@ from headtrain.training.outcome import Result
 def train_all(collection, configs, folder, resume=False, most=None):
     """What the training reports, at most so many reports."""
     jobs = [Job(config, folder / str(number)) for number, config in enumerate(configs)]
-    steps = train_together(collection, split_parts(collection, 1, 0, allow_missing=False), jobs, 1, resume=resume)
+    steps = train_together(collection, split_subsets(collection, 1, 0, allow_missing=False), jobs, 1, resume=resume)
     seen = []
     for report in steps:
         seen.append(report)
@@ -135,12 +135,12 @@ def test_a_state_holds_its_own_head_and_not_the_memory_of_the_bank(make_learnabl
 def test_a_kill_while_losers_are_given_up_finds_the_others_saved(make_learnable, configs, tmp_path, monkeypatch):
     """Resumed from before, they would come to the same rung again, and fewer would go on."""
     monkeypatch.setattr("headtrain.training.pace.SHARE", 1e-9)  # after the first epoch saving is never due
-    monkeypatch.setattr("headtrain.training.loop.drop", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("headtrain.training.loop.prune_member", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     collection = make_learnable()
     jobs = [Job(config, tmp_path / str(number)) for number, config in enumerate(configs)]
-    parts = split_parts(collection, 1, 0, allow_missing=False)
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
     steps = train_together(
-        collection, parts, jobs, 1, give_up=lambda members: members[:1] if len(members[0].epochs) == 2 else []
+        collection, subsets, jobs, 1, prune=lambda members: members[:1] if len(members[0].epochs) == 2 else []
     )
     with pytest.raises(KeyboardInterrupt):
         list(steps)
