@@ -26,7 +26,7 @@ def main() -> None:
 @click.argument("file", type=PATH)
 @click.option("--failed", is_flag=True, help="Name every failed image with its reason instead.")
 def info(file: Path, failed: bool) -> None:
-    """What a collection holds, from which weights and view plan, and how much of it is done."""
+    """Show what a collection holds, from which weights and view plan, and how much of it is done."""
     collection = Collection(file)
     for line in failed_lines(collection) if failed else info_lines(collection):
         click.echo(printable(line))

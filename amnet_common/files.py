@@ -1,21 +1,111 @@
-"""A file that gets its name when it is whole, or not at all."""
+"""Files that get their names when they are whole, or not at all: the one way in which amnet writes.
 
+What is written meanwhile has a random name beside the final one, made so that no link planted there is followed; it is
+on the disk before it gets its name, and the name before the call returns. JSON written here has null for NaN and
+infinity, which strict readers refuse.
+"""
+
+import contextlib
+import errno
+import json
+import math
 import os
-from collections.abc import Iterator
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from amnet_common.errors import OutputError
+
+EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
 def whole_file(path: Path, option: str = "") -> Iterator[Path]:
-    """Where to write it meanwhile, beside `path`. Raises OutputError, which begins with the option that named it."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Yield where to write a file meanwhile, and give it its name `path` at the end, replacing an older one.
+
+    After an error nothing of it is left, and an older file stays as it was. Raises OutputError, which begins with the
+    option that named the file.
+    """
+    try:
+        with temporary_beside(path) as temporary:
+            mode = stat.S_IMODE(temporary.stat().st_mode)
+            yield temporary
+            temporary.chmod(mode)  # as the umask has it: some libraries write files that only their owner may read
+            replace_by(temporary, path)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{option} {path}: cannot be written: {error.strerror or error}".lstrip()) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small UTF-8 file, whole or not at all. Raises OutputError."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a small JSON file, whole or not at all, null for numbers that are not finite. Raises OutputError."""
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a JSON value with None for every float in it, at any depth, that is NaN or infinite."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Create an empty file of a random name beside `path`, yield its path, and remove what is left of it at the end.
+
+    Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    os.close(os.open(temporary, EXCLUSIVE, 0o666))
     try:
         yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{option} {path}: cannot be written: {error.strerror}".lstrip()) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def replace_by(written: Path, path: Path) -> None:
+    """Give a finished file the name `path`, in place of what has it; both survive a power cut. Raises OSError."""
+    sync_path(written)
+    os.replace(written, path)
+    sync_path(path.parent)
+
+
+def publish(written: Mapping[Path, Path]) -> None:
+    """Give finished files, by their names, these names: all of them or none; both survive a power cut.
+
+    Raises FileExistsError if a name is taken, OSError.
+    """
+    for temporary in written.values():
+        sync_path(temporary)
+    with contextlib.ExitStack() as undo:
+        for path, temporary in written.items():
+            os.link(temporary, path)
+            undo.callback(path.unlink)
+        for folder in {path.parent for path in written}:
+            sync_path(folder)
+        undo.pop_all()
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # file systems that sync no folder
+            raise
+    finally:
+        os.close(descriptor)

@@ -29,7 +29,7 @@ TRANSPOSES = {  # EXIF orientation -> what makes it upright
 
 @dataclass(frozen=True)
 class SourceFile:
-    """The bytes of an image file and what tells later whether it has changed."""
+    """Hold the bytes of an image file and what tells later whether it has changed."""
 
     data: bytes
     sha256: bytes  # 32 bytes
@@ -38,7 +38,7 @@ class SourceFile:
 
 
 def read_source(path: Path) -> SourceFile:
-    """Read the whole file. Raises ImageError with the reason if that cannot be done."""
+    """Read the whole of an image file. Raises ImageError with the reason if that cannot be done."""
     try:
         # a named pipe would block for ever on opening: O_NONBLOCK makes it answer
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -62,7 +62,10 @@ def _refuse_unlikely_files(info: os.stat_result) -> None:
 
 
 def decode_rgb(data: bytes) -> Image.Image:
-    """The first frame, upright (EXIF orientation), as mode RGB. Raises ImageError with the reason."""
+    """Decode the first frame of an image file's bytes, upright (EXIF orientation), as mode RGB.
+
+    Raises ImageError with the reason if that cannot be done.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -77,7 +80,7 @@ def decode_rgb(data: bytes) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says. Damaged metadata leave a whole picture as it lies.
+    """Turn an image as its EXIF orientation says. Damaged metadata leave a whole picture as it lies.
 
     Pillow's `exif_transpose` also rewrites all other metadata, and fails on what it cannot write.
     """
@@ -89,7 +92,10 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits and not cut off at 255."""
+    """Convert any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits and not cut off at 255.
+
+    Raises ImageError for deep pixel values that are negative, not finite or beyond every known range.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         tops = FLOAT_TOPS if image.mode == "F" else DEEP_INTEGER_TOPS
         return Image.fromarray(_scaled_to_8_bits(np.asarray(image, dtype=np.float64), tops)).convert("RGB")

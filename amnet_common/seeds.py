@@ -7,14 +7,14 @@ import numpy as np
 
 
 def keyed_philox(*key: int | str) -> np.random.Philox:
-    """A Philox counter generator whose 128-bit key is the BLAKE2b digest of `key`."""
+    """Return a Philox counter generator whose 128-bit key is the BLAKE2b digest of `key`."""
     text = "\x1f".join(map(str, key)).encode("utf-8", "surrogateescape")  # ids may be any file name
     digest = hashlib.blake2b(text, digest_size=16).digest()
     return np.random.Philox(key=int.from_bytes(digest, "little"))
 
 
 def uniforms(*key: int | str) -> Iterator[float]:
-    """Endless float64 draws from [0, 1).
+    """Yield endless float64 draws from [0, 1).
 
     They are made from the raw 64-bit stream, which NumPy promises never to change (NEP 19);
     it makes no such promise for the distributions of `Generator`.
@@ -25,5 +25,5 @@ def uniforms(*key: int | str) -> Iterator[float]:
 
 
 def derived_seed(*key: int | str) -> int:
-    """A 63-bit seed for generators that take an integer (torch's, say)."""
+    """Return a 63-bit seed, made from `key`, for generators that take an integer (torch's, say)."""
     return int(keyed_philox(*key).random_raw()) >> 1

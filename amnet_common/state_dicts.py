@@ -27,7 +27,7 @@ TRUNK_NAME = re.compile(r"(conv1|bn1|layer[123]\.\d+\.(conv\d|bn\d|downsample\.\
 
 
 def read_state_dict(path: Path, option: str = "--weights") -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """Tensors by name, and the file's metadata (empty for pickles), of a .safetensors, .pth, .pt or .pkl file.
+    """Read tensors by name, and the file's metadata (empty for pickles), of a .safetensors, .pth, .pt or .pkl file.
 
     Pickles, legacy or zip, are read with `weights_only=True`; {"model": ...} and {"state_dict": ...} are unwrapped.
     Raises WeightsError, which names `option` where no file is there.
@@ -38,7 +38,10 @@ def read_state_dict(path: Path, option: str = "--weights") -> tuple[Mapping[str,
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
-    """Of names, shapes and values as float32: the same for every file format and order."""
+    """Compute one SHA-256, as hex digits, of names, shapes and values as float32.
+
+    It is the same for every file format and order.
+    """
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -48,9 +51,9 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def trunk_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A ResNet's tensors up to layer3 by torchvision's names, float32 on the CPU, with BatchNorm's statistics.
+    """Return a ResNet's tensors up to layer3 by torchvision's names, float32 on the CPU, with BatchNorm's statistics.
 
-    Every block that is there, so a ResNet101 has 23 in its layer3; empty if there is no trunk.
+    They are those of every block that is there, so a ResNet101 has 23 in its layer3; empty if there is no trunk.
     """
     prefix = trunk_prefix(state)
     names = trunk_names(state, prefix)
@@ -60,18 +63,18 @@ def trunk_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def trunk_prefix(state: Mapping[str, Any]) -> str:
-    """The known prefix under which the most tensors of a ResNet up to layer3 stand."""
+    """Return the known prefix under which the most tensors of a ResNet up to layer3 stand."""
     return max(PREFIXES, key=lambda prefix: len(trunk_names(state, prefix)))
 
 
 def trunk_names(state: Mapping[str, Any], prefix: str) -> list[str]:
-    """Names below `prefix` that a ResNet's trunk may have, without it and without step counters."""
+    """Return the names below `prefix` that a ResNet's trunk may have, without it and without step counters."""
     below = (key.removeprefix(prefix) for key in state if isinstance(key, str) and key.startswith(prefix))
     return [name for name in below if TRUNK_NAME.fullmatch(name)]
 
 
 def float32(tensor: Tensor) -> Tensor:
-    """On the CPU, without a gradient."""
+    """Return a tensor as float32 on the CPU, without a gradient."""
     return tensor.detach().to("cpu", torch.float32)
 
 

@@ -16,7 +16,7 @@ NAMES = {TRUNK: "trunk", PICTURES: "pictures", WRITE: "writing"}
 
 @dataclass(frozen=True)
 class Work:
-    """What was done, by what."""
+    """Describe what was done, and by what."""
 
     images: int
     views: int  # in all
@@ -28,7 +28,7 @@ class Work:
 
     @classmethod
     def on_this_machine(cls, images: int, views: int, dtype: str, workers: int, compute: Compute) -> "Work":
-        """So many images of so many views each, with what this machine has."""
+        """Describe the work of `images` images of `views` views each, with what this machine has."""
         count = images * views
         size = count * math.prod(VIEW_SHAPE) * DTYPES[dtype].itemsize
         half = compute.kind != "cpu" or multiplies_bfloat16("cpu")
@@ -36,7 +36,10 @@ class Work:
 
 
 def breakdown(seconds: Mapping[str, float], elapsed: float, work: Work, compute: Compute) -> str:
-    """The line. `seconds`: of every stage, as `Clock` has them; `elapsed`: wall time."""
+    """Return the line that says what an extraction waited for, and which option would move it.
+
+    `seconds`: of every stage, as `Clock` has them; `elapsed`: wall time in seconds.
+    """
     limit = limit_of(seconds)
     shares = ", ".join(f"{name} {100 * seconds.get(stage, 0.0) / elapsed:.0f} %" for stage, name in NAMES.items())
     read, decode, cut, write = (seconds.get(stage, 0.0) for stage in (READ, DECODE, CUT, WRITE))
@@ -46,17 +49,17 @@ def breakdown(seconds: Mapping[str, float], elapsed: float, work: Work, compute:
 
 
 def limit_of(seconds: Mapping[str, float]) -> str:
-    """The stage that the others waited for."""
+    """Return the stage that the others waited for."""
     return max(LIMITS, key=lambda stage: seconds.get(stage, 0.0))
 
 
 def ms(seconds: float, count: int) -> str:
-    """Milliseconds each."""
+    """Return the milliseconds that each of `count` things took, as text: `3.2 ms`."""
     return f"{1000 * seconds / max(count, 1):.1f} ms"
 
 
 def advice(limit: str, seconds: Mapping[str, float], work: Work, compute: Compute) -> str:
-    """What would move the limit; of what makes another kernel path or spec, it is for a new file."""
+    """Tell what would move the limit; what makes another kernel path or spec is advised for a new file."""
     if limit == TRUNK:
         return trunk_advice(work, compute)
     if limit == WRITE:
@@ -74,7 +77,7 @@ def advice(limit: str, seconds: Mapping[str, float], work: Work, compute: Comput
 
 
 def trunk_advice(work: Work, compute: Compute) -> str:
-    """What would make the trunk faster."""
+    """Tell what would make the trunk faster."""
     if compute.precision == "float32" and work.half:
         return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster (in a new file)"
     if not compute.compiled and work.views >= PAYS_FROM.get(compute.kind, sys.maxsize):

@@ -13,7 +13,7 @@ from amnet_common.images import read_source
 
 @dataclass(frozen=True)
 class Changes:
-    """Rows whose image file is another than the one that was read."""
+    """Hold the rows whose image file is another than the one that was read."""
 
     done: tuple[int, ...] = ()  # with features, which are of the file as it was
     failed: tuple[int, ...] = ()  # which might succeed now
@@ -40,9 +40,10 @@ def find_changes(collection: Collection, image_root: Path, rows: Iterable[int], 
 
 
 def is_changed(path: str, facts: tuple[int, int], sha256: bytes, rehash: bool) -> bool | None:
-    """Whether the file is another than the one of these facts (size and time) and hash; None: none can be read there.
+    """Tell whether an image file is another than the one of these facts (size and time) and hash.
 
-    Of a file that could not be read all of these are zero.
+    Returns None if no file can be read there. `facts`: bytes, and nanoseconds since 1970. Of a file that could not be
+    read all of these are zero.
     """
     try:
         found = os.stat(path)
@@ -57,7 +58,10 @@ def is_changed(path: str, facts: tuple[int, int], sha256: bytes, rehash: bool) -
 
 
 def file_sha256(path: str | os.PathLike[str]) -> bytes:
-    """32 bytes; empty if the file cannot be read or is no regular one, which is no file's hash."""
+    """Return the SHA-256 of a file, 32 bytes; empty, which is no file's hash, if the file cannot be read.
+
+    It is empty as well for files that `read_source` refuses: those that are not regular, hold nothing or are too large.
+    """
     try:
         return read_source(Path(path)).sha256
     except ImageError:

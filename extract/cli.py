@@ -17,7 +17,8 @@ from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, 
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from extract.crops import PLANS, ViewPlan, view_plan
-from extract.job import Job, find_job
+from extract.found import look
+from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.request import Request, Shard
 from extract.weight_source import chosen_source
@@ -107,7 +108,7 @@ def main(
         rehash=rehash,
         allow_other_kernels=allow_other_kernels,
     )
-    job = find_job(request, planned=dry_run)
+    job = decide(request, look(request), planned=dry_run)
     if job.nothing_to_do and not dry_run:
         return finish(job, [], 0.0)
     from extract.compute import Hardware  # torch takes seconds to import
@@ -182,7 +183,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     from extract.breakdown import Work, breakdown
     from extract.compute import default_workers
     from extract.opening import open_job
-    from extract.pipeline import Cutter, extract_rows
+    from extract.pipeline import Cutter, Filling, extract_rows
     from extract.planning import make_plan, refuse_full_disk
 
     request = job.request
@@ -192,7 +193,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     if new:
         compile_now(tools)  # before a file says that it is computed so
     job = open_job(job, tools)
-    images = len(job.rows) + len(job.redo)
+    images = job.images
     views = request.plan.views
     click.echo(printable(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
                          f"{tools.describe()}"), err=True)  # fmt: skip
@@ -204,10 +205,10 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     workers = hardware.workers or default_workers(tools.compute.kind)
     cutter = Cutter(request.dataset, request.plan, request.seed)
     with deferred_interrupt() as check_interrupt:
-        reports = extract_rows(
-            request.out, job.rows, cutter, tools.trunk, tools.compute.batch_size, workers, request.row_range, job.redo,
-            tools.compute.kernel_path(), job.collection.uuid if job.collection else None, check_interrupt,
-        )  # fmt: skip
+        assert job.collection is not None
+        filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),
+                          job.collection.uuid)  # fmt: skip
+        reports = extract_rows(filling, cutter, tools.trunk, tools.compute.batch_size, workers, check_interrupt)
         with contextlib.closing(reports):
             seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
     elapsed = time.monotonic() - started
@@ -251,7 +252,7 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     for line in notes(job):
         click.echo(line, err=True)
     assert job.collection is not None
-    if job.rows or job.redo:
+    if job.images:
         job.collection.refresh()  # with what other processes have filled meanwhile
     click.echo(printable(summary(job, job.collection, len(reports) - len(failed), seconds)))
     return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
@@ -278,7 +279,7 @@ def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> 
     request, path = job.request, job.request.out
     done, failed = (int((status_in_range(job, collection) == mark).sum()) for mark in (DONE, FAILED))
     pending = int((collection.status == PENDING).sum())
-    what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.rows or job.redo else "nothing to do"
+    what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.images else "nothing to do"
     return (f"{path}: {done} images done ({done_now} now), {failed} failed, {pending} pending, {what}, "
             f"{path.stat().st_size / 1e9:.2f} GB{clipping(collection)}")  # fmt: skip
 

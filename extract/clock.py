@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 class Clock:
-    """A stopwatch for every stage; used from several threads."""
+    """Measure the time of every stage, in seconds; used from several threads."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -24,7 +24,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Add the time within to a stage."""
+        """Add the time spent within this context to a stage."""
         started = time.perf_counter()
         try:
             yield
@@ -34,7 +34,7 @@ class Clock:
                 self.seconds[stage] += passed
 
     def waiting(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; a stage gets the time until each comes."""
+        """Yield the items, and add the time until each comes to a stage."""
         source = iter(items)
         while True:
             with self(stage):

@@ -25,7 +25,7 @@ COMPILED, EAGER = "compiled", "eager"
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a command asks of the machine; None and `auto` choose."""
+    """Describe what a command asks of the machine; None and `auto` leave it to `choose_compute`."""
 
     device: str = AUTO
     precision: str = AUTO
@@ -37,7 +37,10 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Compute:
-    """Device, arithmetic, batch and kernels of the trunk. Together with the library versions: the kernel path."""
+    """Describe device, arithmetic, batch and kernels of the trunk.
+
+    Together with the library versions they are the kernel path.
+    """
 
     device: str
     precision: str
@@ -47,11 +50,11 @@ class Compute:
 
     @property
     def kind(self) -> str:
-        """Of device: cpu, cuda, mps."""
+        """Return the kind of device: cpu, cuda, mps."""
         return torch.device(self.device).type
 
     def kernel_path(self) -> Mapping[str, object]:
-        """What else the last bits of a feature depend on, beside the spec."""
+        """Return what else the last bits of a feature depend on, beside the spec."""
         name = torch.cuda.get_device_name(self.device) if self.kind == "cuda" else platform.machine()
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__}
         chosen = {
@@ -72,7 +75,9 @@ class Compute:
 
 
 def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] | None = None) -> Compute:
-    """What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a file of
+    """Choose device, arithmetic, batch and kernels of the trunk, as asked for or else as is best.
+
+    What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a file of
     so many views; of another kind of device only the precision counts. On a CPU, torch gets that number of threads.
 
     Raises ConfigError for a device that is not there, an unknown precision (of a newer file), a batch below 1, or
@@ -98,7 +103,10 @@ def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] 
 
 
 def choose_compiled(wanted: bool | None, device: str, views: int, begun: str | None) -> bool:
-    """As asked for; else as the file was begun; else where so many views pay for it. Never without a compiler."""
+    """Tell whether to compile: as asked for; else as the file was begun; else where so many views pay for it.
+
+    Never without a compiler: raises ConfigError if it is asked for there.
+    """
     pays = views >= PAYS_FROM.get(torch.device(device).type, sys.maxsize)
     compiled = pays if begun is None else begun == COMPILED
     if wanted is not None:
@@ -117,11 +125,11 @@ def _fastest_precision(kind: str) -> str:
 
 
 def default_workers(kind: str) -> int:
-    """Decoding threads: beside a CPU trunk a few are plenty, a GPU wants all cores."""
+    """Return the number of decoding threads: beside a CPU trunk a few are plenty, a GPU wants all cores (up to 32)."""
     cores = available_cores()
     return max(1, cores // 4) if kind == "cpu" else min(cores, 32)
 
 
 def available_cores() -> int:
-    """Of this process."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,7 @@ ATTEMPTS = 10  # as torchvision: then the largest centred box of an allowed aspe
 
 
 class Box(NamedTuple):
-    """A view in source pixels, after EXIF orientation. `flip` mirrors the cut left to right."""
+    """Describe a view in source pixels, after EXIF orientation. `flip` mirrors the cut left to right."""
 
     top: float
     left: float
@@ -34,7 +34,10 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What the views of every image are. Part of the collection's spec; `view_plan` has the plans by name."""
+    """Describe what the views of every image are; this is part of the collection's spec.
+
+    `view_plan` has the plans by name. Raises ConfigError for a negative number of augmented views.
+    """
 
     augs: int = 10  # the crops of the ten-crop protocol; the paper draws afresh each epoch, a cache cannot
     size: int = 224  # ResNet50's input
@@ -51,11 +54,11 @@ class ViewPlan:
 
     @property
     def views(self) -> int:
-        """V, the number of views of an image."""
+        """Return V, the number of views of an image."""
         return 1 + self.augs
 
     def as_spec(self) -> dict[str, object]:
-        """The plan as plain JSON values, without fields that it does not use, and with what numbers do not say."""
+        """Return the plan as plain JSON values, without fields that it does not use, with what numbers do not say."""
         values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items() if v is not None}
         return {"resize": "pillow-bilinear-antialias", **values}
 
@@ -65,20 +68,26 @@ PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="
 
 
 def view_plan(name: str, augs: int) -> ViewPlan:
-    """The plan of that name with `augs` augmented views. Raises ConfigError."""
+    """Return the plan of that name with `augs` augmented views.
+
+    Raises ConfigError if there is none, or `augs` is negative.
+    """
     if name not in PLANS:
         raise ConfigError(f"--plan: expected {', '.join(PLANS)}, found {name!r}")
     return replace(PLANS[name], augs=augs)
 
 
 def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: int) -> list[Box]:
-    """The V boxes of one image of `height` x `width` pixels."""
+    """Return the V boxes of one image of `height` x `width` pixels, that of the evaluation view first."""
     augmented = (augmented_box(plan, seed, record_id, view, height, width) for view in range(1, plan.views))
     return [evaluation_box(plan, height, width), *augmented]
 
 
 def evaluation_box(plan: ViewPlan, height: int, width: int) -> Box:
-    """Short side to `short_side`, centre `size`: the same as one centred square of the source. Or the whole image."""
+    """Return the box of the evaluation view: short side to `short_side`, centre `size`; or the whole image.
+
+    The first is the same as one centred square of the source, of side min(height, width) * size / short_side.
+    """
     if plan.short_side is None:
         return Box(0, 0, height, width, flip=False)
     side = min(height, width) * plan.size / plan.short_side
@@ -86,7 +95,7 @@ def evaluation_box(plan: ViewPlan, height: int, width: int) -> Box:
 
 
 def augmented_box(plan: ViewPlan, seed: int, record_id: str, view: int, height: int, width: int) -> Box:
-    """One random resized crop of the image, or of the image squashed to `frame` x `frame`."""
+    """Draw one random resized crop of the image, or of the image squashed to `frame` x `frame`, in source pixels."""
     draw = uniforms("crop", seed, record_id, view)
     if plan.frame is None:
         return _random_box(plan, draw, height, width)
@@ -121,12 +130,12 @@ def _largest_centred_box(plan: ViewPlan, height: int, width: int, flip: bool) ->
 
 
 def cut(image: Image.Image, box: Box, size: int) -> np.ndarray:
-    """(size, size, 3) uint8: the box of an RGB image, resized once with an antialiasing bilinear filter."""
+    """Cut the box out of an RGB image, resized once with an antialiasing bilinear filter: (size, size, 3) uint8."""
     corners = (box.left, box.top, box.left + box.width, box.top + box.height)
     view = image.resize((size, size), Image.Resampling.BILINEAR, box=corners)
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box.flip else view)
 
 
 def cut_views(image: Image.Image, boxes: list[Box], size: int) -> np.ndarray:
-    """(V, size, size, 3) uint8."""
+    """Cut all views of an RGB image: (V, size, size, 3) uint8."""
     return np.stack([cut(image, box, size) for box in boxes])

@@ -17,19 +17,19 @@ from extract.weights import Weights
 
 
 class Encoded(NamedTuple):
-    """Features of n views as they are stored."""
+    """Hold the features of n views as they are stored."""
 
     features: np.ndarray  # (n, 14, 14, 1024) float16, or uint8 codes
     clipped: np.ndarray  # (n,) int64: how many values were above their channel's range
     finite: np.ndarray  # (n,) bool: whether all values are numbers that can be stored
 
     def result(self) -> "Encoded":
-        """Itself: nothing to wait for."""
+        """Return itself: there is nothing to wait for."""
         return self
 
 
 class FrozenTrunk:
-    """The trunk in evaluation and inference mode, BatchNorm folded, channels last, as `compute` says.
+    """Run the trunk in evaluation and inference mode, BatchNorm folded, channels last, as `compute` says.
 
     Every call runs the same shape, the last batch padded, so that a view's bits do not depend on its neighbours.
     Features become float16, or uint8 codes once `quantise_by` was called; both on the device, so that only what is
@@ -49,11 +49,14 @@ class FrozenTrunk:
         self.scales: Tensor | None = None
 
     def quantise_by(self, scales: np.ndarray) -> None:
-        """From now on store uint8 codes by these scales, (D,) float32."""
+        """Store uint8 codes by these scales, (D,) float32, from now on."""
         self.scales = torch.from_numpy(scales).to(self.compute.device)
 
     def warm_up(self) -> float:
-        """Compile what is compiled at the first batch; the seconds that took. ConfigError if that cannot be done."""
+        """Compile what is compiled at the first batch, and return the seconds that it took.
+
+        Raises ConfigError if that cannot be done.
+        """
         started = time.perf_counter()
         try:
             self(np.zeros((1, 224, 224, 3), np.uint8)).result()
@@ -65,8 +68,10 @@ class FrozenTrunk:
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> "Encoded | UnderWay":
-        """Of uint8 (n, 224, 224, 3), n at most the batch size. A GPU works on it while the caller goes on; on a CPU it
-        is done when this returns."""
+        """Compute the features of uint8 pixels (n, 224, 224, 3), n at most the batch size.
+
+        A GPU works on it while the caller goes on; on a CPU it is done when this returns.
+        """
         short = self.compute.batch_size - len(pixels)
         padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)]) if short else pixels
         x = self.run(to_device(padded, self.compute.device))  # (B, 14, 14, 1024)
@@ -76,29 +81,32 @@ class FrozenTrunk:
 
 
 class UnderWay(NamedTuple):
-    """A batch on its way back from the device."""
+    """Hold a batch on its way back from the device."""
 
     parts: tuple[Tensor, ...]  # in main memory, whole once `copied` has happened
     copied: torch.cuda.Event | None  # None: they are
     views: int  # n: the rest is padding
 
     def result(self) -> Encoded:
-        """Wait for the device."""
+        """Wait for the device, and return the features."""
         if self.copied is not None:
             self.copied.synchronize()
         return Encoded(*(part.numpy()[: self.views] for part in self.parts))
 
 
 def to_device(pixels: np.ndarray, device: str) -> Tensor:
-    """A copy there; to a GPU through pinned memory, so that nobody waits for it."""
+    """Copy pixels to a device; to a GPU through pinned memory, so that nobody waits for it."""
     pinned = torch.device(device).type == "cuda"
     batch = torch.from_numpy(pixels)
     return (batch.pin_memory() if pinned else batch).to(device, non_blocking=pinned)
 
 
 def from_device(parts: tuple[Tensor, ...], back: torch.cuda.Stream | None) -> tuple[tuple[Tensor, ...], Any]:
-    """Copies in main memory, and the event after which they are whole; in a stream of their own, so that the GPU begins
-    the next batch meanwhile. `back` None: no GPU, they are whole at once."""
+    """Return copies in main memory, and the event after which they are whole.
+
+    They are made in a stream of their own, so that the GPU begins the next batch meanwhile. `back` None: no GPU, they
+    are whole at once, and there is no event.
+    """
     if back is None:
         return tuple(part.cpu() for part in parts), None
     back.wait_stream(torch.cuda.current_stream(back.device))
@@ -110,8 +118,11 @@ def from_device(parts: tuple[Tensor, ...], back: torch.cuda.Stream | None) -> tu
 
 
 def compiled(trunk: Trunk) -> Callable[[Tensor], Tensor]:
-    """By torch.compile, at the first batch: ReLU and the sum of a block end up within the convolutions before them, and
-    on a CPU the weights are laid out for them once."""
+    """Compile the trunk with torch.compile, at the first batch.
+
+    ReLU and the sum of a block end up within the convolutions before them, and on a CPU the weights are laid out for
+    them once.
+    """
     run = torch.compile(trunk, dynamic=False)
 
     def frozen(pixels: Tensor) -> Tensor:

@@ -1,20 +1,22 @@
-"""What a request leaves to do, found by looking at the disk, before torch is loaded."""
+"""What a request leaves to do, decided from what is there (pure): what differs, what is refused, which rows are left.
 
-import os
+`decide` needs no torch; `refuse_other_features` is asked once trunk and kernels are known. Nothing here reads the disk.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import FAILED, PENDING
-from amnet_common.collection.spec import differences, image_list_sha256
-from amnet_common.collection.writer import RowWriter
+from amnet_common.collection.spec import Spec, differences, image_list_sha256, spec_differences
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError, DatasetError, SpecError
-from extract.changes import Changes, find_changes
+from extract.changes import Changes
+from extract.found import Found, Images
 from extract.request import AUTO, Request
 from extract.weight_source import is_remembered
 
@@ -25,76 +27,59 @@ MOST_NAMED = 5  # changed files named in the error
 
 @dataclass(frozen=True)
 class Job:
-    """What is to do, and what of the file is known."""
+    """Hold what is to do, and what of the file is known."""
 
     request: Request
-    collection: Collection | None  # to go on with; None: to be created
+    collection: Collection | None  # to be resumed; None: to be created
     rows: tuple[int, ...]  # without features, ascending
     redo: tuple[int, ...] = ()  # with features of an image file that has changed since
-    failed: int = 0  # rows in its row range that failed before and are not tried again
+    failed: int = 0  # rows of its row range that failed before and are not tried again
     changes: Changes = Changes()  # noqa: RUF009 (frozen)
 
     @property
+    def images(self) -> int:
+        """Return how many images there are to extract."""
+        return len(self.rows) + len(self.redo)
+
+    @property
     def nothing_to_do(self) -> bool:
-        """Whether the file is complete and certain to be of the request's weights: torch is not needed to say so."""
-        if self.collection is None or self.rows or self.redo:
+        """Tell whether the file is complete and certain to be of the request's weights, which needs no torch to say."""
+        if self.collection is None or self.images:
             return False
         return is_remembered(self.request.weights, self.collection.provenance)
 
 
-def find_job(request: Request, planned: bool = False) -> Job:
-    """Look at the file of a request, if there is one, and at the image files; `planned`: these may still be missing.
+def decide(request: Request, found: Found, planned: bool = False) -> Job:
+    """Decide what a request leaves to do; `planned`: the image files may still be missing.
 
     Raises SpecError with each differing field if the file is of other settings, images or scores; DatasetError if image
-    files have changed and `update` is not asked for, or none is there; CollectionError if the file is no collection.
+    files have changed and `update` is not asked for, or none is there; CollectionError if the file is a link.
     """
     refuse_unlike_model(request, known_settings(request))
-    exists = os.path.exists(request.out)  # unlike Path.exists, False for names no system takes
-    if exists and request.overwrite:
-        with taken_alone(request.out):
-            pass
-    if not exists or request.overwrite:
-        if not planned:
-            refuse_missing_images(request.dataset)
-        return Job(request, None, tuple(request.row_range))
-    collection = Collection(request.out)
-    _refuse_link(collection)
-    refuse_other(request, collection)
-    changes = find_changes(collection, request.dataset.image_root, request.row_range, request.rehash)
-    if changes.done and not request.update:
-        _refuse_changes(request, collection, changes)
-    job = _rows_to_do(request, collection, changes)
-    if (job.rows or job.redo) and not planned:
-        refuse_missing_images(request.dataset)
+    if found.collection is None:
+        job = Job(request, None, tuple(request.row_range))
+    else:
+        refuse_link(request, found.collection)
+        refuse_other(request, found.collection)
+        refuse_changes(request, found.collection, found.changes)
+        job = rows_to_do(request, found.collection, found.changes)
+    if not planned and (job.images or job.collection is None):
+        refuse_missing_images(request.dataset, found.images)
     return job
 
 
-def _rows_to_do(request: Request, collection: Collection, changes: Changes) -> Job:
+def rows_to_do(request: Request, collection: Collection, changes: Changes) -> Job:
+    """Find the rows of the row range that have no features yet, or are to be extracted again."""
     row_range = np.array(request.row_range, np.int64)
     status = collection.status
     again = status[row_range] == FAILED if request.retry_failed else np.isin(row_range, changes.failed) & request.update
     rows = row_range[(status[row_range] == PENDING) | again]
-    return Job(
-        request,
-        collection,
-        tuple(rows.tolist()),
-        changes.done,
-        failed=int((status[row_range] == FAILED).sum() - again.sum()),
-        changes=changes,
-    )
-
-
-def refuse_other(request: Request, collection: Collection) -> None:
-    """SpecError with each field that the request wants otherwise, as far as is known without torch."""
-    wanted = known_settings(request)
-    unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
-    unlike += label_differences(request.dataset, collection)
-    unlike += image_list_differences(request.dataset, collection)
-    refuse_unlike(collection, unlike)
+    failed = int((status[row_range] == FAILED).sum() - again.sum())
+    return Job(request, collection, tuple(rows.tolist()), changes.done, failed, changes)
 
 
 def known_settings(request: Request) -> Mapping[str, object]:
-    """The fields of the expected spec that are known without torch."""
+    """Return the fields of the wanted spec that are known without torch."""
     wanted: dict[str, object] = {
         "trunk": TRUNK,
         "pixels": PIXELS,
@@ -109,8 +94,27 @@ def known_settings(request: Request) -> Mapping[str, object]:
     return wanted
 
 
+def refuse_other(request: Request, collection: Collection) -> None:
+    """Raise SpecError with each field that the request wants otherwise, as far as is known without torch."""
+    wanted = known_settings(request)
+    unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
+    unlike += label_differences(request.dataset, collection)
+    unlike += image_list_differences(request.dataset, collection)
+    refuse_unlike(collection, unlike)
+
+
+def refuse_other_features(job: Job, collection: Collection, spec: Spec, kernel_path: Mapping[str, Any]) -> None:
+    """Raise SpecError with each field in which the features of this command would differ from those in the file.
+
+    Kernels may differ where nothing is left to compute, or with `allow_other_kernels`.
+    """
+    refuse_unlike(collection, spec_differences(spec, collection.spec))
+    if job.images and not job.request.allow_other_kernels:
+        refuse_other_kernels(collection, kernel_path)
+
+
 def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
-    """SpecError with each field in which `wanted` is not as in the collection of --like."""
+    """Raise SpecError with each field in which `wanted` is not as in the collection of --like."""
     if request.like:
         unlike = differences({key: getattr(request.like.spec, key) for key in wanted}, wanted)
         if unlike:
@@ -118,14 +122,14 @@ def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
 
 
 def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
-    """SpecError if there is any difference."""
+    """Raise SpecError if there is any difference."""
     if unlike:
         raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. Use the "
                         "settings it was begun with, another --out, or --overwrite to throw it away")  # fmt: skip
 
 
 def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:
-    """SpecError if `kernel_path` is not the one that the collection was begun on."""
+    """Raise SpecError if `kernel_path` is not the one that the collection was begun on."""
     unlike = differences(collection.kernel_path, kernel_path)
     if unlike:
         raise SpecError(f"--out {collection.path} was begun on another kernel path (the file's is expected, this "
@@ -134,7 +138,7 @@ def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, objec
 
 
 def image_list_differences(dataset: Dataset, collection: Collection) -> list[str]:
-    """A line if the ids are not the collection's, with an example and what to do about it."""
+    """Return a line if the ids are not the collection's, with an example and what to do about it."""
     if dataset.ids == collection.ids:
         return []
     image_list = image_list_sha256([encode_id(id_) for id_ in dataset.ids])
@@ -150,7 +154,7 @@ def image_list_differences(dataset: Dataset, collection: Collection) -> list[str
 
 
 def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
-    """One line for the scores, the names of the lists, and each list, where they are not the collection's."""
+    """Return a line for the scores, the names of the lists, and each list, where they are not the collection's."""
     if len(dataset.ids) != len(collection):
         return []  # the image list says so
     lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
@@ -163,58 +167,31 @@ def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
     return lines
 
 
-def taken_alone(path: Path) -> RowWriter:
-    """A collection that is to be thrown away, closed to other writers.
-
-    Raises CollectionError unless the file is a whole collection; BusyError while another process fills it.
-    """
-    try:
-        return RowWriter(path)
-    except CollectionError as error:
-        raise CollectionError(f"--overwrite throws away collections only: {error}; remove the file yourself") from error
-
-
-def _refuse_link(collection: Collection) -> None:
+def refuse_link(request: Request, collection: Collection) -> None:
+    """Raise CollectionError for a linked collection, which has no features of its own to fill."""
     if collection.linked:
         names = ", ".join(str(part.path) for part in collection.parts)
-        raise CollectionError(f"--out {collection.path}: expected a file with features of its own, found a linked "
+        raise CollectionError(f"--out {request.out}: expected a file with features of its own, found a linked "
                               f"collection; fill its parts instead: {names}")  # fmt: skip
 
 
-def _refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:
-    names = ", ".join(collection.ids[row] for row in changes.done[:MOST_NAMED])
-    more = f" and {len(changes.done) - MOST_NAMED} more" if len(changes.done) > MOST_NAMED else ""
-    raise DatasetError(f"--out {request.out}: expected the image files that it was extracted from, found "
-                       f"{len(changes.done)} changed since: {names}{more}; --update extracts these anew")  # fmt: skip
+def refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:
+    """Raise DatasetError if image files with features have changed, unless `update` is asked for."""
+    if changes.done and not request.update:
+        names = ", ".join(collection.ids[row] for row in changes.done[:MOST_NAMED])
+        more = f" and {len(changes.done) - MOST_NAMED} more" if len(changes.done) > MOST_NAMED else ""
+        raise DatasetError(
+            f"--out {request.out}: expected the image files that it was extracted from, found "
+            f"{len(changes.done)} changed since: {names}{more}; --update extracts these anew"
+        )
 
 
-def refuse_missing_images(dataset: Dataset) -> None:
-    """DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a list names one by a slip."""
-    if not any(is_there(dataset, id_) for id_ in dataset.ids):
+def refuse_missing_images(dataset: Dataset, images: Images) -> None:
+    """Raise DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a list has a slip."""
+    if not images.any:
         raise DatasetError(f"--dataset {dataset.name}: expected images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip
-    refuse_unknown_images(dataset)
-
-
-def refuse_unknown_images(dataset: Dataset) -> None:
-    """DatasetError for an image that some splits leave out and that is no file either: a slip in a list.
-
-    A missing file that every split names is a gap in the images, and becomes a failed row.
-    """
-    numbers = {name.rpartition("_")[2] for name in dataset.splits}
-    named = {number: np.zeros(len(dataset.ids), bool) for number in numbers}
-    for name, split in dataset.splits.items():
-        named[name.rpartition("_")[2]][split.rows] = True
-    left_out = ~np.all(list(named.values()), axis=0)
-    for name, split in dataset.splits.items():
-        for row in split.rows[left_out[split.rows]].tolist():
-            if not is_there(dataset, dataset.ids[row]):
-                raise DatasetError(
-                    f"split {name} names the unknown image {dataset.ids[row]!r}: expected a file in "
-                    f"{dataset.image_root} or an image that every split names, found neither"
-                )
-
-
-def is_there(dataset: Dataset, id_: str) -> bool:
-    """Whether the image file exists; unlike Path.exists, False for names that no system takes."""
-    return os.path.exists(dataset.image_root / id_)
+    if images.unknown:
+        name, id_ = images.unknown
+        raise DatasetError(f"split {name} names the unknown image {id_!r}: expected a file in {dataset.image_root} or "
+                           "an image that every split names, found neither")  # fmt: skip

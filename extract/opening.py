@@ -1,4 +1,4 @@
-"""A job made ready: trunk and kernels chosen, the file compared with them, or made."""
+"""A job made ready: trunk and kernels are chosen and loaded, the file is made, or compared with them."""
 
 import contextlib
 import json
@@ -10,24 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import amnet_common
+from amnet_common.collection import Collection
 from amnet_common.collection.layout import DTYPES
 from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.skeleton import create_skeleton
-from amnet_common.collection.spec import Spec, spec_differences
+from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
 from amnet_common.errors import ExistsError
 from extract.compute import Compute, Hardware, choose_compute
+from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
-from extract.job import (
-    PIXELS,
-    TRUNK,
-    Job,
-    find_job,
-    refuse_other_kernels,
-    refuse_unlike,
-    refuse_unlike_model,
-    taken_alone,
-)
+from extract.job import PIXELS, TRUNK, Job, decide, refuse_other_features, refuse_unlike_model
 from extract.known import resolved_root
 from extract.pipeline import Cutter
 from extract.request import Request
@@ -87,24 +80,31 @@ def open_job(job: Job, tools: Tools) -> Job:
     computed by other kernels; OutputError if it cannot be created.
     """
     if job.collection is None:
-        try:
-            _create(job.request, tools)
-        except ExistsError:
-            if job.request.overwrite or not os.path.exists(job.request.out):  # a symbolic link to itself, say
-                raise
-        job = find_job(replace(job.request, overwrite=False))
+        job = created(job, tools)
     assert job.collection is not None
     scales = job.collection.scales
     spec = make_spec(tools.weights, job.request, tools.compute, scales)
-    refuse_unlike(job.collection, spec_differences(spec, job.collection.spec))
-    if (job.rows or job.redo) and not job.request.allow_other_kernels:
-        refuse_other_kernels(job.collection, tools.compute.kernel_path())
+    refuse_other_features(job, job.collection, spec, tools.compute.kernel_path())
     if scales is not None:
         tools.trunk.quantise_by(scales)
     return job
 
 
-def _create(request: Request, tools: Tools) -> None:
+def created(job: Job, tools: Tools) -> Job:
+    """Create the collection of a job and return the job of it; of the one that another process has created meanwhile,
+    what it leaves to do.
+    """
+    try:
+        create(job.request, tools)
+    except ExistsError:
+        if job.request.overwrite or not os.path.exists(job.request.out):  # a symbolic link to itself, say
+            raise
+        return decide(job.request, look(job.request))
+    return replace(job, request=replace(job.request, overwrite=False), collection=Collection(job.request.out))
+
+
+def create(request: Request, tools: Tools) -> None:
+    """Create the collection of a request, empty. Raises ExistsError if the name is taken, SpecError, OutputError."""
     scales = _scales(request, tools)
     spec = make_spec(tools.weights, request, tools.compute, scales)
     refuse_unlike_model(request, json.loads(spec.to_json()))

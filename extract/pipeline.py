@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Cut:
-    """One image, decoded and cut: its V views, or the reason why there are none."""
+    """Hold one image, decoded and cut: its V views, or the reason why there are none."""
 
     row: int
     facts: ImageFacts
@@ -44,7 +44,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class RowReport:
-    """A row that is finished: done, or failed for the reason in `error`."""
+    """Report a row that is finished: done, or failed for the reason in `error`."""
 
     row: int
     error: str = ""
@@ -52,7 +52,7 @@ class RowReport:
 
 @dataclass(frozen=True)
 class Cutter:
-    """What turns a row number into views; used from several threads."""
+    """Turn a row number into views; used from several threads."""
 
     dataset: Dataset
     plan: ViewPlan
@@ -61,7 +61,7 @@ class Cutter:
 
     @property
     def total(self) -> int:
-        """N, rows of the collection."""
+        """Return N, the number of rows of the collection."""
         return len(self.dataset.ids)
 
     def __call__(self, row: int) -> Cut:
@@ -82,40 +82,51 @@ class Cutter:
             return Cut(row, facts, error=str(error))
 
 
+@dataclass(frozen=True)
+class Filling:
+    """Name the rows of a collection that are to be filled.
+
+    `row_range` (None: every row) is locked against other writers. `redo`: finished rows to be filled again, which are
+    marked pending first. `kernel_path`: the trunk's, remembered for each row; None: that of the file. `uuid`: of the
+    collection that is meant; None: whichever is there.
+    """
+
+    path: Path
+    rows: Sequence[int]
+    row_range: range | None = None
+    redo: Sequence[int] = ()
+    kernel_path: Mapping[str, object] | None = None
+    uuid: str | None = None
+
+
 def extract_rows(
-    path: Path,
-    rows: Sequence[int],
+    filling: Filling,
     cutter: Cutter,
     trunk: RunTrunk,
     batch_size: int,
     workers: int,
-    row_range: range | None = None,
-    redo: Sequence[int] = (),
-    kernel_path: Mapping[str, object] | None = None,
-    uuid: str | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Generator[RowReport, None, None]:
-    """Fill `rows` of the collection at `path`, and yield a report for each row once it is finished.
+    """Fill rows of a collection, and yield a report for each row once it is finished.
 
-    `row_range` (None: every row) is locked against other writers; rows that one has finished meanwhile are left out.
-    `redo`: finished rows to be filled again, which are marked pending first. `kernel_path`: the trunk's, remembered for
-    each row; None: that of the file. `uuid`: of the collection that is meant; None: whichever is there.
+    Rows that another writer has finished meanwhile are left out. `workers` decode, the trunk gets `batch_size` views.
     `after_batch` is called after each batch of views, and may raise to stop. The cutter's clock gets the time of every
     stage.
 
-    Raises BusyError if another process writes within the row_range, CollectionError if it has put another collection
+    Raises BusyError if another process writes within the row range, CollectionError if it has put another collection
     there; OutputError when the disk does not take what is written: what is finished by then is kept.
     """
-    row_range = range(cutter.total) if row_range is None else row_range
+    path, redo = filling.path, filling.redo
+    row_range = range(cutter.total) if filling.row_range is None else filling.row_range
     with (
         ignored_pillow_warnings(),
-        RowWriter(path, row_range.start, row_range.stop, kernel_path) as writer,
+        RowWriter(path, row_range.start, row_range.stop, filling.kernel_path) as writer,
         ThreadPoolExecutor(workers, "decode") as decoders,
         ThreadPoolExecutor(1, "write") as disk,
     ):
-        if uuid:
-            _refuse_replaced(path, uuid)
-        rows = sorted({row for row in rows if not writer.is_done(row)} | set(redo))
+        if filling.uuid:
+            _refuse_replaced(path, filling.uuid)
+        rows = sorted({row for row in filling.rows if not writer.is_done(row)} | set(redo))
         writer.undo(redo)
         clock = cutter.clock
         store = Store(writer, cutter.plan.views, clock)
@@ -139,7 +150,7 @@ def _refuse_replaced(path: Path, uuid: str) -> None:
 def ahead(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
 ) -> Iterator[Result]:
-    """`map(work, items)` in order, with at most `most` items under way in the pool."""
+    """Yield `map(work, items)` in order, with at most `most` items under way in the pool."""
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -157,7 +168,10 @@ Owners = list[tuple[Cut, int]]  # whose view each entry of a batch is; view -1: 
 
 
 def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, np.ndarray]]:
-    """Views of consecutive images, regrouped: (owners, uint8 (n, 224, 224, 3)), n = batch_size but for the last."""
+    """Yield views of consecutive images, regrouped: (owners, uint8 (n, 224, 224, 3)).
+
+    n is `batch_size` but for the last batch; a failed image comes by itself, without a view.
+    """
     owners: Owners = []
     pixels: list[np.ndarray] = []
     for cut in cuts:
@@ -177,7 +191,7 @@ def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, n
 def run_each(
     trunk: RunTrunk, batches: Iterable[tuple[Owners, np.ndarray]], clock: Clock
 ) -> Iterator[tuple[Owners, Encoded | UnderWay | None]]:
-    """Every batch given to the trunk; a GPU may still be at work on it."""
+    """Give every batch to the trunk, and yield it; a GPU may still be at work on it."""
     for owners, pixels in batches:
         with clock(TRUNK):
             running = trunk(pixels) if len(pixels) else None
@@ -185,7 +199,7 @@ def run_each(
 
 
 class Store:
-    """Gives every computed view to the writer and closes a row when its last view has come."""
+    """Give every computed view to the writer, and close a row when its last view has come."""
 
     def __init__(self, writer: RowWriter, views: int, clock: Clock) -> None:
         self.writer, self.views, self.clock = writer, views, clock
@@ -194,7 +208,7 @@ class Store:
         self._not_finite: set[int] = set()
 
     def __call__(self, owners: Owners, running: Encoded | UnderWay | None) -> list[RowReport]:
-        """Wait for a batch and write it; the rows that are complete with it."""
+        """Wait for a batch and write it; return the rows that are complete with it."""
         with self.clock(TRUNK):
             encoded = None if running is None else running.result()
         reports, planes = [], iter(()) if encoded is None else zip(*encoded, strict=True)
@@ -227,7 +241,10 @@ class Store:
 
 @contextmanager
 def ignored_pillow_warnings() -> Iterator[None]:
-    """Pillow warns of large images and odd metadata; what matters of it becomes a row's error."""
+    """Ignore Pillow's warnings of large images and odd metadata.
+
+    What matters of them becomes a row's error.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -19,7 +19,7 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a job."""
+    """Describe the size of a job in images, views and bytes."""
 
     images: int  # to do
     views: int  # of each image
@@ -29,21 +29,24 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """What the disk must still hold."""
+        """Return the number of bytes that the disk must still hold."""
         return self.feature_bytes + self.table_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether it does, as far as is known."""
+        """Tell whether the disk has room for the job, as far as is known."""
         return self.free_bytes is None or self.needed_bytes <= self.free_bytes
 
     def seconds(self, rate: float) -> float:
-        """At `rate` views/s."""
+        """Return the seconds that the job takes at `rate` views/s."""
         return self.images * self.views / rate
 
 
 def make_plan(job: Job) -> Plan:
-    """From the job and the disk of its file."""
+    """Compute the size of a job, from the job and the disk of its file.
+
+    Raises OutputError if the folder of the file does not exist.
+    """
     request = job.request
     views, total = request.plan.views, len(request.dataset.ids)
     id_bytes = max(len(encode_id(id_)) for id_ in request.dataset.ids)
@@ -53,17 +56,21 @@ def make_plan(job: Job) -> Plan:
     others = total * (sum(row_bytes.values()) - row_bytes[SEGMENT])
     if job.collection:  # rows that are done again have their place on the disk
         features, others = min(features, unwritten_bytes(request.out)), 0
-    return Plan(len(job.rows) + len(job.redo), views, features, others, free_bytes(request.out, request.overwrite))
+    return Plan(job.images, views, features, others, free_bytes(request.out, request.overwrite))
 
 
 def unwritten_bytes(path: Path) -> int:
-    """How much a sparse file can still grow on the disk."""
+    """Return how many bytes a sparse file can still grow on the disk."""
     found = path.stat()
     return max(0, found.st_size - found.st_blocks * 512)
 
 
 def free_bytes(out: Path, overwrite: bool) -> int | None:
-    """Of the disk that `out` is or would be on; with what the file itself takes if that is thrown away."""
+    """Return the free bytes of the disk that a file is or would be on; None if the file system does not say.
+
+    With `overwrite` the file itself is thrown away, and what it takes is free too. Raises OutputError if its folder
+    does not exist.
+    """
     try:
         taken = out.stat().st_blocks * 512 if overwrite and out.exists() else 0
         usage = shutil.disk_usage(out.parent)
@@ -73,7 +80,7 @@ def free_bytes(out: Path, overwrite: bool) -> int | None:
 
 
 def refuse_full_disk(plan: Plan, out: Path) -> None:
-    """OutputError if the disk cannot hold what is to do."""
+    """Raise OutputError if the disk cannot hold what is to do."""
     if plan.free_bytes is not None and not plan.fits:
         raise OutputError(f"--out {out}: expected {plan.needed_bytes / 1e9:.2f} GB for {plan.images} images of "
                           f"{plan.views} views, found {plan.free_bytes / 1e9:.2f} GB free; --dtype uint8 takes half of "
@@ -81,7 +88,7 @@ def refuse_full_disk(plan: Plan, out: Path) -> None:
 
 
 def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
-    """views/s of the trunk on noise, which costs the same as pictures; reading and cutting hide behind it."""
+    """Measure the trunk's views/s on noise, which costs the same as pictures; reading and cutting hide behind it."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 224, 224, 3), np.uint8)
     trunk(pixels).result()  # the first batch also makes buffers and chooses or compiles kernels
     batches, started, last = 1, time.perf_counter(), trunk(pixels)
@@ -94,7 +101,7 @@ def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
 
 
 def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) -> Iterator[str]:
-    """What --dry-run prints."""
+    """Yield the lines that --dry-run prints."""
     enough = "enough" if plan.fits else "NOT ENOUGH"
     free = f"{plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}" if plan.free_bytes is not None else "unknown"
     yield f"images     {plan.images}"
@@ -106,7 +113,7 @@ def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) ->
 
 
 def duration(seconds: float) -> str:
-    """`3 h 20 min`, to the two largest units."""
+    """Return a time in seconds as text, in its two largest units at most: `3 h 20 min`."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if seconds < 60:
         return f"{seconds:.0f} s"

@@ -16,9 +16,10 @@ SAMPLE_VIEWS = 2  # the evaluation view and an augmented one: more images say mo
 
 
 def sample_scales(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> np.ndarray:
-    """(D,) float32: the largest value of each channel in the sample is the largest that has a code of its own.
+    """Compute scales, (D,) float32, from a sample of images.
 
-    Raises DatasetError if no image can be read.
+    The largest value of each channel in the sample is the largest that has a code of its own. Raises DatasetError if no
+    image can be read.
     """
     maxima = [features.max((0, 1, 2)) for features in _sample(cutter, trunk, batch_size) if len(features)]  # (D,) each
     if not maxima:
@@ -28,7 +29,7 @@ def sample_scales(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> np.ndarra
 
 
 def sample_rows(total: int, seed: int) -> Iterable[int]:
-    """All rows in the order in which the sample takes them."""
+    """Return all rows in the order in which the sample takes them."""
     return np.random.Generator(keyed_philox("scales", seed)).permutation(total).tolist()
 
 

@@ -16,7 +16,7 @@ from extract.variants import Variant
 
 
 class Trunk(nn.Module):
-    """ResNet50 without its end, wired as `variant` says, with torchvision's parameter names.
+    """Compute features with ResNet50 without its end, wired as `variant` says, with torchvision's parameter names.
 
     forward: uint8 RGB (B, 224, 224, 3) -> features (B, 14, 14, 1024), non-negative, in the parameters' dtype.
     """
@@ -38,11 +38,14 @@ class Trunk(nn.Module):
         self.eval().requires_grad_(False)
 
     def wanted_state(self) -> Mapping[str, Tensor]:
-        """Every tensor that decides the features: parameters and BatchNorm statistics, without step counters."""
+        """Return every tensor that decides the features: parameters and BatchNorm statistics, without step counters."""
         return {name: t for name, t in self.state_dict().items() if not name.endswith("num_batches_tracked")}
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, 224, 224, 3) in 0..255 -> (B, 3, 224, 224), channels last in memory."""
+        """Normalise pixels as the variant says: uint8 (B, 224, 224, 3) in 0..255 -> (B, 3, 224, 224).
+
+        (x / 255 - mean) / std per channel, channels last in memory, in the parameters' dtype.
+        """
         x = pixels.permute(0, 3, 1, 2).float()  # (B, 3, 224, 224), a view that is channels last already
         mean, std = (x.new_tensor(values).view(3, 1, 1) * 255 for values in (self.variant.mean, self.variant.std))
         return ((x - mean) / std).to(self.conv1.weight.dtype)
@@ -66,14 +69,14 @@ def _layer(channels: int, planes: int, blocks: int, stride: int, stride_in_first
 
 
 def build_trunk(variant: Variant, state: Mapping[str, Tensor]) -> Trunk:
-    """The float32 trunk with these weights, as written: the reference for every faster path."""
+    """Build the float32 trunk with these weights, as written: the reference for every faster path."""
     trunk = Trunk(variant)
     trunk.load_state_dict(dict(state), strict=False)  # only num_batches_tracked, which eval mode never reads, may lack
     return trunk
 
 
 def fold_batchnorm(trunk: Trunk) -> Trunk:
-    """Every BatchNorm folded into the convolution before it, in place; equal up to float32 rounding."""
+    """Fold every BatchNorm into the convolution before it, in place; equal up to float32 rounding."""
     for module in list(trunk.modules()):
         names = list(module._modules)
         for conv, norm in pairwise(names) if isinstance(module, nn.Sequential) else _conv_norm_names(module):
@@ -89,7 +92,7 @@ def _conv_norm_names(module: nn.Module) -> list[tuple[str, str]]:
 
 
 class InOwnPrecision(nn.Module):
-    """Layers that compute in the precision of their weights, whatever comes, and answer in another."""
+    """Run layers in the precision of their weights, whatever comes, and answer in another."""
 
     def __init__(self, layers: nn.Module, answer: torch.dtype) -> None:
         super().__init__()
@@ -100,7 +103,7 @@ class InOwnPrecision(nn.Module):
 
 
 def to_bfloat16(trunk: Trunk) -> Trunk:
-    """The folded trunk in bfloat16, in place, but for the three convolutions that stand first, which stay in float32.
+    """Turn the folded trunk to bfloat16, in place, but for the three convolutions that stand first and stay in float32.
 
     bfloat16 has eight bits, and the first block amplifies what is rounded within and before it: its BatchNorms have
     channels of little variance. These three are 7 % of the work; docs/performance.md has what each rounding costs.

@@ -13,7 +13,7 @@ from amnet_common.errors import WeightsError
 
 @dataclass(frozen=True)
 class Variant:
-    """Wiring and input of a ResNet50. Input: RGB in [0, 1], then (x - mean) / std per channel."""
+    """Describe wiring and input of a ResNet50. Input: RGB in [0, 1], then (x - mean) / std per channel."""
 
     name: str
     mean: tuple[float, float, float]
@@ -44,7 +44,7 @@ VARIANTS = {variant.name: variant for variant in (TORCHVISION, MSRA_2015)}
 
 
 def variant_of(metadata: Mapping[str, str], where: str) -> Variant:
-    """The variant that a safetensors file's metadata names; torchvision's if it names none.
+    """Return the variant that a safetensors file's metadata names; torchvision's if it names none.
 
     Raises WeightsError for an unknown variant, and where the file's own mean or std contradict it.
     """

@@ -12,7 +12,10 @@ UNTRAINED = "untrained"
 
 
 def chosen_source(source: str | None) -> str:
-    """What --weights names, or $AMNET_WEIGHTS, or torchvision's default. Raises WeightsError if it is nothing."""
+    """Return what --weights names, or $AMNET_WEIGHTS, or imagenet1k-v1 if neither does.
+
+    Raises WeightsError if it is neither a known name nor a file.
+    """
     source = source or os.environ.get("AMNET_WEIGHTS") or DEFAULT
     if source != UNTRAINED and source not in PUBLISHED_NAMES and not os.path.isfile(source):
         raise WeightsError(f"--weights: expected {', '.join(PUBLISHED_NAMES)} or a file, found {source!r}, "
@@ -21,7 +24,7 @@ def chosen_source(source: str | None) -> str:
 
 
 def remembered(source: str) -> Mapping[str, str]:
-    """What a collection keeps of `source` in its provenance: its name, and of a file the SHA-256."""
+    """Return what a collection keeps of `source` in its provenance: its name, and of a file the SHA-256."""
     if source == UNTRAINED or source in PUBLISHED_NAMES:
         return {"weights": source}
     with open(source, "rb") as file:
@@ -29,7 +32,7 @@ def remembered(source: str) -> Mapping[str, str]:
 
 
 def is_remembered(source: str, provenance: Mapping[str, object]) -> bool:
-    """Whether a collection with this provenance was begun with the very `source`.
+    """Tell whether a collection with this provenance was begun with the very `source`.
 
     False for a file of other bytes, which may still hold the same tensors: then the tensors have to be compared.
     """

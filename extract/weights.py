@@ -28,7 +28,7 @@ HELP = "pass --weights FILE or set AMNET_WEIGHTS=FILE"
 
 @dataclass(frozen=True)
 class Weights:
-    """A trunk's state: parameters and BatchNorm buffers by torchvision's names, float32."""
+    """Hold a trunk's state: parameters and BatchNorm buffers by torchvision's names, float32."""
 
     source: str
     variant: Variant
@@ -36,14 +36,18 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        """Of names, shapes and values, BatchNorm buffers among them: the same for every file format."""
+        """Return the SHA-256, as hex digits, of names, shapes and values, BatchNorm buffers among them.
+
+        It is the same for every file format.
+        """
         return tensors_sha256(self.state)
 
 
 def load_weights(source: str | None, seed: int = 0) -> Weights:
-    """The weights named by `source`, by $AMNET_WEIGHTS if it is None, or torchvision's default.
+    """Load the weights named by `source`, by $AMNET_WEIGHTS if it is None, or else imagenet1k-v1.
 
-    Raises WeightsError if they cannot be found, downloaded or read, or do not fit the trunk.
+    `seed`: of untrained weights. Raises WeightsError if they cannot be found, downloaded or read, or do not fit the
+    trunk.
     """
     source = chosen_source(source)
     if source == UNTRAINED:
@@ -56,7 +60,7 @@ def load_weights(source: str | None, seed: int = 0) -> Weights:
 
 
 def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
-    """The trunk's part of `state`, under whichever known prefix fits it best, as float32.
+    """Return the trunk's part of `state`, under whichever known prefix fits it best, as float32.
 
     BatchNorm's statistics are the file's own. Raises WeightsError that names what is missing, does not belong to
     ResNet50 (a ResNet101 holds all of its names and more) or has the wrong shape.

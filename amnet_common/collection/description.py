@@ -11,7 +11,7 @@ from amnet_common.collection.reader import Collection
 
 
 def info_lines(collection: Collection) -> Iterator[str]:
-    """The lines of `amnet-cache info`."""
+    """Yield the lines of `amnet-cache info`."""
     spec, made = collection.spec, collection.provenance
     disk = [path.stat() for path in {collection.path} | {part.path for part in collection.parts}]
     size, used = sum(d.st_size for d in disk), sum(d.st_blocks * 512 for d in disk)
@@ -39,14 +39,14 @@ def info_lines(collection: Collection) -> Iterator[str]:
 
 
 def counts(collection: Collection) -> str:
-    """`2000 images: 1990 done, 3 failed, 7 pending`."""
+    """Count the images by status, as text: `2000 images: 1990 done, 3 failed, 7 pending`."""
     number = {status: int((collection.status == status).sum()) for status in (DONE, FAILED, PENDING)}
     return (f"{len(collection)} images: {number[DONE]} done, {number[FAILED]} failed, "
             f"{number[PENDING]} pending")  # fmt: skip
 
 
 def kernel_lines(collection: Collection) -> Iterator[str]:
-    """The kernel paths of the parts, and how many rows were computed on none of them (--allow-other-kernels)."""
+    """Yield the kernel paths of the parts, and how many rows were computed on none of them (--allow-other-kernels)."""
     paths = {kernel_checksum(part.planes.kernel_path): part.planes.kernel_path for part in collection.parts}
     for path in paths.values():
         yield f"kernel path  {', '.join(f'{key} {value}' for key, value in path.items())}"
@@ -56,7 +56,7 @@ def kernel_lines(collection: Collection) -> Iterator[str]:
 
 
 def clipping_line(collection: Collection) -> str:
-    """How many values of the finished rows were above their channel's range."""
+    """Tell how many values of the finished rows were above their channel's range."""
     clipped = int(collection.images["clipped"].sum(dtype=np.int64))
     values = int((collection.status == DONE).sum()) * collection.views * math.prod(collection.view_shape)
     share = f" ({clipped / values:.2e} of them)" if values else ""
@@ -64,13 +64,13 @@ def clipping_line(collection: Collection) -> str:
 
 
 def failed_lines(collection: Collection) -> Iterator[str]:
-    """One line for each failed image."""
+    """Yield one line for each failed image: its id and why it failed."""
     for row in np.flatnonzero(collection.status == FAILED).tolist():
         yield f"{collection.ids[row]}: {collection.error(row)}"
 
 
 def score_line(labels: np.ndarray) -> str:
-    """How many images have a score, and the range of the scores."""
+    """Tell how many images have a score (labels (N,), NaN for none), and the range and mean of the scores."""
     known = labels[~np.isnan(labels)]
     if not len(known):
         return "none"
@@ -78,5 +78,5 @@ def score_line(labels: np.ndarray) -> str:
 
 
 def split_line(collection: Collection) -> str:
-    """The lists with their lengths."""
+    """Name the split lists with their lengths."""
     return ", ".join(f"{name} ({len(split.rows)})" for name, split in collection.splits.items()) or "none"

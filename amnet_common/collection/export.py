@@ -2,9 +2,8 @@
 
 import contextlib
 import os
-import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -13,20 +12,20 @@ import numpy as np
 from amnet_common.collection.layout import DONE
 from amnet_common.collection.quantise import dequantise
 from amnet_common.collection.reader import Collection
-from amnet_common.collection.skeleton import sync_path
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import ConfigError, OutputError
+from amnet_common.files import publish, temporary_beside
 
 ROWS = 32  # at a time
 
 
 def exported_rows(collection: Collection) -> np.ndarray:
-    """(n,) int64: the rows that have features, in order."""
+    """Return the rows that have features, (n,) int64, in order."""
     return np.flatnonzero(collection.status == DONE)
 
 
 def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
-    """Write features as float16 to `out`, whole or not at all; yields how many rows each step has added.
+    """Write features as float16 to `out`, whole or not at all; yield how many rows each step has added.
 
     .npy: (n, 14, 14, 1024), or (n, V, 14, 14, 1024) with `all_views`; the ids in `out`.ids.txt, one a line.
     .npz: `features` as above, `ids` (n,) bytes, `labels` (n,), `rows` (n,). uint8 codes are turned into features; every
@@ -42,26 +41,23 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
     for path in files:
         if os.path.lexists(path):
             raise OutputError(f"--out {path}: expected a new file, found one that exists")
-    temporary = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp") for path in files}
     try:
-        if out.suffix == ".npy":
-            temporary[ids_file].write_bytes(_id_lines(collection))
-            with open(temporary[out], "wb") as file:
-                yield from _write_features(file, collection, all_views)
-        else:
-            with zipfile.ZipFile(temporary[out], "w", zipfile.ZIP_STORED) as archive:
-                for name, values in _tables(collection).items():
-                    with archive.open(f"{name}.npy", "w") as file:
-                        np.lib.format.write_array(file, values)
-                with archive.open("features.npy", "w", force_zip64=True) as file:
+        with contextlib.ExitStack() as made:
+            temporary = {path: made.enter_context(temporary_beside(path)) for path in files}
+            if out.suffix == ".npy":
+                temporary[ids_file].write_bytes(_id_lines(collection))
+                with open(temporary[out], "wb") as file:
                     yield from _write_features(file, collection, all_views)
-        _publish(temporary)
+            else:
+                with zipfile.ZipFile(temporary[out], "w", zipfile.ZIP_STORED) as archive:
+                    for name, values in _tables(collection).items():
+                        with archive.open(f"{name}.npy", "w") as file:
+                            np.lib.format.write_array(file, values)
+                    with archive.open("features.npy", "w", force_zip64=True) as file:
+                        yield from _write_features(file, collection, all_views)
+            publish(temporary)
     except OSError as error:
         raise OutputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for path in temporary.values():
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 def _tables(collection: Collection) -> dict[str, np.ndarray]:
@@ -89,15 +85,3 @@ def _id_lines(collection: Collection) -> bytes:
     """One id a line; line breaks within an id are written as \\n."""
     ids = (encode_id(collection.ids[row]).replace(b"\n", b"\\n") for row in exported_rows(collection))
     return b"".join(id_ + b"\n" for id_ in ids)
-
-
-def _publish(temporary: Mapping[Path, Path]) -> None:
-    """Give finished files their names, all of them or none; FileExistsError if one is taken."""
-    for written in temporary.values():
-        sync_path(written)
-    with contextlib.ExitStack() as undo:
-        for path, written in temporary.items():
-            os.link(written, path)
-            undo.callback(path.unlink)
-        sync_path(path.parent)
-        undo.pop_all()

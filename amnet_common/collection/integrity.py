@@ -13,7 +13,7 @@ CHUNK = 2**20
 
 
 def integrity_sha256(path: Path, structure: Structure) -> bytes:
-    """SHA-256, 32 bytes, of the file without `structure.changing`."""
+    """Compute the SHA-256, 32 bytes, of a collection's file without the tables that change (`structure.changing`)."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         size = file.seek(0, 2)
@@ -25,7 +25,7 @@ def integrity_sha256(path: Path, structure: Structure) -> bytes:
 
 
 def fixed_ranges(changing: Sequence[Extent], size: int) -> Iterator[tuple[int, int]]:
-    """The byte ranges (start, end) of a file of `size` bytes that lie in none of the extents."""
+    """Yield the byte ranges (start, end) of a file of `size` bytes that lie in none of the extents."""
     start = 0
     for extent in sorted(changing, key=lambda extent: extent.offset):
         if extent.offset > start:

@@ -24,7 +24,7 @@ from amnet_common.errors import CollectionError, DatasetError, SpecError
 
 @dataclass(frozen=True)
 class Joined:
-    """A collection that was linked."""
+    """Hold a linked collection, and how the kernel paths of its parts differ."""
 
     collection: Collection
     kernel_differences: tuple[str, ...]  # allowed, but worth knowing: last bits of the features
@@ -57,7 +57,7 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
 
 
 def relabel(path: Path, labels: Path, out: Path) -> Collection:
-    """A linked collection at `out` with the features of `path` and the scores and splits of a label table.
+    """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
     Images that the table does not name keep no score and belong to no split. Raises DatasetError for an image that
     `path` does not hold, and as `link`.
@@ -90,7 +90,11 @@ def _refuse_twice(parts: Sequence[Part]) -> None:
 
 
 def join_datasets(collections: Sequence[Collection]) -> Dataset:
-    """Ids in the order of their first appearance; lists of one name one after the other, each image once."""
+    """Join the ids, scores and splits of collections into one dataset.
+
+    Ids stand in the order of their first appearance; lists of one name one after the other, each image once. Raises
+    DatasetError if an image has two scores, or stands in two subsets of one split.
+    """
     row_of: dict[str, int] = {}
     for collection in collections:
         for id_ in collection.ids:
@@ -108,7 +112,7 @@ def join_datasets(collections: Sequence[Collection]) -> Dataset:
 
 
 def kernel_differences(collections: Iterable[Collection]) -> list[str]:
-    """One line for each part that was computed on another kernel path than the first."""
+    """Return one line for each part that was computed on another kernel path than the first part."""
     parts = [part for collection in collections for part in collection.parts]
     first: Mapping[str, Any] = parts[0].planes.kernel_path
     unlike = ((part.path, differences(first, part.planes.kernel_path)) for part in parts[1:])

@@ -35,7 +35,7 @@ SOURCE = np.dtype([("path", f"S{PATH_BYTES}"), ("uuid", "S32")])  # a part of a 
 
 
 def image_dtype(id_bytes: int) -> np.dtype[np.void]:
-    """One row of `/images`: what the image is (id), what was found (file and pixels) and the mark."""
+    """Return the dtype of one row of `/images`: what the image is (id), what was found (file and pixels), the mark."""
     return np.dtype(
         [
             ("id", f"S{id_bytes}"),
@@ -55,7 +55,7 @@ def image_dtype(id_bytes: int) -> np.dtype[np.void]:
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a contiguous dataset lies in the file."""
+    """Hold where a contiguous dataset lies in the file, its shape and its dtype."""
 
     offset: int  # bytes from the start of the file
     shape: tuple[int, ...]
@@ -63,22 +63,22 @@ class Extent:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one entry along the first axis."""
+        """Return the number of bytes of one entry along the first axis."""
         return self.dtype.itemsize * math.prod(self.shape[1:])
 
     @property
     def end(self) -> int:
-        """The first byte behind the dataset."""
+        """Return the offset in the file of the first byte behind the dataset."""
         return self.offset + self.shape[0] * self.row_bytes
 
     def at(self, row: int) -> int:
-        """Byte offset of entry `row`."""
+        """Return the byte offset in the file of entry `row`."""
         return self.offset + row * self.row_bytes
 
 
 @dataclass(frozen=True)
 class Planes:
-    """The datasets of a file that holds features itself."""
+    """Hold the datasets of a file with features of its own, their kernel path and scales."""
 
     features: Extent  # (N, V, 14, 14, 1024)
     views: Extent  # (N, V, 5)
@@ -89,7 +89,7 @@ class Planes:
 
 @dataclass(frozen=True)
 class Structure:
-    """What of a collection never changes; with it the file is read and written without the HDF5 library."""
+    """Describe what of a collection never changes; with it the file is read and written without the HDF5 library."""
 
     spec: Spec
     provenance: Mapping[str, Any]
@@ -105,14 +105,14 @@ class Structure:
 
     @property
     def changing(self) -> tuple[Extent, ...]:
-        """Everything that is written after the file is published; the integrity hash covers the rest of the file."""
+        """Return all that is written after the file is published; the integrity hash covers the rest of the file."""
         if self.planes is None:
             return (self.integrity,)
         return (self.integrity, self.images, self.planes.features, self.planes.views, self.planes.checksums)
 
 
 def tables(rows: int, views: int, id_bytes: int, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype of the datasets that every file with features has."""
+    """Return the shape and dtype, by name, of the datasets that every file with features has."""
     return {
         IMAGES: ((rows,), image_dtype(id_bytes)),
         VIEWS: ((rows, views, BOX), np.dtype("<f4")),

@@ -23,10 +23,10 @@ ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may li
 
 
 def open_parts(path: Path, structure: Structure) -> list[Part]:
-    """The parts of the linked collection at `path`: there, the same files as when linked, and of the same spec.
+    """Open the parts of a linked collection: each must be there, the same file as when linked, and of the same spec.
 
-    Raises CollectionError that names a part that is missing, replaced or outside the folders that are allowed,
-    SpecError for another spec.
+    Raises CollectionError that names a part that is missing, replaced, named twice, outside the folders that are
+    allowed, or of another number of views; SpecError for another spec.
     """
     path = Path(os.path.realpath(path))  # parts lie beside the link itself, whatever symbolic link led to it
     parts: dict[str, Part] = {}  # by the file they are
@@ -55,7 +55,7 @@ def _open_part(path: Path, link: Structure, name: str, uuid: str) -> Part:
 
 
 def refuse_outside(link: Path, source: Path) -> None:
-    """CollectionError if `source` lies neither below the link's folder nor in $AMNET_LINK_ROOTS, symlinks followed.
+    """Raise CollectionError if a part lies neither below the link's folder nor in $AMNET_LINK_ROOTS, symlinks followed.
 
     A collection from a stranger must not make a reader open other files of this machine.
     """
@@ -68,7 +68,7 @@ def refuse_outside(link: Path, source: Path) -> None:
 
 
 def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
-    """CollectionError if a part has another number of views than the first. Specs of our own making forbid it."""
+    """Raise CollectionError if a part has another number of views than the first; specs of our own making forbid it."""
     views = parts[0].planes.features.shape[1]
     for part in parts[1:]:
         if part.planes.features.shape[1] != views:
@@ -77,13 +77,13 @@ def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
 
 
 def rows_in_part(ids: Sequence[bytes], part: Part) -> np.ndarray:
-    """(N,) int64: the row of `part` that holds each id, -1 where it has none."""
+    """Return the row of a part that holds each id, (N,) int64, -1 where it has none."""
     row_of = {id_: row for row, id_ in enumerate(part.raw_ids())}
     return np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
 
 
 def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequence[Part]) -> np.ndarray:
-    """(N,) int64: which part each id is read from: the one that has it done, else failed, else pending.
+    """Choose the part that each id is read from, (N,) int64: the one that has it done, else failed, else pending.
 
     `rows[p]` (N,): `rows_in_part` of part p. Raises CollectionError if two parts have one id done, or none has it.
     """

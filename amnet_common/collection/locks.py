@@ -17,7 +17,10 @@ UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def lock_rows(file: int, images: Extent, first: int, last: int) -> bool:
-    """Lock rows `first` to `last` (exclusive) for this open file; False if another process has any of them."""
+    """Lock rows `first` to `last` (exclusive) for this open file; return False if another process has any of them.
+
+    Returns True without a lock where the system has none of this kind, or for no rows.
+    """
     if first >= last or not hasattr(fcntl, "F_OFD_SETLK"):  # to lock no bytes would mean all up to the end of the file
         return True
     start = images.at(first)

@@ -14,13 +14,13 @@ CHUNK = 4096  # rows copied together at a time
 
 
 def row_checksum(image: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) -> int:
-    """CRC-32C over a row's record without its last field, its view checksums (V,) and its boxes (V, 5)."""
+    """Compute the CRC-32C over a row's record without its last field, its view checksums (V,) and its boxes (V, 5)."""
     record = image.tobytes()[:-CRC_BYTES]
     return int(crc32c.crc32c(boxes.tobytes(), crc32c.crc32c(checksums.tobytes(), crc32c.crc32c(record))))
 
 
 def row_checksums(images: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(n,) uint32: `row_checksum` of each of n rows, many times faster than one by one."""
+    """Compute `row_checksum` of each of n rows, (n,) uint32, many times faster than one by one."""
     found = np.empty(len(images), np.uint32)
     for start in range(0, len(images), CHUNK):
         part = slice(start, start + CHUNK)
@@ -31,7 +31,10 @@ def row_checksums(images: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) 
 
 
 def damaged_rows(images: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Row numbers whose mark is no known status, or does not match its checksum, or belongs to no pending row."""
+    """Return the numbers of the rows whose mark does not hold, in order.
+
+    Such a mark is no known status, or does not match its checksum, or says pending in a row with more than its id.
+    """
     pending = images["status"] == PENDING
     marked = np.flatnonzero(~pending)
     wrong = ~np.isin(images["status"][marked], (DONE, FAILED))
@@ -42,17 +45,20 @@ def damaged_rows(images: np.ndarray, checksums: np.ndarray, boxes: np.ndarray) -
 
 
 def view_checksum(features: np.ndarray) -> int:
-    """CRC-32C over the stored bytes of one view."""
+    """Compute the CRC-32C over the stored bytes of one view."""
     return int(crc32c.crc32c(np.ascontiguousarray(features).data.cast("B")))
 
 
 def kernel_checksum(kernel_path: Mapping[str, Any]) -> int:
-    """CRC-32C over the canonical JSON of a kernel path: whether a row was computed on the path of its file."""
+    """Compute the CRC-32C over the canonical JSON of a kernel path.
+
+    It tells whether a row was computed on the kernel path of its file.
+    """
     return int(crc32c.crc32c(canonical_json(kernel_path).encode()))
 
 
 def error_bytes(text: str) -> bytes:
-    """`text` as UTF-8 of at most ERROR_BYTES, cut between characters."""
+    """Encode an error's text as UTF-8 of at most ERROR_BYTES, cut between characters."""
     data = text.encode("utf-8", "backslashreplace")[:ERROR_BYTES]
     return data.decode("utf-8", "ignore").encode()
 

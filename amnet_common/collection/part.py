@@ -12,7 +12,10 @@ from amnet_common.errors import CollectionError
 
 
 class Part:
-    """The rows of one file, as `Collection` and the writer see them. Raises CollectionError for a damaged file."""
+    """Hold the rows of one file with features, as `Collection` and the writer see them.
+
+    Raises CollectionError for a damaged file, and for a linked one, which has no features of its own.
+    """
 
     def __init__(self, path: Path, structure: Structure | None = None) -> None:
         self.path, self.structure = path, structure or read_structure(path)
@@ -41,7 +44,10 @@ class Part:
         self.status[self.damaged] = PENDING
 
     def open(self, flags: int = os.O_RDONLY) -> int:
-        """Open the very file whose structure is known here, which its integrity hash tells apart, by descriptor."""
+        """Open the very file whose structure is known here, told apart by its integrity hash; return its descriptor.
+
+        Raises CollectionError if the file is gone or replaced.
+        """
         try:
             file = os.open(self.path, flags)
         except FileNotFoundError as error:
@@ -54,5 +60,5 @@ class Part:
                               "replaced meanwhile; open it again")  # fmt: skip
 
     def raw_ids(self) -> list[bytes]:
-        """The ids as they are stored."""
+        """Return the ids as the bytes that are stored."""
         return self.images["id"].tolist()

@@ -9,15 +9,15 @@ import numpy as np
 
 
 class ReadRequest(Protocol):
-    """What a batch asks for; anything else that it carries comes back with its features."""
+    """Describe what a batch asks for; anything else that it carries comes back with its features."""
 
     @property
     def rows(self) -> np.ndarray:
-        """(n,) int64."""
+        """Return the rows to read, (n,) int64."""
 
     @property
     def views(self) -> np.ndarray:
-        """(n,) int64."""
+        """Return the view to read of each row, (n,) int64."""
 
 
 P = TypeVar("P", bound=ReadRequest)
@@ -27,7 +27,7 @@ Read = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # rows, views
 def read_ahead(
     read: Read, new_buffer: Callable[[int], np.ndarray], batches: Iterable[P], ahead: int
 ) -> Iterator[tuple[P, np.ndarray]]:
-    """Each batch with its features, while up to `ahead` batches behind it are being read.
+    """Yield each batch with its features, while up to `ahead` batches behind it are being read.
 
     `new_buffer(n)` makes a buffer for n views. Features stay valid until the next batch is asked for.
     """
@@ -42,7 +42,7 @@ def read_ahead(
         pending.append((picks, buffer, pool.submit(read, picks.rows, picks.views, out)))
 
     def finish() -> Iterator[tuple[P, np.ndarray]]:
-        """The oldest batch; its buffer is free once the next one is asked for."""
+        """Yield the oldest batch with its features; its buffer is free once the next one is asked for."""
         picks, buffer, features = pending.popleft()
         yield picks, features.result()
         buffers.append(buffer)

@@ -12,14 +12,15 @@ CODES = 255
 
 
 def scales_sha256(scales: np.ndarray) -> str:
-    """What the spec says of scales (D,): SHA-256 of their float32 bytes, as hex digits."""
+    """Compute the SHA-256 of the float32 bytes of scales (D,), as hex digits: what the spec says of them."""
     return hashlib.sha256(np.asarray(scales, "<f4").tobytes()).hexdigest()
 
 
 def scales_from_maxima(maxima: np.ndarray) -> np.ndarray:
-    """(D,) float32 scales from each channel's largest value in a sample.
+    """Compute scales, (D,) float32, from each channel's largest value in a sample: scale = maximum / 255.
 
-    A channel that never fired in the sample gets the median scale of the others, so that it is not clipped to nothing.
+    A channel that never fired in the sample gets the median scale of the others, so that it is not clipped to nothing;
+    where none fired, all scales are 1.
     """
     scales = np.asarray(maxima, np.float32) / np.float32(CODES)
     fired = scales > 0
@@ -27,7 +28,7 @@ def scales_from_maxima(maxima: np.ndarray) -> np.ndarray:
 
 
 def quantise(features: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, int]:
-    """Codes (..., D) uint8 of float32 features (..., D) by scales (D,), and how many values were clipped.
+    """Return the codes (..., D) uint8 of float32 features (..., D) by scales (D,), and how many values were clipped.
 
     The reference for what amnet-extract computes on the device of its network.
     """
@@ -36,7 +37,7 @@ def quantise(features: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, int]
 
 
 def dequantise(codes: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
-    """float32 features (..., D) of stored values; `scales` None: they are floats already."""
+    """Return stored values as float32 features (..., D); `scales` None: they are floats already."""
     features = codes.astype(np.float32)
     if scales is not None:
         features *= scales

@@ -10,7 +10,10 @@ from amnet_common.errors import CollectionError
 
 
 def read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None:
-    """Fill `buffer` from `offset` on. Raises CollectionError, which names `path`, where the file ends before."""
+    """Fill `buffer` with the bytes of an open file from `offset` on.
+
+    Raises CollectionError, which names `path`, where the file ends before.
+    """
     while len(buffer):
         count = os.preadv(file, [buffer], offset)
         if count == 0:
@@ -19,18 +22,18 @@ def read_exactly(file: int, buffer: memoryview, offset: int, path: Path) -> None
 
 
 def file_identity(found: os.stat_result) -> tuple[int, int]:
-    """Device and inode: another file of the same name has another."""
+    """Return the device and inode of a file: another file of the same name has others."""
     return found.st_dev, found.st_ino
 
 
 def read_table(path: Path, extent: Extent) -> np.ndarray:
-    """A whole dataset, of the extent's shape and dtype."""
+    """Read a whole dataset of the file at `path`, of the extent's shape and dtype."""
     with open(path, "rb", buffering=0) as file:
         return read_table_from(file.fileno(), extent, path)
 
 
 def read_table_from(file: int, extent: Extent, path: Path) -> np.ndarray:
-    """`read_table` of an open file; `path` is for errors."""
+    """Read a whole dataset, as `read_table` does, of an open file; `path` is for errors."""
     values = np.empty(extent.shape, extent.dtype)
     if values.size:
         read_exactly(file, values.reshape(-1).view(np.uint8).data, extent.offset, path)

@@ -42,7 +42,7 @@ class _Handles(NamedTuple):
 
 
 class Collection:
-    """A collection opened for reading, linked or not.
+    """Read a collection, linked or not.
 
     Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
@@ -116,12 +116,14 @@ class Collection:
         return _reopen, (self.path.absolute(), self.threads, self.uuid)
 
     def error(self, row: int) -> str:
-        """Why a failed row failed; empty for others."""
+        """Tell why a failed row failed; return an empty text for other rows."""
         return bytes(self.images["error"][row]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
 
     def image_path(self, row: int, root: str | os.PathLike[str] | None = None) -> Path:
-        """Where the image of a row was when its features were made, below the image root of its part; or below `root`,
-        where the images are now. It need not exist. No id leaves its root: that was checked on opening.
+        """Return where the image of a row was when its features were made, or where it is now below `root`.
+
+        Without `root` it is a path below the image root of the row's part. The image need not exist. No id leaves its
+        root: that was checked on opening.
         """
         remembered = self.parts[self._part_of[row]].structure.provenance.get("image_root", "")
         return Path(root if root is not None else str(remembered)) / self.ids[row]
@@ -129,7 +131,7 @@ class Collection:
     def read(
         self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, out: np.ndarray | None = None, check: bool = False
     ) -> np.ndarray:
-        """Features of view `views[i]` of row `rows[i]`: (n, 14, 14, 1024) in the stored dtype.
+        """Read the features of view `views[i]` of row `rows[i]`: (n, 14, 14, 1024) in the stored dtype.
 
         `rows` (n,) integers; `views` (n,) integers or one for all. `out`: a C-contiguous array, or a torch tensor
         with `.numpy()`, of that shape and dtype to read into; it is returned. `check`: compare with the checksums.
@@ -149,7 +151,7 @@ class Collection:
         return result
 
     def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, check: bool = False) -> np.ndarray:
-        """As `read`, as float32 (n, 14, 14, 1024), whatever the stored dtype.
+        """Read features as `read` does, but as float32 (n, 14, 14, 1024), whatever the stored dtype.
 
         >>> Collection("lamem.h5").read_dequantised([5, 17], check=True).dtype
         dtype('float32')
@@ -157,7 +159,7 @@ class Collection:
         return dequantise(self.read(rows, views, check=check), self.scales)
 
     def batches(self, picks: Iterable[P], ahead: int = AHEAD, check: bool = True) -> Iterator[tuple[P, np.ndarray]]:
-        """Each of `picks` (anything with `.rows` and `.views`) with its features, the next ones being read meanwhile.
+        """Yield each of `picks` (anything with `.rows` and `.views`) with its features, while the next ones are read.
 
         The features stand in buffers that are used again: they stay valid until the next batch is asked for. The
         buffers are pinned where torch is loaded and has a CUDA GPU. Raises as `read`.
@@ -169,7 +171,7 @@ class Collection:
         return read_ahead(read, self._new_buffer, picks, ahead)
 
     def split(self, name: str) -> SplitList:
-        """The list `name` (train_1, say): row numbers and scores. Raises CollectionError if there is none."""
+        """Return the split list `name` (train_1, say): rows and scores. Raises CollectionError if there is none."""
         if name not in self.splits:
             raise CollectionError(f"{self.path}: expected split list {name!r}, found {sorted(self.splits) or 'none'}")
         return self.splits[name]

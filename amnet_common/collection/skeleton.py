@@ -1,6 +1,5 @@
 """The making of an empty collection: every dataset at its final size, published whole or not at all."""
 
-import contextlib
 import hashlib
 import os
 import uuid
@@ -33,6 +32,7 @@ from amnet_common.collection.spec import Spec, canonical_json, image_list_sha256
 from amnet_common.collection.structure import read_structure
 from amnet_common.datasets.records import Dataset, encode_id
 from amnet_common.errors import ExistsError, OutputError
+from amnet_common.files import publish, replace_by, temporary_beside
 
 LIBVER = ("v110", "v110")  # metadata with checksums
 
@@ -89,7 +89,10 @@ def create_link(
 
 
 def fixed(text: str) -> np.bytes_:
-    """A fixed-length string attribute: single flipped bits in variable-length ones can crash the HDF5 library."""
+    """Return a text as a fixed-length string attribute.
+
+    Single flipped bits in variable-length ones can crash the HDF5 library.
+    """
     return np.bytes_(text.encode())
 
 
@@ -137,31 +140,31 @@ def _static(file: h5py.File, name: str, values: np.ndarray) -> None:
 
 def _publish_file(path: Path, fill: Callable[[h5py.File], None], written: int, changing: int, replace: bool) -> None:
     """Make a temporary file with `fill`, write its integrity hash, and give it its name."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        _require_room(temporary, written, changing)
-        with h5py.File(
-            temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
-        ) as file:
-            fill(file)
-        _write_integrity(temporary)
-        (_replace if replace else publish)(temporary, path)
+        with temporary_beside(path) as temporary:
+            _require_room(temporary, written, changing)
+            with h5py.File(
+                temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
+            ) as file:
+                fill(file)
+            _write_integrity(temporary)
+            if replace:
+                replace_by(temporary, path)
+            else:
+                publish({path: temporary})
     except FileExistsError as error:
         raise ExistsError(f"--out {path}: expected to create a collection there, found: it exists already") from error
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError when it cannot flush
         reason = getattr(error, "strerror", "") or error
         raise OutputError(f"--out {path}: expected to create a collection there, found: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _require_room(path: Path, written: int, changing: int) -> None:
-    """Create `path`, write as many bytes as the skeleton will and reach as far; OSError if that cannot be done.
+    """Write into `path` as many bytes as the skeleton will and reach as far; OSError if that cannot be done.
 
     On a full disk the HDF5 library does not return an error but may crash, and leave its file behind.
     """
-    with open(path, "xb") as file:
+    with open(path, "wb") as file:
         file.write(bytes(written))
         os.fsync(file.fileno())
         file.truncate(written + changing)
@@ -173,25 +176,3 @@ def _write_integrity(path: Path) -> None:
     with open(path, "r+b") as file:
         file.seek(structure.integrity.offset)
         file.write(digest)
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Give a finished file its final name; FileExistsError if that name is taken. Both survive a power cut."""
-    sync_path(temporary)
-    os.link(temporary, path)
-    sync_path(path.parent)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    sync_path(temporary)
-    os.replace(temporary, path)
-    sync_path(path.parent)
-
-
-def sync_path(path: Path) -> None:
-    """fsync a file or a folder by name."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

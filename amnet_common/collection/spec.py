@@ -18,7 +18,10 @@ SCALES = "scales_sha256"
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything that decides the feature bytes, up to the last bits that kernels differ in."""
+    """Hold everything that decides the feature bytes, up to the last bits that kernels differ in.
+
+    Raises SpecError for a field of the wrong type, and for scales with another dtype than uint8 or uint8 without them.
+    """
 
     trunk: str  # network and layer: resnet50-layer3
     variant: str  # wiring and input normalisation that belong to the weights
@@ -40,21 +43,24 @@ class Spec:
                             f"with {self.dtype}")  # fmt: skip
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces, and no field that has no value."""
+        """Return the spec as canonical JSON: sorted keys, no spaces, and no field that has no value."""
         return canonical_json({key: value for key, value in asdict(self).items() if value is not None})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without a field that has none."""
+        """Return the spec as plain JSON values, without a field that has none."""
         return dict(json.loads(self.to_json()))
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON, as hex digits."""
+        """Return the SHA-256 of the spec's canonical JSON, as hex digits."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str) -> "Spec":
-        """The inverse of `to_json`. Raises SpecError if fields are missing or unknown."""
+        """Read a spec from JSON, the inverse of `to_json`.
+
+        Raises SpecError if that is no JSON object, or fields are missing, unknown or of the wrong type.
+        """
         try:
             values = json.loads(text)
             wanted, found = {field.name for field in fields(cls)}, {SCALES, *values}
@@ -66,12 +72,15 @@ class Spec:
 
 
 def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no spaces, so that equal values give equal bytes."""
+    """Serialise a value as JSON with sorted keys and no spaces, so that equal values give equal bytes.
+
+    Raises ValueError for NaN and infinity.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def image_list_sha256(ids: Sequence[bytes]) -> str:
-    """SHA-256 over the ids in the order of rows, each with its length before it."""
+    """Compute the SHA-256 over the ids in the order of rows, each with its length before it, as hex digits."""
     digest = hashlib.sha256()
     for id_ in ids:
         digest.update(len(id_).to_bytes(4, "little") + id_)
@@ -79,7 +88,7 @@ def image_list_sha256(ids: Sequence[bytes]) -> str:
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line for each field that differs, nested ones by their path: `seed: expected 0, found 1`."""
+    """Return one line for each field that differs, nested ones by their path: `seed: expected 0, found 1`."""
     lines = []
     for key in sorted(wanted.keys() | found.keys()):
         a, b = wanted.get(key), found.get(key)
@@ -91,5 +100,5 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str
 
 
 def spec_differences(wanted: Spec, found: Spec) -> list[str]:
-    """`differences` of two specs, compared as their canonical JSON, in which tuples are lists."""
+    """Return the `differences` of two specs, compared as their canonical JSON, in which tuples are lists."""
     return differences(wanted.as_dict(), found.as_dict())

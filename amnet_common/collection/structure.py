@@ -50,7 +50,7 @@ HEX = re.compile(r"[0-9a-f]+")
 
 
 def read_structure(path: Path) -> Structure:
-    """The structure of the collection at `path`.
+    """Read the structure of the collection at `path`.
 
     Raises CollectionError if there is no such file, or it is none of this format, is newer, damaged or cut short.
     """
@@ -71,7 +71,10 @@ def read_structure(path: Path) -> Structure:
 
 
 def check_format(file: h5py.File, where: str) -> None:
-    """Format name and version, checked before anything else is believed."""
+    """Check format name and version, before anything else is believed.
+
+    Raises CollectionError for another format or version.
+    """
     try:
         name, version = text_attribute(file, "format"), _integer_attribute(file, "format_version")
     except (KeyError, ValueError, TypeError, OSError) as error:
@@ -93,7 +96,7 @@ class _Reading:
         self.needed = 0  # bytes of memory for the tables so far
 
     def structure(self) -> Structure:
-        """Everything, each part checked."""
+        """Return the structure of the file, each part of it checked."""
         try:
             structure, fingerprint = self._parts(), text_attribute(self.file, "fingerprint")
         except (LookupError, ValueError, TypeError, RuntimeError) as error:
@@ -237,7 +240,10 @@ class _Reading:
 
 
 def text_attribute(item: h5py.HLObject, name: str) -> str:
-    """A fixed-length string attribute as text."""
+    """Return a fixed-length string attribute as text.
+
+    Raises ValueError for another kind of attribute, or more than MAX_TEXT_BYTES.
+    """
     attribute = item.attrs.get_id(name)
     if attribute.dtype.kind != "S" or attribute.shape != () or attribute.dtype.itemsize > MAX_TEXT_BYTES:
         raise ValueError(f"attribute {name!r} is no text of a fixed length")
@@ -245,7 +251,10 @@ def text_attribute(item: h5py.HLObject, name: str) -> str:
 
 
 def json_attribute(item: h5py.HLObject, name: str) -> Mapping[str, Any]:
-    """A fixed-length string attribute as the JSON object it holds."""
+    """Return the JSON object that a fixed-length string attribute holds.
+
+    Raises ValueError if it holds none.
+    """
     value = json.loads(text_attribute(item, name), parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError(f"attribute {name!r} is no JSON object")

@@ -26,7 +26,7 @@ BROKEN_INTEGRITY = (
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not as it was written. `row` is that of the file `path`; None: the file as a whole."""
+    """Describe something that is not as it was written. `row` is that of the file `path`; None: the file as a whole."""
 
     path: Path
     row: int | None
@@ -35,13 +35,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Checked:
-    """A row that was looked at, with what is wrong with it."""
+    """Hold what is wrong with a row that was looked at; nothing if all is well."""
 
     problems: tuple[Problem, ...] = ()
 
 
 def verify_structure(path: Path) -> list[Problem]:
-    """What is wrong with the fixed bytes of a collection, and of the parts that it links.
+    """Return what is wrong with the fixed bytes of a collection, and of the parts that it links.
 
     Raises CollectionError if one of the files cannot be opened as a collection at all.
     """
@@ -55,12 +55,12 @@ def verify_structure(path: Path) -> list[Problem]:
 
 
 def integrity_holds(path: Path, structure: Structure) -> bool:
-    """Whether the fixed bytes are those that were published."""
+    """Tell whether the fixed bytes of a file are those that were published."""
     return structure.stored_integrity == integrity_sha256(path, structure)
 
 
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
-    """Every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
+    """Check every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
     ids = part.raw_ids()
     damaged = set(part.damaged.tolist())
     file = part.open()
@@ -90,7 +90,7 @@ def _view_holds(part: Part, file: int, row: int, view: int) -> bool:
 
 
 def repair(problems: list[Problem]) -> int:
-    """Mark the rows of `problems` pending, so that the next extraction fills just those. Returns how many rows.
+    """Mark the rows of `problems` pending, so that the next extraction fills just those; return how many rows.
 
     Raises BusyError while another process writes there, OutputError if the disk does not take it.
     """

@@ -27,7 +27,7 @@ SYNC_SECONDS = 10.0  # and about so long: what a kill can cost
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the mark records of an image file: to notice a changed file, and to map views back to pixels."""
+    """Hold what the mark records of an image file: to notice a changed file, and to map views back to pixels."""
 
     sha256: bytes = bytes(32)
     size: int = 0  # bytes
@@ -37,7 +37,7 @@ class ImageFacts:
 
 
 class RowWriter:
-    """Writes rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
+    """Write rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
 
     `kernel_path`: on which the features are computed; None: that of the file.
     Use as a context manager, which syncs on leaving. As long as it is open no other writer may have any of these rows.
@@ -78,7 +78,7 @@ class RowWriter:
                             "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
 
     def is_done(self, row: int) -> bool:
-        """Whether `row` was done when this writer began."""
+        """Tell whether `row` was done when this writer began."""
         return bool(self._status[row] == DONE)
 
     def write_view(self, row: int, view: int, features: np.ndarray) -> None:
@@ -92,7 +92,10 @@ class RowWriter:
         self._write(features, extent.at(row) + view * view_bytes)
 
     def finish(self, row: int, facts: ImageFacts, boxes: np.ndarray, clipped: int = 0) -> None:
-        """All views of `row` are written: mark it done at the next sync. `boxes`: (V, 5)."""
+        """Mark `row`, of which all views are written, done at the next sync.
+
+        `boxes`: (V, 5). `clipped`: how many values of its views were above their channel's range.
+        """
         self._boxes[row] = boxes
         self._close_row(row, facts, DONE, b"", clipped)
 

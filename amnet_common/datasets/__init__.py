@@ -15,12 +15,12 @@ NAMES = ("lamem", "sun", "csv", "folder")
 
 
 def default_root(name: str) -> Path:
-    """$AMNET_DATA/<name>, or data/<name> where AMNET_DATA is not set."""
+    """Return a dataset's folder: $AMNET_DATA/<name>, or data/<name> where AMNET_DATA is not set or empty."""
     return Path(os.environ.get("AMNET_DATA") or "data") / name
 
 
 def load_dataset(name: str, root: Path | None = None, labels: Path | None = None) -> Dataset:
-    """Ids, scores and splits of a dataset; image files are not touched.
+    """Read the ids, scores and splits of a dataset; image files are not touched.
 
     Raises DatasetError, which names the file and line at fault.
     """

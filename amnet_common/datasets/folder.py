@@ -14,7 +14,10 @@ SUFFIXES = frozenset(
 
 
 def read_folder(root: Path) -> Dataset:
-    """The dataset of all files below `root` with an image's suffix, hidden files left out."""
+    """Return the dataset of all files below `root` with an image's suffix, hidden files left out.
+
+    Raises DatasetError if `root` is no folder, a folder below it cannot be read, or it holds no image.
+    """
     if not os.path.isdir(root):
         raise DatasetError(f"--dataset folder: expected a folder {root}, found none; say where with --root")
     ids, seen = [], set()
@@ -36,6 +39,6 @@ def _refuse_unreadable(error: OSError) -> None:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken for an image."""
+    """Tell whether a file of this name is taken for an image."""
     stem, _, suffix = name.rpartition(".")
     return bool(stem) and not name.startswith(".") and f".{suffix.lower()}" in SUFFIXES

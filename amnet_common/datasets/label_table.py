@@ -15,7 +15,7 @@ DELIMITERS = (",", ";", "\t")  # spreadsheets in many countries save with semico
 
 
 def read_label_table(root: Path, labels: Path) -> Dataset:
-    """The dataset of a label table; image paths are relative to `root`, an empty score means none.
+    """Read the dataset of a label table; image paths are relative to `root`, an empty score means none.
 
     Raises DatasetError that names file and line.
     """

@@ -16,7 +16,7 @@ ODD_PART = re.compile(r"(?:^|[/\0])\.{0,2}(?:[/\0]|$)")  # an empty part (absolu
 
 @dataclass(frozen=True)
 class SplitList:
-    """One list of a split, such as train_1: row numbers and the scores that this list gives them.
+    """Hold one list of a split, such as train_1: row numbers and the scores that this list gives them.
 
     The scores stand here and not only with the images: in LaMem and SUN each split has its own, computed from
     other halves of the observers (58,728 of LaMem's 58,741 images have more than one).
@@ -28,7 +28,10 @@ class SplitList:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images by id (path below `image_root`, with forward slashes), in the order of the collection's rows."""
+    """Hold images by id (path below `image_root`, with forward slashes), in the order of the collection's rows.
+
+    Raises DatasetError for no image, and for a split that names rows that do not exist.
+    """
 
     name: str
     image_root: Path
@@ -46,12 +49,15 @@ class Dataset:
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,) float64: one score an image, NaN where there is none."""
+        """Return one score an image, (N,) float64, NaN where there is none."""
         return mean_scores(len(self.ids), self.splits.values()) if self.scores is None else self.scores
 
 
 def subset(dataset: Dataset, keep: np.ndarray) -> Dataset:
-    """The images of `keep` (N,) bool, with their scores, in lists that name only them. Raises DatasetError for none."""
+    """Return the images of `keep` (N,) bool, with their scores, in lists that name only them.
+
+    Raises DatasetError if there are none.
+    """
     row_of = np.cumsum(keep) - 1
     ids = tuple(id_ for id_, kept in zip(dataset.ids, keep, strict=True) if kept)
     splits = {
@@ -62,7 +68,7 @@ def subset(dataset: Dataset, keep: np.ndarray) -> Dataset:
 
 
 def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:
-    """(count,) float64: each image's score as the mean over the lists that name it; NaN where none does."""
+    """Compute each image's mean score over the lists that name it, (count,) float64; NaN where none does."""
     total, times = np.zeros(count), np.zeros(count)
     for split in splits:
         np.add.at(total, split.rows, split.scores)
@@ -71,7 +77,10 @@ def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:
 
 
 def checked_id(text: str, where: str) -> str:
-    """`text` if it names a file below the image root; else DatasetError, starting with `where`."""
+    """Return an id if it names a file below the image root; else raise DatasetError that starts with `where`.
+
+    An id of more than MAX_ID_BYTES is refused too.
+    """
     if "\0" in text or ODD_PART.search(text):
         raise DatasetError(f"{where}: expected an image path below the image root, found {text!r}")
     if len(encode_id(text)) > MAX_ID_BYTES:
@@ -80,7 +89,7 @@ def checked_id(text: str, where: str) -> str:
 
 
 def check_ids(ids: Sequence[str], where: str) -> None:
-    """`checked_id` of each; a million good ones take no time."""
+    """Check each id as `checked_id` does; a million good ones take no time."""
     joined = "\0".join(ids)
     longest = len(max(ids, key=len, default=""))
     if joined.count("\0") >= len(ids) or ODD_PART.search(joined) or 4 * longest > MAX_ID_BYTES:
@@ -89,7 +98,7 @@ def check_ids(ids: Sequence[str], where: str) -> None:
 
 
 def checked_score(text: str, where: str) -> float:
-    """`text` as a finite number; else DatasetError, starting with `where`."""
+    """Convert the text of a score to a finite number; else raise DatasetError that starts with `where`."""
     try:
         score = float(text)
     except ValueError:
@@ -100,10 +109,10 @@ def checked_score(text: str, where: str) -> float:
 
 
 def encode_id(text: str) -> bytes:
-    """An id as stored: UTF-8, and file names that are not UTF-8 as the bytes they are."""
+    """Return an id as stored: UTF-8, and file names that are not UTF-8 as the bytes they are."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def decode_id(data: bytes) -> str:
-    """The inverse of `encode_id`."""
+    """Return the id of stored bytes, the inverse of `encode_id`."""
     return data.decode("utf-8", "surrogateescape")

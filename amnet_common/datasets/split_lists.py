@@ -14,7 +14,7 @@ PARTS = {"lamem": ("train", "val", "test"), "sun": ("train", "test")}  # SUN was
 
 
 def read_split_layout(name: str, root: Path) -> Dataset:
-    """The dataset below `root`; rows are sorted by id.
+    """Read the dataset below `root`, in LaMem's layout; rows are sorted by id.
 
     Raises DatasetError for a missing list, and names file and line of what cannot be read.
     """
@@ -26,7 +26,10 @@ def read_split_layout(name: str, root: Path) -> Dataset:
 
 
 def find_lists(name: str, folder: Path) -> list[Path]:
-    """The list files in the order of splits, every split with all the parts that the dataset has."""
+    """Return the list files in the order of splits, every split with all the subsets that the dataset has.
+
+    Raises DatasetError if there are no lists, or one is missing.
+    """
     found = {
         (int(match[2]), match[1]): path for path in folder.glob("*.txt") if (match := LIST_NAME.fullmatch(path.name))
     }
@@ -44,7 +47,10 @@ def find_lists(name: str, folder: Path) -> list[Path]:
 
 
 def refuse_overlap(lists: dict[str, dict[str, float]]) -> None:
-    """DatasetError if two parts of one split name the same image: a test image that was trained on says nothing."""
+    """Raise DatasetError if two subsets of one split name the same image.
+
+    A test image that was trained on says nothing.
+    """
     for (a, entries), (b, others) in combinations(lists.items(), 2):
         both = entries.keys() & others.keys() if a.partition("_")[2] == b.partition("_")[2] else ()
         if both:
@@ -54,7 +60,10 @@ def refuse_overlap(lists: dict[str, dict[str, float]]) -> None:
 
 
 def read_list(path: Path) -> dict[str, float]:
-    """Scores by image id, in the order of the lines. Raises DatasetError with file and line number."""
+    """Read the scores of one split list by image id, in the order of the lines.
+
+    Raises DatasetError with file and line number.
+    """
     entries: dict[str, float] = {}
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut odd names
@@ -75,6 +84,6 @@ def read_list(path: Path) -> dict[str, float]:
 
 
 def as_split(entries: dict[str, float], row_of: dict[str, int]) -> SplitList:
-    """Scores by id as rows with scores."""
+    """Convert scores by image id to rows with scores."""
     rows = np.fromiter((row_of[id_] for id_ in entries), np.int64, len(entries))
     return SplitList(rows, np.fromiter(entries.values(), np.float64, len(entries)))

@@ -9,7 +9,7 @@ import torch
 
 
 def compiler_works(device: str) -> bool:
-    """Whether torch.compile has all it calls: a C++ compiler, Python's headers, on a GPU Triton. It is tried."""
+    """Tell whether torch.compile has all it calls: a C++ compiler, Python's headers, on a GPU Triton. It is tried."""
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if not shutil.which(compiler):
         return False
@@ -22,6 +22,6 @@ def compiler_works(device: str) -> bool:
 
 
 def no_compiler(device: str) -> str:
-    """The line for a user who asked for compiled kernels."""
+    """Return the line for a user who asked for compiled kernels where no compiler works."""
     return (f"--compile: expected a compiler for {device}, found none that works; install g++ and Python's headers "
             "(and triton for a GPU), or leave --compile out")  # fmt: skip

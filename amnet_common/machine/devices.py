@@ -6,7 +6,7 @@ from amnet_common.errors import ConfigError
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether a device has units for bfloat16 products; a CPU that only emulates them is slower with it."""
+    """Tell whether a device has units for bfloat16 products; a CPU that only emulates them is slower with it."""
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -15,7 +15,10 @@ def multiplies_bfloat16(device: str) -> bool:
 
 
 def choose_device(name: str) -> str:
-    """`auto` resolved: cuda where there is one, else the CPU. Raises ConfigError for a device that is not there."""
+    """Return the device of that name; `auto` is cuda where there is one, else the CPU.
+
+    Raises ConfigError for a device that is not there.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -14,7 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 def keep_freed_memory() -> bool:
-    """Make malloc reuse freed memory, whatever its size, instead of returning it to the system; whether it did.
+    """Make malloc reuse freed memory, whatever its size, instead of returning it to the system; tell whether it did.
 
     A process's memory then stays at its peak. Only glibc has this; elsewhere nothing happens.
     """
@@ -28,7 +28,10 @@ def keep_freed_memory() -> bool:
 
 
 def available_bytes(device: str) -> int:
-    """What a process may take more: on a GPU, or, for another device, of the main memory."""
+    """Return how many bytes a process may take more: on a GPU, or, for another device, of the main memory.
+
+    Where the system does not say (not Linux) it is half of the main memory.
+    """
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])

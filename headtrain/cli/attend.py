@@ -56,7 +56,7 @@ def attend(
 
 
 def rows_of(collection: Collection, ids: Sequence[str]) -> list[int]:
-    """Their rows. Raises MissingRowsError for an image that the collection has not."""
+    """Return the rows of the images called `ids`. Raises MissingRowsError for an image that the collection has not."""
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     for id_ in ids:
         if id_ not in row_of:

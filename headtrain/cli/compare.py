@@ -55,6 +55,7 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
     from headtrain.evaluation.metrics import spearman
     from headtrain.features.splits import split_subsets
     from headtrain.runs.folder import free_run_name
+    from headtrain.runs.record import Result
     from headtrain.runs.results import save_result
 
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
@@ -70,16 +71,17 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
         for number in splits:
             started = time.monotonic()
             found = fit(pooled, subsets[number])
-            facts = {"system": found.name, "chosen": found.chosen,
-                     "val_rho": spearman(found.val, subsets[number].val.scores)}  # fmt: skip
-            seconds = time.monotonic() - started
-            save_result(out / name / f"split-{number}", found.test, collection, subsets[number], number, seconds, facts)
+            result = Result(
+                out / name / f"split-{number}", number, system=found.name, chosen=found.chosen,
+                val_rho=spearman(found.val, subsets[number].val.scores), seconds=time.monotonic() - started,
+            )  # fmt: skip
+            save_result(result, found.test, collection, subsets[number])
             click.echo(f"{name}, split {number}: {found.chosen}", err=True)
     print_table([out / name for name in BASELINES])
 
 
 def print_table(runs: Sequence[Path]) -> None:
-    """The table of these runs."""
+    """Print the table of these runs."""
     from headtrain.leaderboard.table import name_of, table_lines
     from headtrain.runs.results import results_of
 
@@ -90,9 +92,9 @@ def print_table(runs: Sequence[Path]) -> None:
 
 
 def data_of_runs(results: "Sequence[RunResult]") -> str | None:
-    """The data set of their images, if it is known and the same for all whose collection is still there."""
+    """Name the data set of the runs' images, if it is known and the same for all whose collection is still there."""
     from headtrain.evaluation.published import data_of
 
-    features = {str(result.facts.get("features")) for result in results}
-    known = {data_of(Collection(path)) for path in features if Path(path).exists()}
+    features = {result.result.features for result in results}
+    known = {data_of(Collection(path)) for path in features if path and Path(path).exists()}
     return known.pop() if len(known) == 1 else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Computing:
-    """What a command asks of the machine."""
+    """Hold what a command asks of the machine."""
 
     device: str  # as torch names it
     precision: str = "auto"
@@ -25,7 +25,7 @@ class Computing:
 
 
 def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
-    """--precision and --compile."""
+    """Add the options --precision and --compile to a command."""
     precision = click.option(
         "--precision", type=click.Choice(("auto", "float32", "bfloat16")), default="auto",
         help="Of the matrix products; auto: bfloat16 where the device has units for it.",
@@ -40,10 +40,12 @@ def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
 def chosen_kernels(
     computing: Computing, subsets: "Subsets", views: int, settings: TrainingConfig, resumed: Path | None
 ) -> "Kernels":
-    """For heads like this one; `views` of the collection. `resumed`: a folder whose runs go on as they were begun."""
+    """Choose the kernels for heads like this one, and print them; `views` of the collection. `resumed`: a folder whose
+    runs are resumed as they were begun. Raises ConfigError if compiled kernels are asked for and there is no compiler.
+    """
     from headtrain.compute.kernels import AUTO, choose_kernels
     from headtrain.features.batches import views_an_epoch
-    from headtrain.runs.folder import begun_kernels
+    from headtrain.runs.record import begun_kernels
 
     precision, compiled = computing.precision, computing.compiled
     if resumed and (begun := begun_kernels(resumed)):

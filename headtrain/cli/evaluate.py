@@ -43,20 +43,23 @@ def evaluate(
     views = chosen_views(collection, view)
     from headtrain.evaluation.metrics import spearman
     from headtrain.features.splits import split_subsets
+    from headtrain.runs.record import Result
     from headtrain.runs.results import save_result
 
     for number in chosen_splits(collection, split):
         started, subsets = time.monotonic(), split_subsets(collection, number, data_seed, allow_missing)
         found = predicted(collection, subsets, number, runs, scores, views, device)
-        facts = {"system": name or out.name, "val_rho": spearman(found.val, subsets.val.scores),
-                 "heads": [str(run) for run in runs], "views": list(views)}  # fmt: skip
-        save_result(out / f"split-{number}", found.test, collection, subsets, number, time.monotonic() - started, facts)
-        click.echo(f"split {number}: val rho {facts['val_rho']:.4f}", err=True)
+        result = Result(
+            out / f"split-{number}", number, system=name or out.name, val_rho=spearman(found.val, subsets.val.scores),
+            heads=tuple(str(run) for run in runs), views=tuple(views), seconds=time.monotonic() - started,
+        )  # fmt: skip
+        save_result(result, found.test, collection, subsets)
+        click.echo(f"split {number}: val rho {result.val_rho:.4f}", err=True)
     print_table([out])
 
 
 def chosen_views(collection: Collection, text: str) -> range:
-    """The views that --view names. Raises ConfigError."""
+    """Return the views that --view names. Raises ConfigError."""
     if text == ALL:
         return range(collection.views)
     if not text.isdecimal() or int(text) >= collection.views:
@@ -68,7 +71,7 @@ def predicted(
     collection: Collection, subsets: "Subsets", split: int, runs: Sequence[Path], scores: Path | None, views: range,
     device: str,
 ) -> "Evaluated":  # fmt: skip
-    """Of heads, or of a table."""
+    """Return the predictions of heads, or of a table, for the validation and test images."""
     from amnet_common.machine.devices import choose_device
     from headtrain.scoring.on_splits import by_heads, by_table, heads_for, read_scores
 

@@ -12,7 +12,6 @@ from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.trunks import warn_of_other_trunks
-from headtrain.settings.configuration import Config
 
 if TYPE_CHECKING:
     from headtrain.figures.paper_figures import Steps
@@ -70,26 +69,28 @@ def comparison(runs: Sequence[Path], out: Path) -> None:
 
 
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
-    """The step scores of a head's test images, in the view that it was tested on. Raises RunError."""
+    """Compute the step scores of a head's test images, in the view that it was tested on. Raises RunError for a run
+    without a split, or a head of fewer than 2 steps.
+    """
     from amnet_common.machine.devices import choose_device
     from headtrain.features.splits import split_subsets
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
-    from headtrain.runs.folder import RUN, read_json
+    from headtrain.runs.record import read_begun
     from headtrain.scoring.ensemble import say
     from headtrain.scoring.scores import refuse_missing_view
 
-    begun = read_json(run / RUN)
-    if "split" not in begun or "config" not in begun:
+    begun = read_begun(run)
+    if begun.split is None:
         raise RunError(f"{run}: expected a run of amnet-head train, found one without a split")
     head = load_head(run, choose_device(device))
     if head.config.steps < 2:
         raise RunError(
             f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {head.config.steps}"
         )
-    collection, training = Collection(features or begun["features"]), Config.from_dict(begun["config"]).training
+    collection, training = Collection(features or begun.features), begun.config.training
     refuse_missing_view(training.eval_view, collection)
     warn_of_other_trunks({str(run): head.provenance}, [collection])
-    subsets = split_subsets(collection, begun["split"], training.data_seed, True, training.select_on)
+    subsets = split_subsets(collection, begun.split, training.data_seed, True, training.select_on)
     said = say([head], collection, subsets.test.rows, [training.eval_view])
     return Steps(subsets.test.scores, said.steps)

@@ -18,7 +18,7 @@ Command = Callable[..., Any]
 
 
 def refuse_output(option: str, out: Path, endings: Sequence[str] = (), inputs: Sequence[Path] = ()) -> None:
-    """OutputError or ConfigError for a file that cannot be written, has another ending, or is one that is read."""
+    """Raise OutputError or ConfigError for a file that cannot be written, has another ending, or is itself read."""
     if endings and out.suffix.lower() not in endings:
         raise ConfigError(
             f"{option} {out}: expected a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}"
@@ -36,7 +36,7 @@ device_option = click.option("--device", default="auto", help="auto, cpu, cuda, 
 
 
 def setting_options(command: Command) -> Command:
-    """An option for each setting of head and training; not given, it is None."""
+    """Add an option for each setting of head and training to a command; not given, it is None."""
     for setting in reversed([*SETTINGS.values()]):
         if setting.option:
             command = _option(setting)(command)
@@ -50,7 +50,8 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
 
 
 def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, Any], begun: Config | None) -> Config:
-    """The configuration: preset, then --config FILE, then single options; of a run to be resumed, its own instead.
+    """Merge the configuration: preset, then --config FILE, then single options; of a run to be resumed, its own
+    instead.
 
     Raises ConfigError for values out of range and an unreadable file.
     """
@@ -66,7 +67,7 @@ PRESET_NAMES = sorted(PRESETS)
 
 
 def chosen_splits(collection: Collection, text: str) -> list[int]:
-    """The split numbers that --split names. Raises ConfigError, CollectionError."""
+    """Return the split numbers that --split names. Raises ConfigError, CollectionError."""
     if text != ALL:
         if not text.isdecimal():
             raise ConfigError(f"--split: expected a number or all, found {text!r}")

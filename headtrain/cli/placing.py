@@ -21,8 +21,8 @@ residency_option = click.option(
 
 
 class Placed:
-    """What the trainings of each split read from. The views of the last split stay in memory: the batches of a search
-    ask for the same ones again and again.
+    """Give what the trainings of each split read from. The views of the last split stay in memory: the batches of a
+    search ask for the same ones again and again.
     """
 
     def __init__(self, collection: Collection, subsets: "Mapping[int, Subsets]", computing: Computing) -> None:
@@ -31,7 +31,7 @@ class Placed:
         self._source: Source | None = None
 
     def __call__(self, split: int, settings: "Sequence[TrainingConfig]") -> "Source":
-        """Of a split, for trainings with these settings."""
+        """Return what trainings with these settings read from on one split."""
         collection, subsets, computing = self._of
         key = split, frozenset((one.views, one.augs, one.eval_view) for one in settings)
         if self._source is None or key != self._key:
@@ -43,7 +43,9 @@ class Placed:
 def placed(
     collection: Collection, subsets: "Subsets", settings: "Sequence[TrainingConfig]", computing: Computing
 ) -> "Source":
-    """What the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory."""
+    """Return what the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory.
+    Raises ConfigError for a GPU's memory where the device is a CPU.
+    """
     from amnet_common.machine.memory import available_bytes
     from headtrain.features.residency import DISK, choose, load, needed
 

@@ -51,12 +51,12 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
     for row in rows:
         click.echo(printable(line_of(row)))
     if out:
-        write_whole(out, kind, rows, max(1, first.config.steps))
+        write_whole(out, kind, rows, first.config.outputs)
     return int(any(row.score is None for row in rows))
 
 
 def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:
-    """SpecError if a head was not trained on such features."""
+    """Raise SpecError if a head was not trained on features such as the collection's."""
     from headtrain.scoring.scores import trunk_differences
 
     if unlike := trunk_differences(head.provenance, collection):
@@ -65,7 +65,7 @@ def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> Non
 
 
 def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[Path]) -> "Iterator[ScoreRow]":
-    """A row for each photograph, by its own name."""
+    """Yield a row for each photograph, by its own name."""
     import numpy as np
 
     from headtrain.scoring.blocks import score_block
@@ -76,7 +76,7 @@ def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[P
 
 
 def line_of(row: "ScoreRow") -> str:
-    """As it is printed."""
+    """Return a row as it is printed."""
     if row.score is None:
         return f"     -  {row.id}: {row.reason}"
     spread = f" ± {row.spread:.4f}" if row.spread is not None else ""

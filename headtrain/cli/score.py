@@ -14,6 +14,7 @@ from amnet_common.errors import ConfigError
 from headtrain.cli.computing import kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_output
 from headtrain.cli.trunks import warn_of_other_trunks
+from headtrain.scoring.formats import FORMATS
 
 if TYPE_CHECKING:
     from headtrain.scoring.blocks import Counts
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
               "several, one after the other.")  # fmt: skip
 @click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean and spread.")  # fmt: skip
-@click.option("--out", required=True, type=PATH, help="The table: .csv, .jsonl or .parquet.")
-@click.option("--format", "kind", type=click.Choice(("csv", "jsonl", "parquet")), help="If the ending of --out does "
+@click.option("--out", required=True, type=PATH, help=f"The table: .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="If the ending of --out does "
               "not say.")  # fmt: skip
 @click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "
               "mean over all cached views.")  # fmt: skip
@@ -75,14 +76,14 @@ def score(
 
 
 def refuse_twice(option: str, paths: Sequence[Path]) -> None:
-    """ConfigError for one that is given again: each image or head would count twice."""
+    """Raise ConfigError for a path that is given again: each image or head would count twice."""
     for path in paths:
         if [other.resolve() for other in paths].count(path.resolve()) > 1:
             raise ConfigError(f"{option}: expected each once, found {path} again")
 
 
 def describe(counts: "Counts", out: Path, seconds: float) -> str:
-    """What was done, and how fast."""
+    """Describe what was done, and how fast."""
     kept = f", {counts.kept} kept" if counts.kept else ""
     kept += f", {counts.resumed} from before the interruption" if counts.resumed else ""
     missing = f", {counts.missing} images without features left empty" if counts.missing else ""
@@ -90,7 +91,7 @@ def describe(counts: "Counts", out: Path, seconds: float) -> str:
 
 
 def print_ends(job: "Scoring", top: int, bottom: int) -> None:
-    """The highest and the lowest scores of the table."""
+    """Print the highest and the lowest scores of the table."""
     from headtrain.scoring.formats import read_rows
 
     for count, pick, name in ((top, heapq.nlargest, "highest"), (bottom, heapq.nsmallest, "lowest")):

@@ -25,9 +25,10 @@ from headtrain.cli.placing import Placed, residency_option
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
+    from headtrain.runs.record import Result
     from headtrain.sweep.passes import Pass
-    from headtrain.training.loop import Report
-    from headtrain.training.member import Job
+    from headtrain.training.loop import Pruned, Report
+    from headtrain.training.planned import PlannedRun
     from headtrain.training.tensorboard import EventLogs
 
 AUTO = "auto"
@@ -76,11 +77,11 @@ def sweep(
     from headtrain.features.splits import split_subsets
     from headtrain.sweep.grid import points, read_axis
     from headtrain.sweep.passes import passes
-    from headtrain.sweep.searching import begin_search, search, trial_jobs
+    from headtrain.sweep.searching import begin_search, search, trial_runs
     from headtrain.sweep.space import read_range
     from headtrain.sweep.sweeping import Halving
     from headtrain.sweep.sweeping import sweep as train_all
-    from headtrain.training.member import Job
+    from headtrain.training.planned import PlannedRun, Setup
     from headtrain.training.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
@@ -91,26 +92,27 @@ def sweep(
     subsets = {k: split_subsets(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
     first, begun = subsets[splits[0]], out if resume else None
     kernels = chosen_kernels(computing, first, collection.views, training, begun)
+    setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels)
+              for k, of_split in subsets.items()}  # fmt: skip
     source_of = Placed(collection, subsets, computing)
 
     def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
-        rungs = Halving(halving) if halving else None
-        return train_all(collection, subsets, plan, computing.device, computing.check, rungs, source_of, kernels)
+        return train_all(setups, plan, Halving(halving) if halving else None, source_of)
 
     if trials:
         size = max(1, most(base) // seeds)
-        study = begin_search(collection, subsets, base, range(seeds), axes, between, out, kernels)
+        study = begin_search(setups, base, range(seeds), axes, between, out)
         left = max(0, trials - study.finished)
         click.echo(describe_search(left, trials, len(splits) * seeds, size), err=True)
-        jobs_of = partial(trial_jobs, base=base, seeds=range(seeds), splits=splits, out=out)
-        reports: Iterable[Report] = search(study, trials, size, jobs_of, lambda jobs: train(passes(jobs, most)))
+        runs_of = partial(trial_runs, base=base, seeds=range(seeds), splits=splits, out=out)
+        reports: Iterable[Report] = search(study, trials, size, runs_of, lambda runs: train(passes(runs, most)))
         total = left * len(splits) * seeds * training.epochs
     else:
         found = points(base, axes, range(seeds))
-        jobs = [(k, Job(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
-        plan = passes(jobs, most)
+        runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
+        plan = passes(runs, most)
         click.echo(describe_plan(len(found), len(splits), plan), err=True)
-        reports, total = train(plan), sum(job.config.training.epochs for _, job in jobs)
+        reports, total = train(plan), sum(one.config.training.epochs for _, one in runs)
     watch(reports, total, out, events)
     print_summary(out)
 
@@ -118,7 +120,7 @@ def sweep(
 def refuse_contradictions(
     seed: int | None, ranges: Sequence[str], trials: int | None, halving: int | None, out: Path, resume: bool
 ) -> None:
-    """ConfigError or OutputError for options that do not go together."""
+    """Raise ConfigError or OutputError for options that do not go together."""
     if seed is not None:
         raise ConfigError("--seed: expected --seeds N, which trains the seeds 0 to N - 1 of each combination")
     if ranges and not trials:
@@ -130,7 +132,7 @@ def refuse_contradictions(
 
 
 def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Config], int]
-    """How many heads of a configuration a pass may hold. Raises ConfigError."""
+    """Return a function that tells how many heads of a configuration a pass may hold. Raises ConfigError."""
     from headtrain.sweep.capacity import heads_that_fit
 
     if text == AUTO:
@@ -141,46 +143,52 @@ def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Co
 
 
 def describe_plan(points: int, splits: int, plan: "Sequence[Pass]") -> str:
-    """How much there is to do."""
-    sizes = sorted({len(one.jobs) for one in plan})
+    """Describe how much a grid has to do: configurations, splits, heads and passes."""
+    sizes = sorted({len(one.planned) for one in plan})
     heads = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
     return f"{points} configurations on {splits} splits: {points * splits} heads in {len(plan)} passes of {heads}"
 
 
 def describe_search(left: int, trials: int, heads: int, size: int) -> str:
-    """How much there is to do."""
+    """Describe how much a search has to do still: trials, heads and batches."""
     return f"{left} of {trials} trials to go: {left * heads} heads, in batches of {min(size, trials)} trials"
 
 
 def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs | None") -> None:
-    """One bar of `total` epochs over all heads; a line for each head at its end."""
+    """Show one bar of `total` epochs over all heads; a line for each head at its end."""
     from headtrain.runs.log import Epoch
-    from headtrain.training.outcome import Result
 
-    done: Counter[Job] = Counter()
+    done: Counter[PlannedRun] = Counter()
     with progress("sweep", total, "epochs") as bar:
         try:
-            for job, report in reports:
+            for planned, report in reports:
                 if isinstance(report, Epoch):
-                    bar.update(report.epoch - done[job])
-                    done[job] = report.epoch
+                    bar.update(report.epoch - done[planned])
+                    done[planned] = report.epoch
                     if events:
-                        events.follow(job.run)
+                        events.follow(planned.run)
                     continue
                 if events:
-                    events.end(job.run)
-                total -= job.config.training.epochs - done[job]
+                    events.end(planned.run)
+                total -= planned.config.training.epochs - done[planned]
                 bar.total = total
-                label = f"{job.run.parent.name} {job.run.name}"
-                end = (f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
-                       if isinstance(report, Result) else f"dropped after epoch {report.epoch}")  # fmt: skip
-                bar.write(f"{label}: {end}")
+                bar.write(f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}")
         except KeyboardInterrupt as stop:
             raise type(stop)(f"{out} keeps its saved epochs; the same command with --resume goes on") from None
 
 
+def describe_end(report: "Result | Pruned") -> str:
+    """Describe how the training of a head ended."""
+    from headtrain.training.loop import Pruned
+
+    if isinstance(report, Pruned):
+        return f"pruned after epoch {report.epoch}"
+    assert report.best, "a training has a best epoch"
+    return f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
+
+
 def print_summary(out: Path) -> None:
-    """The leaderboard of the sweep."""
+    """Print the leaderboard of the sweep."""
     from headtrain.leaderboard.board import summary_rows
     from headtrain.leaderboard.listing import heads_below
     from headtrain.leaderboard.text import as_table

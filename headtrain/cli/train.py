@@ -27,7 +27,8 @@ from headtrain.settings.presets import DEFAULT
 if TYPE_CHECKING:
     from headtrain.features.splits import Subsets
     from headtrain.runs.log import Epoch
-    from headtrain.training.outcome import Result
+    from headtrain.runs.record import Result
+    from headtrain.training.planned import Setup
     from headtrain.training.tensorboard import EventLogs
 
 
@@ -61,6 +62,7 @@ def train(
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
     from headtrain.runs.folder import free_run_name
+    from headtrain.training.loop import train as train_head
     from headtrain.training.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
@@ -70,9 +72,8 @@ def train(
     results = []
     for number in splits:
         run = run_of(out, number, splits)
-        results.append(
-            train_one(collection, config, number, run, computing, allow_missing, out if resume else None, events)
-        )
+        setup = setup_of(collection, config, number, computing, allow_missing, out if resume else None)
+        results.append(watched(train_head(setup, config, run), run, events))
         click.echo(describe_result(results[-1], run))
     if len(splits) > 1:
         click.echo(describe_mean(results))
@@ -80,39 +81,36 @@ def train(
 
 
 def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
-    """The run folder of one split."""
+    """Return the run folder of one split."""
     return out if len(splits) == 1 else out / f"split-{split}"
 
 
 def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config | None:
-    """The configuration of the run that is to be resumed, if it has been begun."""
-    from headtrain.runs.folder import RUN, read_json
+    """Read the configuration of the run that is to be resumed; None if it has not been begun."""
+    from headtrain.runs.folder import RUN
+    from headtrain.runs.record import read_begun
 
     first = run_of(out, splits[0], splits) if out and resume else None
-    return Config.from_dict(read_json(first / RUN)["config"]) if first and (first / RUN).exists() else None
+    return read_begun(first).config if first and (first / RUN).exists() else None
 
 
-def train_one(
-    collection: Collection, config: Config, split: int, run: Path, computing: Computing, allow_missing: bool,
-    resumed: Path | None, events: "EventLogs | None",
-) -> "Result":  # fmt: skip
-    """Train one run, with a line for each epoch; or go on with it. `resumed`: the folder of it and of its siblings."""
+def setup_of(
+    collection: Collection, config: Config, split: int, computing: Computing, allow_missing: bool, resumed: Path | None
+) -> "Setup":
+    """Choose how one split is trained, and say so. `resumed`: the folder of the run and of its siblings, or None."""
     from headtrain.features.splits import split_subsets
-    from headtrain.training.loop import train as train_head
+    from headtrain.training.planned import Setup
 
     settings = config.training
     subsets = split_subsets(collection, split, settings.data_seed, allow_missing, settings.select_on)
-    click.echo(describe_parts(subsets), err=True)
+    click.echo(describe_subsets(subsets), err=True)
     kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
-    epochs = train_head(
-        collection, subsets, config, split, run, computing.device, computing.check, resumed is not None,
-        placed(collection, subsets, [settings], computing), kernels,
-    )  # fmt: skip
-    return watched(epochs, run, events)
+    source = placed(collection, subsets, [settings], computing)
+    return Setup(collection, subsets, split, computing.device, computing.check, resumed is not None, source, kernels)
 
 
 def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventLogs | None") -> "Result":
-    """Print each epoch, and follow it with the events; the result."""
+    """Print each epoch, and follow it with the events; return the result."""
     try:
         while True:
             click.echo(describe_epoch(next(epochs)), err=True)
@@ -127,30 +125,31 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
         raise type(stop)(f"{run} keeps its saved epochs; --out {run} --resume goes on from there") from None
 
 
-def describe_parts(subsets: "Subsets") -> str:
-    """What is trained, selected and tested on, and how much is left out."""
+def describe_subsets(subsets: "Subsets") -> str:
+    """Describe what is trained, selected and tested on, and how much is left out."""
     counts = ((part, getattr(subsets, part)) for part in ("train", "val", "test"))
     texts = [f"{len(p.rows)} {name}" + (f" ({p.left_out} left out)" if p.left_out else "") for name, p in counts]
     return f"images: {', '.join(texts)}; epochs are chosen on {subsets.selection}"
 
 
 def describe_epoch(epoch: "Epoch") -> str:
-    """One line of progress; * marks the highest validation rho so far, + the lowest MSE."""
+    """Describe an epoch in one line; * marks the highest validation rho so far, + the lowest MSE."""
     marks = " *" * epoch.best + " +" * epoch.lowest_mse
     return (f"epoch {epoch.epoch:3}: train loss {epoch.squared_error:.4f}, val rho {epoch.val_rho:.4f}, "
             f"val MSE {epoch.val_mse:.5f}, {epoch.seconds:.1f} s{marks}")  # fmt: skip
 
 
 def describe_result(result: "Result", run: Path) -> str:
-    """What came out of a run."""
-    low, high = result.interval.low, result.interval.high
+    """Describe what came out of a run."""
+    low, high, best = result.interval.low, result.interval.high, result.best
+    assert best, "a training has a best epoch"
     return (f"{run}: test rho {result.test.rho:.4f} [{low:.3f}, {high:.3f}], MSE {result.test.mse:.5f} "
-            f"({result.test.n} images); epoch {result.best.epoch} of {result.epochs}, val rho "
-            f"{result.best.val_rho:.4f}")  # fmt: skip
+            f"({result.test.n} images); epoch {best.epoch} of {result.epochs}, val rho "
+            f"{best.val_rho:.4f}")  # fmt: skip
 
 
 def describe_mean(results: "Sequence[Result]") -> str:
-    """Mean and spread over the splits."""
+    """Describe mean and spread over the splits."""
     import numpy as np
 
     rho, mse = np.array([[result.test.rho, result.test.mse] for result in results]).T  # (n,) each

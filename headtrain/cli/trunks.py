@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def warn_of_other_trunks(made: "Mapping[str, Provenance | None]", collections: Iterable[Collection]) -> None:
-    """A line for each head, by its name, and each collection that is not of its trunk, or cut otherwise."""
+    """Print a line for each head, by its name, and each collection that is not of its trunk, or cut otherwise."""
     from headtrain.scoring.scores import trunk_differences
 
     for collection in collections:

@@ -11,9 +11,10 @@ from headtrain.heads.head import Head, Output
 def predict_picks(
     heads: Sequence[Head], source: Source, picks: Iterable[Picks]
 ) -> Iterator[tuple[Picks, list[Output]]]:
-    """Each of `picks` with every head's output, on the CPU. Every view is read once and compared with its checksum.
+    """Yield each of `picks` with every head's output, on the CPU.
 
-    The heads are on one device. Raises CollectionError for damaged features.
+    The heads are on one device; every view is read once and compared with its checksum. Raises CollectionError for
+    damaged features.
     """
     device = heads[0].target_mean.device
     scales = scales_on(device, source)

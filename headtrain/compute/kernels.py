@@ -32,7 +32,7 @@ Predictor = Callable[[Head, Tensor, Tensor | None], Output]
 
 @dataclass(frozen=True)
 class Kernels:
-    """How products are computed, and whether the rest is compiled.
+    """Describe how products are computed, and whether the rest is compiled.
 
     bfloat16 is of the matrix products and what they read and write: parameters, their gradients, sums, f_m and the
     optimiser stay float32. Compiled kernels differ from eager ones in the last bits.
@@ -49,14 +49,17 @@ EAGER = Kernels()
 
 
 def choose_precision(wanted: str, device: str) -> str:
-    """`auto`: bfloat16 where the device has units for it, which is twice as fast, else float32."""
+    """Choose the precision. `auto`: bfloat16 where the device has units for it, which is twice as fast, else float32;
+    anything else is returned as it is.
+    """
     if wanted != AUTO:
         return wanted
     return BFLOAT16 if multiplies_bfloat16(device) else FLOAT32
 
 
 def choose_kernels(precision: str, compiled: bool | None, device: str, shown: int) -> Kernels:
-    """`compiled` None: where `shown`, the views that heads see in all epochs, pays for it and a compiler is there.
+    """Choose the kernels of a job. `compiled` None: where `shown`, the views that heads see in all epochs, pays for it
+    and a compiler is there.
 
     Raises ConfigError if compiled kernels are asked for and there is no compiler.
     """
@@ -69,7 +72,7 @@ def choose_kernels(precision: str, compiled: bool | None, device: str, shown: in
 
 
 def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
-    """What takes stored views (n, 14, 14, D) and their scales to the bank's output, with fresh dropout.
+    """Return a function from stored views (n, 14, 14, D) and their scales to the bank's output, with fresh dropout.
 
     Compiled for n = `size`; the smaller rest of a batch is computed eagerly.
     """
@@ -83,20 +86,20 @@ def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
 
 
 def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, noise: Noise) -> Output:
-    """The eager kernels, and what is compiled."""
+    """Compute a bank's output for stored views: the eager kernels, and what is compiled."""
     with torch.autocast(bank.device.type, torch.bfloat16, enabled=half):
         return bank.forward(to_floats(stored, scales), noise)
 
 
 @cache
 def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Noise], Output]:
-    """`forward` compiled."""
+    """Return `forward` compiled."""
     return compiled_well(forward)
 
 
 def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
-    """Compiled anew for each shape and setting, never generalised from those that came before, so that a head's bits
-    do not depend on them. The system's temporary folder keeps what was compiled for later processes.
+    """Compile a function anew for each shape and setting, never generalised from those that came before, so that a
+    head's bits do not depend on them. The system's temporary folder keeps what was compiled for later processes.
     """
     limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"  # torch 2.6
     setattr(torch._dynamo.config, limit, MOST_KERNELS)
@@ -105,8 +108,8 @@ def compiled_well(function: Callable[P, Output]) -> Callable[P, Output]:
 
 
 def predictor_of(kernels: Kernels, size: int) -> Predictor:
-    """What takes a head in evaluation mode, up to `size` stored views (n, 14, 14, D) on its device and their scales to
-    the output on the data's scale, float32.
+    """Return a function from a head in evaluation mode, up to `size` stored views (n, 14, 14, D) on its device and
+    their scales to the output on the data's scale, float32.
 
     Every call runs the same shape, the last batch padded, so that a score does not depend on what is scored beside it.
     """
@@ -122,7 +125,7 @@ def predictor_of(kernels: Kernels, size: int) -> Predictor:
 
 
 def predict(head: Head, half: bool, stored: Tensor, scales: Tensor | None) -> Output:
-    """The eager kernels, and what is compiled."""
+    """Compute a head's output on the data's scale, float32: the eager kernels, and what is compiled."""
     with torch.autocast(head.target_mean.device.type, torch.bfloat16, enabled=half):
         output = head(to_floats(stored, scales))
     return head.on_data_scale(Output(*(part.float() for part in output)))
@@ -130,5 +133,5 @@ def predict(head: Head, half: bool, stored: Tensor, scales: Tensor | None) -> Ou
 
 @cache
 def compiled_predict() -> Callable[[Head, bool, Tensor, Tensor | None], Output]:
-    """`predict` compiled."""
+    """Return `predict` compiled."""
     return compiled_well(predict)

@@ -32,7 +32,7 @@ Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Baseline:
-    """Predictions of a baseline on the data's scale."""
+    """Hold the predictions of a baseline on the data's scale."""
 
     name: str
     chosen: str  # which strength and width, by validation
@@ -41,14 +41,14 @@ class Baseline:
 
 
 class Pooled:
-    """Features of a collection's images averaged over locations and views, read when they are asked for, and kept."""
+    """Average features of a collection's images over locations and views, when they are asked for, and keep them."""
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._kept: dict[tuple[int, ...], dict[int, np.ndarray]] = {}
 
     def take(self, rows: np.ndarray, views: Sequence[int]) -> np.ndarray:
-        """(n, D) float64. Raises as `Collection.read`."""
+        """Return the averaged features of `rows`, (n, D) float64. Raises as `Collection.read`."""
         kept = self._kept.setdefault(tuple(views), {})
         new = np.array(sorted({int(row) for row in rows} - kept.keys()), np.int64)
         kept.update(zip(new.tolist(), pooled(self.collection, new, views), strict=True))
@@ -56,7 +56,7 @@ class Pooled:
 
 
 def pooled(collection: Collection, rows: np.ndarray, views: Sequence[int]) -> np.ndarray:
-    """(n, D) float64: `rows` averaged over locations and `views`, each compared with its checksum."""
+    """Average `rows` over locations and `views`, each compared with its checksum; gives (n, D) float64."""
     total = np.zeros((len(rows), collection.view_shape[-1]))
     for picks, features in collection.batches(_view_picks(rows, views), check=True):
         np.add.at(total, picks.positions, features.mean((1, 2), dtype=np.float32))  # of (n, D)
@@ -72,13 +72,13 @@ def _view_picks(rows: np.ndarray, views: Sequence[int]) -> Iterator[Picks]:
 
 
 def constant(_: Pooled, subsets: Subsets) -> Baseline:
-    """The mean of the training scores."""
+    """Predict the mean of the training scores."""
     mean = subsets.train.scores.mean()
     return Baseline("constant", "nothing", *(np.full(len(subset.rows), mean) for subset in (subsets.val, subsets.test)))
 
 
 def ridge(features: Pooled, subsets: Subsets) -> Baseline:
-    """Ridge regression on view 0: w = (X'X + s I)^-1 X'y, each channel standardised."""
+    """Fit ridge regression on view 0: w = (X'X + s I)^-1 X'y, each channel standardised."""
     x, xv, xt = _standardised(features, subsets, [0])
     y, centre = _centred(subsets.train)
     solutions = _solutions(x.T @ x, x.T @ y, RIDGE_STRENGTHS)
@@ -87,7 +87,7 @@ def ridge(features: Pooled, subsets: Subsets) -> Baseline:
 
 
 def kernel_ridge(features: Pooled, subsets: Subsets) -> Baseline:
-    """Kernel ridge on the mean of all views: a = (K + s I)^-1 y with K = exp(-d^2 / (2 w^2)).
+    """Fit kernel ridge on the mean of all views: a = (K + s I)^-1 y with K = exp(-d^2 / (2 w^2)).
 
     On many images with landmarks: a = (K_mn K_nm + s K_mm)^-1 K_mn y (subset of regressors).
     """

@@ -23,7 +23,7 @@ CHUNK_COUNTS = 2**20  # counts in memory at a time, 8 MB
 
 @dataclass(frozen=True)
 class Interval:
-    """95 % of the resamples lie in it; NaN if rho is not defined."""
+    """Hold the bounds between which 95 % of the resamples lie; NaN if rho is not defined."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mean rho over the splits of one system minus that of another, on the same images."""
+    """Hold the mean rho over the splits of one system minus that of another, on the same images."""
 
     difference: float
     low: float
@@ -42,22 +42,24 @@ class Comparison:
 
     @property
     def real(self) -> bool:
-        """Whether the 95 % interval leaves out 0."""
+        """Tell whether the 95 % interval leaves out 0."""
         return self.low > 0 or self.high < 0
 
 
 def interval(predictions: Predictions, seed: int = 0) -> Interval:
-    """Of the Spearman correlation over one list of images."""
+    """Compute the interval of the Spearman correlation over one list of images. Raises RunError if it is empty."""
     return mean_interval([predictions], seed)
 
 
 def mean_interval(splits: Sequence[Predictions], seed: int = 0) -> Interval:
-    """Of the mean Spearman correlation over splits, which may share images. Raises RunError if there is no split."""
+    """Compute the interval of the mean Spearman correlation over splits, which may share images. Raises RunError if
+    there is no split, or one without images.
+    """
     return _percentiles(_mean_rhos(splits, seed))
 
 
 def paired(a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> Comparison:
-    """Whether the mean rho of `a` differs from that of `b`: both are resampled by the same draws.
+    """Test whether the mean rho of `a` differs from that of `b`: both are resampled by the same draws.
 
     Raises RunError unless split for split they have the same images in the same order with the same scores.
     """

@@ -2,21 +2,21 @@
 
 import csv
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from amnet_common.errors import OutputError, RunError
+from amnet_common.errors import RunError
+from amnet_common.files import whole_file
 
 HEADER = ["id", "score", "predicted"]
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted and human scores of n images. Raises RunError if the lengths differ."""
+    """Hold predicted and human scores of n images. Raises RunError if the lengths differ."""
 
     ids: tuple[str, ...]
     predicted: np.ndarray  # (n,) float64, on the data's scale
@@ -36,23 +36,19 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """A CSV file `id,score,predicted`, whole or not at all. Raises OutputError if it cannot be written."""
+    """Write a CSV file `id,score,predicted`, whole or not at all. Raises OutputError if it cannot be written."""
     lines = zip(predictions.ids, predictions.scores.tolist(), predictions.predicted.tolist(), strict=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(HEADER)
-            writer.writerows([id_, repr(score), repr(predicted)] for id_, score, predicted in lines)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        writer.writerows([id_, repr(score), repr(predicted)] for id_, score, predicted in lines)
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What `write_predictions` wrote, bit for bit.
+    """Read what `write_predictions` wrote, bit for bit.
 
     Raises RunError, with the line, for a file that is missing, empty or not of this form, or a number not finite.
     """

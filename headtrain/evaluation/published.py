@@ -8,7 +8,7 @@ from amnet_common.collection.spec import image_list_sha256
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the literature: mean test rho and MSE over a data set's splits."""
+    """Hold a figure of the literature: mean test rho and MSE over a data set's splits."""
 
     system: str
     data: str
@@ -43,7 +43,9 @@ SUN_IMAGES = 2222
 
 
 def data_of(collection: Collection) -> str | None:
-    """LaMem, LNSIM, SUN, or None for other images, and for scores of one's own on the same images."""
+    """Name the data set of a collection: LaMem, LNSIM, SUN, or None for other images, and for scores of one's own on
+    the same images.
+    """
     if "relabelled" in collection.provenance:
         return None
     if collection.provenance.get("dataset") == "sun" and len(collection) == SUN_IMAGES:
@@ -52,5 +54,5 @@ def data_of(collection: Collection) -> str | None:
 
 
 def image_list_of(ids: list[str]) -> str:
-    """The image list hash of ids, which a collection of a data set's lists has sorted."""
+    """Compute the image list hash of ids, which a collection of a data set's lists has sorted."""
     return image_list_sha256([id_.encode("utf-8", "surrogateescape") for id_ in sorted(ids)])

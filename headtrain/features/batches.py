@@ -13,7 +13,7 @@ from headtrain.settings.configuration import TrainingConfig
 
 
 class Picks(NamedTuple):
-    """One batch: which views, and where their images stand in the list they come from."""
+    """Hold one batch: which views, and where their images stand in the list they come from."""
 
     rows: np.ndarray  # (n,) int64, rows of the collection
     views: np.ndarray  # (n,) int64
@@ -21,7 +21,7 @@ class Picks(NamedTuple):
 
 
 class Source(Protocol):
-    """What an epoch reads from: a Collection, or one whose views are in memory."""
+    """Describe what an epoch reads from: a Collection, or one whose views are in memory."""
 
     views: int
     scales: np.ndarray | None
@@ -29,22 +29,24 @@ class Source(Protocol):
     def batches(
         self, picks: Iterable[P], ahead: int = 1, check: bool = True
     ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
-        """Each of `picks` with its views (n, 14, 14, D) as stored."""
+        """Yield each of `picks` with its views (n, 14, 14, D) as stored."""
 
 
 def training_views(views: int, settings: TrainingConfig) -> list[int]:
-    """The views that epochs show, of a collection with so many: the augmented ones, or view 0 if there are none."""
+    """Return the views that epochs show of a collection with `views` views: the augmented ones, as many as `settings`
+    allow, or view 0 if there are none.
+    """
     most = 1 if settings.views == "first" else views
     return list(range(1, views))[: settings.augs][:most] or [0]
 
 
 def views_an_epoch(images: int, views: int, settings: TrainingConfig) -> int:
-    """How many views an epoch shows of so many images, of a collection with so many views."""
+    """Count the views that an epoch shows of so many images, of a collection with so many views."""
     return images * len(training_views(views, settings)) if settings.views == "all" else images
 
 
 def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
-    """The batches of an epoch, in random order.
+    """Draw the batches of an epoch, in random order.
 
     Of its `training_views` each row shows what `settings.views` says: a `random` one, `all`, or always the `first`. The
     same for equal (data_seed, epoch), whatever happened before: an epoch can be repeated alone.
@@ -64,14 +66,14 @@ def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: i
 
 
 def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
-    """Every row once, in order, in one view."""
+    """Return batches that show every row once, in order, in one view."""
     positions = np.arange(len(rows))
     parts = (positions[start : start + batch_size] for start in range(0, len(rows), batch_size))
     return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
 
 
 def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:
-    """Stored views (n, 14, 14, D), floats or uint8 codes, as float32 (n, L, D) on their device.
+    """Convert stored views (n, 14, 14, D), floats or uint8 codes, to float32 (n, L, D) on their device.
 
     `scales` (D,) float32 on the same device turn codes into features; None where the views are floats.
     """
@@ -80,5 +82,5 @@ def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:
 
 
 def scales_on(device: torch.device | str, source: Source) -> Tensor | None:
-    """The collection's scales (D,) on `device`; None where it stores floats."""
+    """Return the collection's scales (D,) float32 on `device`; None where it stores floats."""
     return None if source.scales is None else torch.from_numpy(source.scales).to(device)

@@ -24,23 +24,23 @@ LOAD = 256  # views read at once
 
 
 class Placement(NamedTuple):
-    """Where the views will be, and why."""
+    """Hold where the views of a training will be, and why."""
 
     where: str  # GPU, RAM or DISK
     why: str
 
 
 class Needed(NamedTuple):
-    """Views of rows that a training reads again and again."""
+    """Hold the views of rows that a training reads again and again."""
 
     rows: np.ndarray  # (n,) int64
     views: np.ndarray  # (n,) int64
 
 
 def needed(subsets: Subsets, views: int, settings: Sequence[TrainingConfig]) -> Needed:
-    """The training images in the views that epochs show, the validation images in those that are evaluated.
+    """Return the training images in the views that epochs show, the validation images in those that are evaluated.
 
-    Of all of `settings`, each pair once, in the order of rows; `views` of the collection.
+    Of all of `settings`, each pair of row and view once, in the order of rows; `views` of the collection.
     """
     pairs = [(subsets.train.rows, view) for view in {v for one in settings for v in training_views(views, one)}]
     pairs += [(subsets.val.rows, view) for view in {one.eval_view for one in settings}]
@@ -49,7 +49,11 @@ def needed(subsets: Subsets, views: int, settings: Sequence[TrainingConfig]) -> 
 
 
 def choose(wanted: str, size: int, device: str, gpu_free: int, ram_free: int) -> Placement:
-    """The placement of `size` bytes (pure). `gpu_free` is 0 without a GPU. Raises ConfigError for what cannot be."""
+    """Decide where `size` bytes of views are placed (pure).
+
+    `gpu_free` and `ram_free` are bytes; `gpu_free` is 0 without a GPU. Raises ConfigError for what cannot be: a GPU's
+    memory where the device is a CPU.
+    """
     gigabytes = f"{size / 1e9:.1f} GB"
     if wanted == GPU and device == "cpu":
         raise ConfigError("--residency gpu: expected a GPU to train on, found --device cpu")
@@ -66,7 +70,7 @@ def choose(wanted: str, size: int, device: str, gpu_free: int, ram_free: int) ->
 
 
 class Resident:
-    """A collection some of whose views are in memory, as stored (uint8 stays uint8)."""
+    """Serve a collection some of whose views are in memory, as stored (uint8 stays uint8)."""
 
     def __init__(self, collection: Collection, held: Needed, device: str) -> None:
         self.collection, self.views, self.scales = collection, collection.views, collection.scales
@@ -87,7 +91,7 @@ class Resident:
     def batches(
         self, picks: Iterable[P], ahead: int = 1, check: bool = True
     ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
-        """As the collection's; what is in memory was checked when it came there."""
+        """Yield each of `picks` with its views, as the collection does; what is in memory is not checked again."""
         for pick in picks:
             positions = self._position[pick.rows, pick.views]
             if (positions < 0).any():
@@ -99,7 +103,7 @@ class Resident:
 def load(
     collection: Collection, where: str, held: Needed, device: str, advance: Callable[[int], object], check: bool
 ) -> Source:
-    """The collection itself (DISK), or one with these views in memory."""
+    """Return the collection itself (DISK), or one with these views read into memory (GPU, RAM)."""
     if where == DISK:
         return collection
     source = Resident(collection, held, device if where == GPU else "cpu")

@@ -14,7 +14,7 @@ VALIDATION_SHARE = 0.1  # of the training list, where a data set (SUN) has no va
 
 @dataclass(frozen=True)
 class Subset:
-    """Images of one list that have features."""
+    """Hold the images of one list that have features."""
 
     rows: np.ndarray  # (n,) int64
     scores: np.ndarray  # (n,) float64, on the data's scale
@@ -23,9 +23,10 @@ class Subset:
 
 @dataclass(frozen=True)
 class Subsets:
-    """The three parts of a split. `selection` says where the validation images come from."""
+    """Hold the three subsets of a split. `selection` says where the validation images come from."""
 
     selection: str
+    optimistic: bool  # the test list validates as well: it chooses the epoch
     train: Subset
     val: Subset
     test: Subset
@@ -34,13 +35,12 @@ class Subsets:
 def split_subsets(
     collection: Collection, split: int, seed: int, allow_missing: bool, select_on: str = "validation"
 ) -> Subsets:
-    """Train, validation and test images of split number `split`.
+    """Return the train, validation and test subsets of split number `split`.
 
-    `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then optimistic,
-    and `selection` says so.
+    `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then `optimistic`.
 
-    Raises CollectionError if the collection has no such split; MissingRowsError if images of it have no features
-    and `allow_missing` is not given.
+    Raises CollectionError if the collection has no such split, or fewer than 2 images with features in a subset;
+    MissingRowsError if images of it have no features and `allow_missing` is not given.
     """
     train, test = collection.split(f"train_{split}"), collection.split(f"test_{split}")
     if select_on == "test":
@@ -66,11 +66,11 @@ def split_subsets(
         if len(subset.rows) < 2:
             raise CollectionError(f"{collection.path}: expected at least 2 {name} images with features in split "
                                   f"{split}, found {len(subset.rows)}")  # fmt: skip
-    return Subsets(selection, *subsets)
+    return Subsets(selection, select_on == "test", *subsets)
 
 
 def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
-    """MissingRowsError that counts the pending and failed among `rows`."""
+    """Raise MissingRowsError, which counts the pending and failed, if some of `rows` have no features."""
     missing = rows[collection.status[rows] != DONE]
     if len(missing):
         failed = int((collection.status[missing] == FAILED).sum())

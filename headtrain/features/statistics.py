@@ -13,14 +13,14 @@ STATISTICS_IMAGES = 1000  # enough for a channel's mean and spread: 196,000 loca
 
 
 class Statistics(NamedTuple):
-    """Of each channel."""
+    """Hold the mean and the standard deviation of each channel."""
 
     mean: Tensor  # (D,) float64
     std: Tensor  # (D,) float64, 1 for a channel that never fires
 
 
 def channel_statistics(collection: Collection, rows: np.ndarray) -> Statistics:
-    """Mean and standard deviation of each channel over all locations of view 0 of up to STATISTICS_IMAGES rows."""
+    """Compute each channel's mean and standard deviation over view 0 of up to STATISTICS_IMAGES rows, all locations."""
     spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_IMAGES)).astype(np.int64))
     total = squares = torch.zeros(collection.view_shape[-1], dtype=torch.float64)
     count = 0
@@ -34,6 +34,6 @@ def channel_statistics(collection: Collection, rows: np.ndarray) -> Statistics:
 
 
 def target_statistics(scores: np.ndarray) -> tuple[float, float]:
-    """Mean and scale that bring `scores` (n,) to zero mean within [-1, 1] (section 4.1)."""
+    """Compute the mean and the scale that bring `scores` (n,) to zero mean within [-1, 1] (section 4.1)."""
     mean = float(scores.mean())
     return mean, 1 / max(float(np.abs(scores - mean).max()), 1e-12)

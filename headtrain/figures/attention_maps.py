@@ -11,20 +11,20 @@ from PIL import Image
 
 
 def scaled(attention: np.ndarray) -> np.ndarray:
-    """(L,) uint8: softmax weights from their lowest to their highest as 0 to 255."""
+    """Scale softmax weights (L,) from their lowest to their highest as 0 to 255; gives (L,) uint8."""
     low, high = float(attention.min()), float(attention.max())
     return np.rint(255 * (attention - low) / max(high - low, 1e-12)).astype(np.uint8)
 
 
 def heat_map(attention: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W) uint8: the scaled weights (L,) of a square grid, resized smoothly."""
+    """Resize the scaled weights (L,) of a square grid smoothly; gives (H, W) uint8."""
     side = math.isqrt(len(attention))
     grid = Image.fromarray(scaled(attention).reshape(side, side))
     return np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def on_image(attention: np.ndarray, box: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W) float32, 0 to 1: the heat map where the view was cut from an image of W x H pixels; NaN around it.
+    """Draw the heat map where the view was cut from an image of W x H pixels: (H, W) float32, 0 to 1; NaN around it.
 
     `box` (5,) of /views: top, left, height, width in pixels, and whether the view was flipped, which is undone.
     """
@@ -38,6 +38,6 @@ def on_image(attention: np.ndarray, box: np.ndarray, width: int, height: int) ->
 
 
 def corners(box: np.ndarray) -> tuple[int, int, int, int, bool]:
-    """Top, left, bottom, right in whole pixels, and flip."""
+    """Return top, left, bottom, right in whole pixels, and flip, of a box (5,) of /views."""
     top, left, height, width, flip = (float(value) for value in box)
     return round(top), round(left), round(top + height), round(left + width), bool(flip)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amnet_common.errors import RunError
 from headtrain.figures.pictures import new_figure, refuse_other_ending, save
-from headtrain.runs.folder import LOG, RUN, read_json
+from headtrain.runs.folder import LOG, RUN, split_folders
 from headtrain.runs.log import Epoch, read_log
+from headtrain.runs.record import read_begun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ MOST_MARKERS = 20  # on a curve
 
 
 class Mark(NamedTuple):
-    """A distinguished epoch: the last whose `flag` is set, for its value of `field`."""
+    """Describe a distinguished epoch: the last whose `flag` is set, for its value of `field`."""
 
     flag: str
     field: str
@@ -53,20 +54,20 @@ MARKS = (
 
 @dataclass(frozen=True)
 class Curve:
-    """The log of one run; `epochs` is not empty."""
+    """Hold the log of one run; `epochs` is not empty."""
 
     run: Path
     epochs: Sequence[Epoch]
     optimistic: bool = False  # epochs were chosen on the test list
 
     def marked(self, mark: Mark) -> Epoch | None:
-        """The epoch that `mark` stands for; None if its value is undefined in every epoch."""
+        """Return the epoch that `mark` stands for; None if its value is undefined in every epoch."""
         found = [epoch for epoch in self.epochs if getattr(epoch, mark.flag)]
         return found[-1] if found and not math.isnan(getattr(found[-1], mark.field)) else None
 
 
 def draw_curves(run: Path, out: Path) -> None:
-    """A picture, PNG or SVG, of a run's log, finished or not, or of all in a folder of split-1, split-2 and so on.
+    """Draw a run's log, finished or not, or all in a folder of split-1, split-2 and so on, as a PNG or SVG picture.
 
     Raises ConfigError for another file ending, ExtraError without matplotlib, RunError if there is no log or a damaged
     one, OutputError.
@@ -76,9 +77,8 @@ def draw_curves(run: Path, out: Path) -> None:
 
 
 def curves_of(run: Path) -> list[Curve]:
-    """The curves below `run`, in the order of splits; splits that have no epoch yet are left out. Raises RunError."""
-    splits = [folder for folder in run.glob("split-*") if folder.name[6:].isdecimal()]
-    folders = [run] if (run / LOG).exists() else sorted(splits, key=lambda folder: int(folder.name[6:]))
+    """Read the curves below `run`, in the order of splits; those without an epoch yet are left out. Raises RunError."""
+    folders = [run] if (run / LOG).exists() else split_folders(run)
     curves = [curve_of(folder) for folder in folders if (folder / LOG).exists()]
     if not curves:
         raise RunError(f"{run}: expected a run with {LOG}, which has a line after the first epoch, or a folder of "
@@ -87,13 +87,12 @@ def curves_of(run: Path) -> list[Curve]:
 
 
 def curve_of(run: Path) -> Curve:
-    """The curve of one run. Raises RunError."""
-    begun = read_json(run / RUN) if (run / RUN).exists() else {}
-    return Curve(run, read_log(run), "optimistic" in str(begun.get("selected_on")))
+    """Read the curve of one run. Raises RunError if its log is missing or damaged."""
+    return Curve(run, read_log(run), (run / RUN).exists() and read_begun(run).optimistic)
 
 
 def figure_of(curves: Sequence[Curve], title: str) -> "Figure":
-    """The figure: four panels, below them what line, marker and mark mean. Raises ExtraError without matplotlib."""
+    """Draw four panels, below them what line, marker and mark mean. Raises ExtraError without matplotlib."""
     figure = new_figure(9, 6.5)
     figure.suptitle(title, parse_math=False)  # a name may hold a dollar sign
     panels = figure.subplots(2, 2, sharex=True)
@@ -110,7 +109,7 @@ def figure_of(curves: Sequence[Curve], title: str) -> "Figure":
 
 
 def draw_panel(axes: "Axes", name: str, curves: Sequence[Curve]) -> None:
-    """One quantity of every curve. Several curves are marked only where a mark's own quantity is shown."""
+    """Draw one quantity of every curve. Several curves are marked only where a mark's own quantity is shown."""
     for number, curve in enumerate(curves):
         draw_line(axes, name, curve, number, curve.run.name if len(curves) > 1 else None)
     for mark in MARKS:
@@ -124,7 +123,7 @@ def draw_panel(axes: "Axes", name: str, curves: Sequence[Curve]) -> None:
 
 
 def draw_line(axes: "Axes", name: str, curve: Curve, number: int, label: str | None) -> None:
-    """A curve; each of 25 numbers has a line and a marker that no other has together."""
+    """Draw a curve; each of 25 numbers has a line and a marker that no other has together."""
     kind, turn = number % len(LINES), number // len(LINES)
     axes.plot(
         [epoch.epoch for epoch in curve.epochs],
@@ -139,7 +138,7 @@ def draw_line(axes: "Axes", name: str, curve: Curve, number: int, label: str | N
 
 
 def draw_mark(axes: "Axes", name: str, curves: Sequence[Curve], mark: Mark) -> None:
-    """The same mark on every curve; of a single curve its label says which epoch and how much."""
+    """Draw the same mark on every curve; of a single curve its label says which epoch and how much."""
     epochs = [epoch for curve in curves if (epoch := curve.marked(mark))]
     label = mark.text
     if len(curves) == len(epochs) == 1:

@@ -20,7 +20,7 @@ MOST_PIXELS = 640  # of the longer side of a picture that is drawn
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One image with one view. Letters: T steps, L locations, D channels."""
+    """Hold one image with one view, and what a head saw of it. Letters: T steps, L locations, D channels."""
 
     id: str
     picture: Image.Image | None  # RGB, at most MOST_PIXELS; None: `missing` says why
@@ -37,10 +37,11 @@ class Look:
 def looks_of(
     collection: Collection, head: Head, rows: Sequence[int], view: int = 0, images: Path | None = None
 ) -> list[Look]:
-    """What the head sees of each of `rows` in one view. `images`: where the image files are, if not where they were.
+    """Compute what the head sees of each of `rows` in one view. `images`: the folder of the image files, if they moved.
 
-    Raises SpecError for features of another shape, MissingRowsError for images without, CollectionError for damaged
-    ones. An image file that is not there, or cannot be read, is none of these: the look then has no picture.
+    Raises SpecError for features of another shape, ConfigError for a view that the collection has not, MissingRowsError
+    for images without features, CollectionError for damaged ones. An image file that is not there, or cannot be read,
+    is none of these: the look then has no picture.
     """
     refuse_other_shape(head, collection)
     refuse_missing_view(view, collection)
@@ -52,7 +53,7 @@ def looks_of(
 
 
 def save_maps(path: Path, looks: Sequence[Look]) -> None:
-    """(n, T, 14, 14) float32: each step's weights as the view has them, as a .npy file. Raises OutputError."""
+    """Write each step's weights as the view has them, (n, T, 14, 14) float32, as a .npy file. Raises OutputError."""
     maps = np.stack([look.attention for look in looks])  # (n, T, L)
     side = math.isqrt(maps.shape[-1])
     with whole_file(path, "--maps") as temporary, open(temporary, "wb") as file:
@@ -75,7 +76,7 @@ def _look(
 
 
 def open_picture(collection: Collection, row: int, images: Path | None) -> tuple[Image.Image | None, str]:
-    """The image of a row as RGB, upright; or why there is none. A file that has changed since is none."""
+    """Open the image of a row as RGB, upright; or say why there is none. A file that has changed since is none."""
     try:
         source = read_source(collection.image_path(row, images))
         if source.sha256 != collection.images["sha256"][row].tobytes():

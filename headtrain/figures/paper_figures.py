@@ -19,14 +19,16 @@ LIGHT, DARK = "0.85", "0.25"
 
 
 class Steps(NamedTuple):
-    """Of n test images."""
+    """Hold the human scores and the step scores of n test images."""
 
     scores: np.ndarray  # (n,) human scores
     steps: np.ndarray  # (n, T) step scores of a head
 
 
 def histogram(results: Sequence[RunResult], title: str) -> "Figure":
-    """Figure 4: how human and predicted scores of the test images are distributed; of several splits together."""
+    """Draw Figure 4: how human and predicted scores of the test images are distributed; of several splits together.
+    Raises ExtraError without matplotlib.
+    """
     human, predicted = (
         np.concatenate([getattr(result.predictions, name) for result in results]) for name in ("scores", "predicted")
     )
@@ -46,13 +48,15 @@ def histogram(results: Sequence[RunResult], title: str) -> "Figure":
 
 
 def slopes(steps: np.ndarray) -> np.ndarray:
-    """(n,): of the least squares line through each image's step scores (n, T) at t = 1 to T."""
+    """Return the slopes (n,) of the least squares lines through each image's step scores (n, T) at t = 1 to T."""
     t = np.arange(steps.shape[1]) - (steps.shape[1] - 1) / 2  # (T,), zero mean
     return steps @ t / (t @ t)
 
 
 def slope_figure(found: Steps, title: str) -> "Figure":
-    """Figure 6: the slope of an image's step scores against its memorability, with the least squares line."""
+    """Draw Figure 6: the slope of an image's step scores against its memorability, with the least squares line. Raises
+    ExtraError without matplotlib.
+    """
     slope = slopes(found.steps)
     figure = new_figure(6, 4.5)
     axes = figure.subplots()
@@ -69,8 +73,8 @@ def slope_figure(found: Steps, title: str) -> "Figure":
 
 
 def comparison(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | None) -> "Figure":
-    """Figure 7: mean test rho of runs, dark, among the published figures of their data set; on other images among those
-    of LaMem, which is said.
+    """Draw Figure 7: mean test rho of runs, dark, among the published figures of their data set; on other images among
+    those of LaMem, which is said. Raises ExtraError without matplotlib.
     """
     shown = data if data in ("LaMem", "SUN") else "LaMem"
     bars = [(f.system, f.rho, 0.0, LIGHT, "") for f in FIGURES if f.data == shown]

@@ -13,7 +13,7 @@ FORMATS = (".png", ".svg")
 
 
 def refuse_other_ending(out: Path) -> None:
-    """ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
+    """Raise ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
     if out.suffix.lower() not in FORMATS:
         raise ConfigError(
             f"--out {out}: expected a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}"
@@ -21,7 +21,7 @@ def refuse_other_ending(out: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches. Raises ExtraError without matplotlib."""
+    """Make an empty figure of `width` x `height` inches. Raises ExtraError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

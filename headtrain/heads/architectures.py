@@ -8,6 +8,11 @@ from headtrain.settings.configuration import HeadConfig
 ARCHITECTURES: dict[str, type[Head]] = {"paper": PaperHead, "released": ReleasedHead}
 
 
+def head_class(config: HeadConfig) -> type[Head]:
+    """Return the class of the head that a configuration asks for."""
+    return ARCHITECTURES[config.architecture]
+
+
 def new_head(config: HeadConfig) -> Head:
-    """A head with fresh parameters from torch's global generator."""
-    return ARCHITECTURES[config.architecture](config)
+    """Make a head with fresh parameters from torch's global generator."""
+    return head_class(config)(config)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from amnet_common.errors import ConfigError, OutputError, RunError
+from amnet_common.files import whole_file
 from headtrain.heads.architectures import new_head
 from headtrain.heads.head import Head
 from headtrain.heads.provenance import FORMAT, Provenance
@@ -31,18 +32,17 @@ def save_head(path: Path, head: Head, provenance: Provenance) -> None:
 
 
 def save_tensors(path: Path, state: Tensors, provenance: Provenance) -> None:
-    """The same of a head's state, by the names in it."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a checkpoint as `save_head` does, of a head's state by the names in it. Raises OutputError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    try:
-        safetensors.torch.save_file(tensors, temporary, provenance.metadata())
-        os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise OutputError(f"{path}: cannot be written: {error}") from error
+    with whole_file(path) as temporary:
+        try:
+            safetensors.torch.save_file(tensors, temporary, provenance.metadata())
+        except safetensors.SafetensorError as error:
+            raise OutputError(f"{path}: cannot be written: {error}") from error
 
 
 def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
-    """The best head of a run folder, or the head of a checkpoint file, in evaluation mode.
+    """Load the best head of a run folder, or the head of a checkpoint file, in evaluation mode.
 
     `.predict(x)` scores raw features. Its configuration is `.config`, what it was made from `.provenance`.
 
@@ -65,12 +65,12 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
 
 
 def checkpoint_of(run: Path) -> Path:
-    """The file of the best head of a run folder; a checkpoint file is one itself."""
+    """Return the file of the best head of a run folder; a checkpoint file is one itself."""
     return run / BEST if run.is_dir() else run
 
 
 def read_provenance(path: Path) -> Provenance:
-    """What a checkpoint says of itself. Raises RunError if it is none."""
+    """Read what a checkpoint says of itself. Raises RunError if it is none."""
     if not path.is_file():
         raise RunError(f"{path}: expected a run folder with {BEST} or a checkpoint, found no such file")
     try:

@@ -10,7 +10,7 @@ FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all t
 
 
 class Dropout(nn.Module):
-    """While training, sets a share of the values to 0 and raises the others, so that the mean stays.
+    """Set a share of the values to 0 while training, and raise the others, so that the mean stays.
 
     `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its locations.
     """
@@ -25,7 +25,7 @@ class Dropout(nn.Module):
         return x if drawn is None else x * drawn
 
     def draw(self, shape: Sequence[int], device: torch.device) -> Tensor | None:
-        """The factors for an x of that shape, which broadcast over it; None where nothing is dropped."""
+        """Draw the factors, float32, for an x of `shape`, which broadcast over it; None where nothing is dropped."""
         if not self.training or not self.share:
             return None
         drawn = tuple(shape) if self.unit == "value" else (shape[0], 1, *shape[2:])
@@ -33,14 +33,14 @@ class Dropout(nn.Module):
 
 
 def set_noise(module: nn.Module, noise: Generator) -> None:
-    """Every dropout below `module` draws from `noise`."""
+    """Make every dropout below `module` draw from `noise`."""
     for child in module.modules():
         if isinstance(child, Dropout):
             child.noise = noise
 
 
 def mask(shape: tuple[int, ...], share: float, device: torch.device, noise: Generator | None = None) -> Tensor:
-    """Float32 of that shape: 0 for about `share` of the values, one value above 1 for the others.
+    """Draw float32 of `shape`: 0 for about `share` of the values, one value above 1 for the others.
 
     Four values share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
     """

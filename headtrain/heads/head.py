@@ -4,7 +4,7 @@ Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T 
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from headtrain.settings.configuration import HeadConfig
 
 
 class Output(NamedTuple):
-    """What a head says of a batch; the step scores of `predict` add up to the score."""
+    """Hold what a head says of a batch; the step scores of `predict` add up to the score."""
 
     score: Tensor  # (B,)
     steps: Tensor  # (B, T)
@@ -24,17 +24,18 @@ class Output(NamedTuple):
 
 
 def put_together(steps: list[Tensor], attention: list[Tensor], output: str) -> Output:
-    """m_t (..., B) and a_t (..., B, L) of each step; y = sum_t m_t (11), or their mean or last one."""
+    """Stack m_t (..., B) and a_t (..., B, L) of all steps and score y = sum_t m_t (11), or their mean or last one."""
     m = torch.stack(steps, dim=-1)  # (..., B, T)
     y = {"sum": m.sum(-1), "mean": m.mean(-1), "last": m[..., -1]}[output]  # (..., B)
     return Output(y, m, torch.stack(attention, dim=-2))  # (..., B, T, L)
 
 
 class Head(nn.Module):
-    """The base of both architectures. A child's `forward` takes x (B, L, D), float32, and gives the outputs on the
+    """Provide the base of both architectures. A child's `forward` takes x (B, L, D), float32, and gives outputs on the
     training scale: `steps` are the m_t of (10), `score` their sum, mean or last one. `predict` gives the data's scale.
     """
 
+    whole_batch: ClassVar[bool] = False  # whether a backward pass must see a batch at once, and not in chunks
     target_mean: Tensor
     target_scale: Tensor
 
@@ -46,7 +47,7 @@ class Head(nn.Module):
         self.register_buffer("target_scale", torch.ones(()))
 
     def __repr__(self) -> str:
-        """What it is and where it comes from; `print(head.children())` still shows its layers."""
+        """Tell what the head is and where it comes from; `print(*head.children())` still shows its layers."""
         attention = "attention" if self.config.attention else "no attention"
         found, made = f"{type(self).__name__}: {self.config.steps} steps, {attention}", self.provenance
         if made is None:
@@ -54,8 +55,23 @@ class Head(nn.Module):
         origin = "imported" if made.split is None else f"split {made.split}, epoch {made.epoch}"
         return f"<{found}; preset {made.config.preset}, {origin}>"
 
+    @classmethod
+    def arrays_at_peak(cls, config: HeadConfig) -> int:
+        """Return how many (n, L, D) arrays a backward pass holds at its peak, counted in the equations and checked by
+        memory.
+        """
+        raise NotImplementedError
+
+    def standardise_by(self, mean: Tensor, std: Tensor) -> None:
+        """Keep the mean and the standard deviation (D,) of the training images' channels. Heads that can standardise
+        have a `forward` that does so.
+        """
+        raise NotImplementedError
+
     def on_data_scale(self, output: Output) -> Output:
-        """y / scale + mean, and what each step adds to it: m_t / scale + mean / T where the score is the sum."""
+        """Convert an output to the data's scale: y / scale + mean, and what each step adds to it, which is m_t / scale
+        + mean / T where the score is the sum.
+        """
         m, T = output.steps, output.steps.shape[1]
         if self.config.output == "last":  # as in the authors' code: the last step says all
             steps = nn.functional.pad((m[:, -1:] / self.target_scale + self.target_mean), (T - 1, 0))  # (B, T)
@@ -66,7 +82,7 @@ class Head(nn.Module):
 
     @torch.inference_mode()
     def predict(self, x: Tensor | np.ndarray) -> Output:
-        """Scores for raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
+        """Score raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
 
         Evaluation mode, whatever the module's own; float32, detached, on the CPU. Raises ShapeError for other shapes
         and for integers: codes of a uint8 collection are no features until they are multiplied by their scales.

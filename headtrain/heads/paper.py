@@ -14,7 +14,7 @@ from headtrain.settings.configuration import HeadConfig
 
 
 class Attention(nn.Module):
-    """Equation (8): e = sum_D(M * tanh(U h + K x + b)). Where its dropout stands is an assumption."""
+    """Compute equation (8), e = sum_D(M * tanh(U h + K x + b)). Where its dropout stands is an assumption."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Attention(nn.Module):
         self.dropout = Dropout(config.attention_dropout)
 
     def project(self, x: Tensor) -> Tensor:
-        """K x + b, which is the same at every step."""
+        """Return K x + b (B, L, D), which is the same at every step."""
         return self.K(x) + self.b  # (B, L, D)
 
     def forward(self, h: Tensor, kx: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Attention(nn.Module):
 
 
 class Regression(nn.Module):
-    """f_m of (10): one hidden layer. Its width and its dropout are assumptions."""
+    """Compute f_m of (10) with one hidden layer. Its width and its dropout are assumptions."""
 
     def __init__(self, inputs: int, config: HeadConfig) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class Regression(nn.Module):
 
 
 class PaperHead(Head):
-    """Equations (3) to (12). Assumption: a new head starts with M = 0 (it looks everywhere alike) and a last layer of
-    zeros (it says the mean score); the paper does not give its initialisation.
+    """Compute equations (3) to (12). Assumption: a new head starts with M = 0 (it looks everywhere alike) and a last
+    layer of zeros (it says the mean score); the paper does not give its initialisation.
 
     With T = 0, as in the authors' code, there is no LSTM: f_m reads z of one look, whose h is h0.
     """
@@ -71,6 +71,18 @@ class PaperHead(Head):
         self.register_buffer("input_mean", torch.zeros(config.channels))
         self.register_buffer("input_std", torch.ones(config.channels))
 
+    @classmethod
+    def arrays_at_peak(cls, config: HeadConfig) -> int:
+        """Return how many (n, L, D) arrays a backward pass holds at its peak."""
+        if not config.attention:
+            return 3
+        return 6 + (1 + 2 * (config.attention_dropout > 0)) * config.outputs
+
+    def standardise_by(self, mean: Tensor, std: Tensor) -> None:
+        """Keep the statistics (D,) of the training images' channels, by which `forward` standardises."""
+        self.input_mean.copy_(mean)
+        self.input_std.copy_(std)
+
     def forward(self, x: Tensor) -> Output:
         x = self.prepare(x)  # (B, L, D)
         mean = x.mean(1)  # (B, D)
@@ -89,13 +101,13 @@ class PaperHead(Head):
         return put_together(steps, attention, self.config.output)
 
     def look(self, x: Tensor, kx: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the head looks, a (B, L), and what it sees there, z (B, D)."""
+        """Return where the head looks, a (B, L), and what it sees there, z (B, D)."""
         e = self.attention(h, kx) if self.attention else torch.ones_like(x[..., 0])  # (8) or (9), (B, L)
         a = torch.softmax(e, dim=1)  # (6), (B, L)
         return a, torch.bmm(a.unsqueeze(1), x).squeeze(1)  # (4), (B, D)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Raw features to the head's input: each channel standardised, dropout."""
+        """Turn raw features (B, L, D) into the head's input: channels standardised if so configured, then dropout."""
         if self.config.standardise:
             x = (x - self.input_mean) / self.input_std
         return self.drop_features(x)

@@ -13,7 +13,7 @@ FORMAT = "amnet-head 1"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a head was made from."""
+    """Describe what a head was made from."""
 
     config: Config
     spec: Mapping[str, Any]  # of the features: the fields of a Spec, or as many as an imported checkpoint tells
@@ -21,11 +21,11 @@ class Provenance:
     epoch: int | None  # of this checkpoint, from 1; None: imported
 
     def at(self, epoch: int) -> "Provenance":
-        """The same of another epoch."""
+        """Return the same provenance with another epoch."""
         return replace(self, epoch=epoch)
 
     def metadata(self) -> dict[str, str]:
-        """As safetensors metadata."""
+        """Return the provenance as safetensors metadata."""
         return {
             "format": FORMAT,
             "config": canonical_json(self.config.as_dict()),

@@ -13,11 +13,14 @@ from headtrain.settings.configuration import HeadConfig
 
 
 class ReleasedHead(Head):
-    """A 1x1 convolution with BatchNorm before everything, attention of one number a location from h, without b and M.
+    """Compute the authors' network: a 1x1 convolution with BatchNorm before everything, attention of one number a
+    location from h, without b and M.
 
     Every parameter exists whatever `steps` and `attention` are, as in the published checkpoints. A new head starts as
     torch's layers do.
     """
+
+    whole_batch = True  # BatchNorm's statistics are those of what it sees at once
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__(config)
@@ -33,6 +36,11 @@ class ReleasedHead(Head):
         self.drop_attention = Dropout(config.attention_dropout)
         self.drop_regress = Dropout(config.regress_dropout)  # of the LSTM's output, and of the hidden layer of f_m
 
+    @classmethod
+    def arrays_at_peak(cls, config: HeadConfig) -> int:
+        """Return how many (n, L, D) arrays a backward pass holds at its peak."""
+        return 8 + (5 + 5 * config.outputs if config.attention else 0)
+
     def forward(self, x: Tensor) -> Output:
         a = self.prepare(x)  # (B, L, D)
         mean = a.mean(1)  # (B, D)
@@ -40,7 +48,7 @@ class ReleasedHead(Head):
         e = self.drop_attention(relu(self.e1(a))) if self.config.attention else None  # (B, L, D), once for all steps
         state = h.unsqueeze(0), c.unsqueeze(0)  # (1, B, H) each
         steps, attention = [], []
-        for _ in range(max(self.config.steps, 1)):
+        for _ in range(self.config.outputs):
             alpha, z = self.look(a, e, h)  # (B, L), (B, D)
             if self.config.steps:
                 out, state = self.rnn(z.unsqueeze(0), state)  # the state itself is not dropped out of
@@ -51,13 +59,13 @@ class ReleasedHead(Head):
         return put_together(steps, attention, self.config.output)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, the convolution is a matrix."""
+        """Return a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, a convolution is a matrix."""
         B, L, D = x.shape
         flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0], self.inconv.bias)  # (B * L, D)
         return self.drop_features(relu(self.bn1(flat)).view(B, L, D))
 
     def look(self, a: Tensor, e: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the head looks (B, L), and what it sees there (B, D)."""
+        """Return where the head looks (B, L), and what it sees there (B, D)."""
         if e is None:
             alpha = torch.full_like(a[..., 0], 1 / a.shape[1])  # (B, L)
         else:
@@ -66,7 +74,7 @@ class ReleasedHead(Head):
         return alpha, torch.bmm(alpha.unsqueeze(1), a).squeeze(1)  # (B, D)
 
     def regress(self, h: Tensor) -> Tensor:
-        """f_m: one hidden layer of 512."""
+        """Compute f_m (B,) of h (B, H), with one hidden layer, of 512 in the authors' code."""
         with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
             h = h.to(self.regnet4.weight.dtype)
             return self.regnet4(self.drop_regress(relu(self.regnet1(h)))).squeeze(-1)  # (B,)

@@ -10,11 +10,16 @@ from dataclasses import replace
 import numpy as np
 
 from amnet_common.errors import ConfigError
+from amnet_common.files import finite
+from headtrain.evaluation.metrics import METRICS
 from headtrain.leaderboard.facts import Row, description
 from headtrain.leaderboard.listing import TrainedHead
 from headtrain.settings.configuration import Config
 
-HIGHEST_FIRST = ("best", "val-rho", "test-rho", "test-rho-low", "test-rho-high")
+BOARD = {metric.board: metric for metric in METRICS.values() if metric.board}  # by column
+HIGHEST_FIRST = {"best", "val-rho", "test-rho-low", "test-rho-high"} | {
+    column for column, metric in BOARD.items() if metric.higher_is_better
+}
 OPTIMISTIC = "optimistic: epoch chosen on the test list"
 OTHER_LISTS = "not on the lists of the others: not comparable"
 UNEVEN = "lists unequally often: not comparable"
@@ -30,10 +35,7 @@ def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
             "split": head.split,
             **describe(head),
             "val-rho": head.val_rho,
-            "test-rho": head.test_rho,
-            "test-rho-low": head.low,
-            "test-rho-high": head.high,
-            "mse": head.mse,
+            **test_figures(head),
             "best-epoch": head.best_epoch,
             "epochs-trained": head.epochs,
             "minutes": head.seconds / 60,
@@ -42,6 +44,16 @@ def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
         for head in heads
     ]
     return ordered(without_empty(rows, "note"), "val-rho")
+
+
+def test_figures(head: TrainedHead) -> Row:
+    """Return a head's test figures by column, None where one is not defined; rho has its interval beside it."""
+    found: Row = {}
+    for column, metric in BOARD.items():
+        found[column] = finite(getattr(head.test, metric.name))
+        if metric.name == "rho":
+            found |= {f"{column}-low": finite(head.interval.low), f"{column}-high": finite(head.interval.high)}
+    return found
 
 
 def summary_rows(heads: Sequence[TrainedHead]) -> list[Row]:
@@ -76,8 +88,8 @@ def summary_row(heads: Sequence[TrainedHead], settings: Row, lists: set[tuple[in
     """The row of one configuration. `lists`: those that it must cover to be compared with the others."""
     finished = [head for head in heads if head.finished]
     figures: Row = {}
-    for column, name in (("val-rho", "val_rho"), ("test-rho", "test_rho"), ("mse", "mse")):
-        values = [getattr(head, name) for head in finished]
+    for column in ("val-rho", *BOARD):
+        values = [head.val_rho if column == "val-rho" else test_figures(head)[column] for head in finished]
         figures |= {column: mean(values), f"{column}-sd": spread(values)}
     return {
         "best": False,

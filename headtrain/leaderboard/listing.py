@@ -1,24 +1,26 @@
 """The trained heads below a folder: what the small files of each run say, without a look into its checkpoints."""
 
-import csv
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from amnet_common.errors import RunError
-from headtrain.runs.folder import DROPPED, LOG, METRICS, RUN, read_json
+from headtrain.evaluation.bootstrap import Interval
+from headtrain.evaluation.metrics import Metrics
+from headtrain.runs.folder import LOG, METRICS, PRUNED, RUN
+from headtrain.runs.log import Epoch, read_log
+from headtrain.runs.record import Begun, damage_named, read_begun, read_result
 from headtrain.settings.configuration import Config
 
-FINISHED, UNFINISHED, DROPPED_OUT = "finished", "unfinished", "dropped"
+FINISHED, UNFINISHED, PRUNED_EARLY = "finished", "unfinished", "pruned"
 
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """One run. Figures that are not known or not defined (rho of constant predictions) are None."""
+    """Hold one run. Figures that are not known are None or NaN."""
 
     run: Path
     config: Config
@@ -26,29 +28,23 @@ class TrainedHead:
     features: str  # the collection file's name, without .h5
     fingerprint: str  # of its spec
     images: str  # hash of the three lists: equal where heads were trained, chosen and tested on the same
+    optimistic: bool = False  # the test list chose the epoch
     status: str = UNFINISHED
     val_rho: float | None = None  # the highest; None where the test list validates: that is no validation rho
-    test_rho: float | None = None
-    low: float | None = None  # 95 % interval of test_rho; runs of older versions have none
-    high: float | None = None
-    mse: float | None = None  # of the test
+    test: Metrics = Metrics()  # noqa: RUF009 (frozen)
+    interval: Interval = Interval(math.nan, math.nan)  # noqa: RUF009 - of the test rho, 95 %
     best_epoch: int | None = None  # that of val_rho
     epochs: int = 0  # trained
     seconds: float = 0.0
 
     @property
     def finished(self) -> bool:
-        """Whether it has been tested."""
+        """Tell whether it has been tested."""
         return self.status == FINISHED
-
-    @property
-    def optimistic(self) -> bool:
-        """Whether its epoch was chosen on the test list."""
-        return self.config.training.select_on == "test"
 
 
 def heads_below(folder: Path) -> list[TrainedHead]:
-    """All heads that were trained into run folders below `folder`, finished or not, in the order of their names.
+    """List all heads that were trained into run folders below `folder`, finished or not, in the order of their names.
 
     Raises RunError if there is none, or if a file of one of them is damaged.
     """
@@ -61,7 +57,7 @@ def heads_below(folder: Path) -> list[TrainedHead]:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders with run.json, `folder` itself or below it. Raises RunError for a folder that cannot be read."""
+    """Yield the folders with run.json, `folder` itself or below it. Raises RunError for one that cannot be read."""
     for path, below, names in os.walk(folder, onerror=_refuse_unreadable):
         below.sort()
         if RUN in names:
@@ -70,61 +66,41 @@ def run_folders(folder: Path) -> Iterator[Path]:
 
 
 def read_head(run: Path) -> TrainedHead | None:
-    """The head of a run folder; None if it was imported, not trained. Raises RunError that names the damaged file."""
-    begun = read_json(run / RUN)
-    if "imported_from" in begun:
+    """Read the head of a run folder; None if it was imported. Raises RunError that names the damaged file."""
+    begun = read_begun(run)
+    if begun.imported_from:
         return None
-    with _damage_named(run / RUN):
-        features, fingerprint, images = (str(begun[key]) for key in ("features", "fingerprint", "images"))
-        config, split = Config.from_dict(begun["config"]), int(begun["split"])
-    head = TrainedHead(run, config, split, Path(features).stem, fingerprint, images)
-    head = replace(head, **(metrics_of(run) if (run / METRICS).exists() else log_of(run)))
+    head = with_figures(_begun_head(run, begun))
     return replace(head, val_rho=None) if head.optimistic else head
 
 
-def metrics_of(run: Path) -> dict[str, Any]:
-    """The figures of a finished run. Raises RunError."""
-    facts = read_json(run / METRICS)
-    with _damage_named(run / METRICS):
-        low, high = facts.get("interval", (None, None))
-        return {
-            "status": FINISHED,
-            "val_rho": _finite(facts["best"]["val_rho"]),
-            "test_rho": _finite(facts["test"]["rho"]),
-            "low": _finite(low),
-            "high": _finite(high),
-            "mse": _finite(facts["test"]["mse"]),
-            "best_epoch": int(facts["best"]["epoch"]),
-            "epochs": int(facts["epochs"]),
-            "seconds": float(facts["seconds"]),
-        }
+def _begun_head(run: Path, begun: Begun) -> TrainedHead:
+    with damage_named(run / RUN):
+        if begun.split is None or not (begun.features and begun.fingerprint and begun.images):
+            raise ValueError("no split, features, fingerprint or images")
+    features = Path(begun.features).stem
+    return TrainedHead(run, begun.config, begun.split, features, begun.fingerprint, begun.images, begun.optimistic)
 
 
-def log_of(run: Path) -> dict[str, Any]:
-    """The figures so far of a run that is not finished: none before its first epoch. Raises RunError."""
-    if not (run / LOG).exists():
-        return {}
-    status = DROPPED_OUT if (run / DROPPED).exists() else UNFINISHED
-    with _damage_named(run / LOG), open(run / LOG, newline="", encoding="utf-8") as file:
-        epochs = list(csv.DictReader(file))
-        rhos = {int(epoch["epoch"]): float(epoch["val_rho"]) for epoch in epochs}
-        seconds = sum(float(epoch["seconds"]) for epoch in epochs)
-    best = max((number for number, rho in rhos.items() if math.isfinite(rho)), key=rhos.__getitem__, default=None)
-    val_rho = None if best is None else rhos[best]
-    return {"status": status, "val_rho": val_rho, "best_epoch": best, "epochs": len(epochs), "seconds": seconds}
+def with_figures(head: TrainedHead) -> TrainedHead:
+    """Add what came out of a run, or, while it is not finished, what its log says so far. Raises RunError."""
+    if (head.run / METRICS).exists():
+        found = read_result(head.run)
+        head = replace(head, status=FINISHED, test=found.test, interval=found.interval, epochs=found.epochs,
+                       seconds=found.seconds)  # fmt: skip
+        return head if found.best is None else with_best(head, found.best)
+    if not (head.run / LOG).exists():
+        return head
+    epochs = read_log(head.run)
+    status, seconds = PRUNED_EARLY if (head.run / PRUNED).exists() else UNFINISHED, sum(one.seconds for one in epochs)
+    head = replace(head, status=status, epochs=len(epochs), seconds=seconds)
+    defined = [one for one in epochs if math.isfinite(one.val_rho)]
+    return with_best(head, max(defined, key=lambda one: one.val_rho)) if defined else head
 
 
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, csv.Error) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{path}: expected a file as amnet-head train writes it, found {found}") from error
+def with_best(head: TrainedHead, best: Epoch) -> TrainedHead:
+    """Add the epoch of the highest validation rho."""
+    return replace(head, val_rho=best.val_rho if math.isfinite(best.val_rho) else None, best_epoch=best.epoch)
 
 
 def _refuse_unreadable(error: OSError) -> NoReturn:

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from headtrain.evaluation.bootstrap import mean_interval
+from headtrain.evaluation.metrics import METRICS, mean_of
 from headtrain.evaluation.published import FIGURES, HUMAN
+from headtrain.leaderboard.board import OPTIMISTIC
 from headtrain.runs.results import RunResult
 
 MOST_SPLITS = 5  # that are listed one by one
-COLUMNS = ("system", "data", "splits", "test rho", "95 %", "each split", "MSE", "Pearson", "slope", "predicted",
-           "scores", "of human", "epochs", "min", "note")  # fmt: skip
+MEANS = [metric for metric in METRICS.values() if metric.column and metric.name != "rho"]
+COLUMNS = ("system", "data", "splits", "test rho", "95 %", "each split", *(metric.column for metric in MEANS),
+           "predicted", "scores", "of human", "epochs", "min", "note")  # fmt: skip
 
 
 def table_lines(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | None) -> Iterator[str]:
@@ -29,27 +32,31 @@ def table_lines(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | 
 
 
 def system_row(name: str, results: Sequence[RunResult], data: str | None) -> tuple[str, ...]:
-    """The cells of one system."""
+    """Return the cells of one system."""
     metrics = [result.metrics for result in results]
-    rho = np.array([m.rho for m in metrics])
+    rho = np.array([one.rho for one in metrics])
     bounds = mean_interval([result.predictions for result in results])
     spread = f" ± {rho.std(ddof=1):.3f}" if len(rho) > 1 else ""
-    mean = {key: np.mean([getattr(m, key) for m in metrics]) for key in ("mse", "pearson", "slope")}
     low, high = (min(m.predicted_low for m in metrics), max(m.predicted_high for m in metrics))
     lowest, highest = (min(m.score_low for m in metrics), max(m.score_high for m in metrics))
     each = ", ".join(f"{value:.3f}" for value in rho[:MOST_SPLITS]) + " ..." * (len(rho) > MOST_SPLITS)
-    share = f"{rho.mean() / HUMAN[data]:.0%}" if data in HUMAN else ""
-    epochs = ", ".join(str(r.facts["best"]["epoch"]) for r in results if "best" in r.facts)
-    minutes = sum(float(r.facts.get("seconds", 0)) for r in results) / 60
-    optimistic = any("optimistic" in str(r.facts.get("selected_on")) for r in results)
-    cells = (
-        data or "these images", str(len(results)), f"{rho.mean():.3f}{spread}",
-        f"{bounds.low:.3f} to {bounds.high:.3f}", each,
-        f"{mean['mse']:.4f}", f"{mean['pearson']:.3f}", f"{mean['slope']:.2f}", f"{low:.2f} to {high:.2f}",
-        f"{lowest:.2f} to {highest:.2f}", share, epochs, f"{minutes:.0f}",
-        "optimistic: epoch chosen on the test list" if optimistic else "",
-    )  # fmt: skip
-    return name, *("-" if "nan" in cell else cell for cell in cells)
+    said = [result.result for result in results]
+    cells = {
+        "data": data or "these images",
+        "splits": str(len(results)),
+        "test rho": f"{rho.mean():.3f}{spread}",
+        "95 %": f"{bounds.low:.3f} to {bounds.high:.3f}",
+        "each split": each,
+        **{one.column: f"{mean_of(metrics, one.name):.{one.digits}f}" for one in MEANS},
+        "predicted": f"{low:.2f} to {high:.2f}",
+        "scores": f"{lowest:.2f} to {highest:.2f}",
+        "of human": f"{rho.mean() / HUMAN[data]:.0%}" if data in HUMAN else "",
+        "epochs": ", ".join(str(one.best.epoch) for one in said if one.best),
+        "min": f"{sum(one.seconds for one in said) / 60:.0f}",
+        "note": OPTIMISTIC if any(one.optimistic for one in said) else "",
+    }
+    defined = {column: "-" if "nan" in cell else cell for column, cell in cells.items()}
+    return name, *(defined[column] for column in COLUMNS[1:])
 
 
 def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:
@@ -66,4 +73,5 @@ def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:
 
 def name_of(run: Path, results: Sequence[RunResult]) -> str:
     """How the table names a run."""
-    return str(results[0].facts.get("system") or f"{results[0].facts.get('preset', 'run')} ({run.name})")
+    first = results[0].result
+    return first.system or f"{first.preset or 'run'} ({run.name})"

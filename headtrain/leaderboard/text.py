@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amnet_common.commands import printable
+from headtrain.evaluation.metrics import METRICS
 
 Rows = Sequence[Mapping[str, Any]]
 
-ROUNDED = {"val-rho": ".4f", "test-rho": ".4f", "test-rho-low": ".3f", "test-rho-high": ".3f", "mse": ".5f",
-           "epochs-trained": "g", "minutes": ".1f"}  # fmt: skip
+ROUNDED = {"val-rho": ".4f", "test-rho-low": ".3f", "test-rho-high": ".3f", "epochs-trained": "g", "minutes": ".1f"}
+ROUNDED |= {metric.board: f".{metric.digits + 1}f" for metric in METRICS.values() if metric.board}
 SPREAD, LOW, HIGH = "-sd", "-low", "-high"  # columns that the table joins with the one they belong to
 NOTHING = "-"
 

@@ -12,18 +12,20 @@ import numpy as np
 import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
+from amnet_common.files import finite
 from headtrain.evaluation.bootstrap import mean_interval, paired
-from headtrain.evaluation.metrics import finite
+from headtrain.evaluation.metrics import METRICS
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import name_of
 from headtrain.report.gallery import cards
 from headtrain.report.images import SMALL, Images
-from headtrain.runs.folder import LOG, RUN, read_json
+from headtrain.runs.folder import LOG, RUN
 from headtrain.runs.log import read_log
+from headtrain.runs.record import read_begun
 from headtrain.runs.results import RunResult, results_of
-from headtrain.settings.configuration import SETTINGS, Config, option_of
-from headtrain.settings.presets import PAPER, PRESETS, Preset
+from headtrain.settings.configuration import option_of
+from headtrain.settings.described import described_settings
 
 MOST_POINTS = 1500  # of a scatter plot; a seeded choice of more test images
 Advance = Callable[[int], object]
@@ -48,17 +50,19 @@ def contents(
         advance(1)
     for part, (_, results) in zip(parts, systems, strict=True):
         part["points"] = list(points(results, row_of, images))
-    return {
+    return dict(finite({
         "made": time.strftime("%Y-%m-%d %H:%M"),
         "version": amnet_common.__version__,
         "data": data_of(collection) or "",
         "human": HUMAN.get(data_of(collection) or ""),
         "published": [asdict(figure) for figure in FIGURES if figure.data == data_of(collection)],
+        "metrics": [{"name": one.name, "column": one.column, "digits": one.digits, "each": bool(one.board)}
+                    for one in METRICS.values() if one.column],
         "runs": parts,
         "comparisons": list(comparisons(systems)),
         "images": images.table,
         "missing": images.missing,
-    }
+    }))  # fmt: skip
 
 
 def refuse_other_images(
@@ -78,10 +82,10 @@ def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
     rho = np.array([result.metrics.rho for result in results])
     return {
         "name": name_of(run, results),
-        "rho": finite(float(rho.mean())),
-        "sd": finite(float(rho.std(ddof=1))) if len(rho) > 1 else None,
-        "low": finite(bounds.low),
-        "high": finite(bounds.high),
+        "rho": float(rho.mean()),
+        "sd": float(rho.std(ddof=1)) if len(rho) > 1 else None,
+        "low": bounds.low,
+        "high": bounds.high,
         "splits": [figures_of(result) for result in results],
         "curves": [curve for result in results if (curve := curve_of(result))],
         "settings": settings_of(results[0].run),
@@ -90,55 +94,45 @@ def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
 
 
 def figures_of(result: RunResult) -> dict[str, Any]:
-    """The figures of one test list."""
-    epoch = result.facts.get("best", {}).get("epoch")
-    low, high = result.facts.get("interval", (None, None))
-    own = {"split": result.split, "low": low, "high": high, "epoch": epoch, "epochs": result.facts.get("epochs")}
-    optimistic = "optimistic" in str(result.facts.get("selected_on"))
-    return {**result.metrics.as_dict(), **own, "seconds": result.facts.get("seconds"), "optimistic": optimistic}
+    """Return the figures of one test list."""
+    said = result.result
+    own = {
+        "split": said.split, "low": said.interval.low, "high": said.interval.high,
+        "epoch": said.best and said.best.epoch, "epochs": said.epochs or None, "seconds": said.seconds,
+        "optimistic": said.optimistic,
+    }  # fmt: skip
+    return asdict(result.metrics) | own
 
 
 def curve_of(result: RunResult) -> dict[str, Any] | None:
-    """The log of a run; None of what was not trained."""
+    """Return the log of a run; None of what was not trained."""
     if not (result.run / LOG).exists():
         return None
-    epochs = [{key: finite(value) for key, value in asdict(epoch).items()} for epoch in read_log(result.run)]
-    return {"split": result.split, "epochs": epochs}
+    return {"split": result.split, "epochs": [asdict(epoch) for epoch in read_log(result.run)]}
 
 
 def settings_of(run: Path) -> list[dict[str, Any]]:
-    """Each setting with its source, and whether it departs from the paper (*) and from its preset (**)."""
-    if not (run / RUN).exists() or "config" not in (begun := read_json(run / RUN)):
+    """Return each setting with its source, and whether it departs from the paper (*) and from its preset (**)."""
+    if not (run / RUN).exists():
         return []
-    config = Config.from_dict(begun["config"])
-    preset = PRESETS.get(config.preset, Preset(PAPER))
-    usual, paper = preset.config.values(), PAPER.values()
-    return [
-        {
-            "name": option_of(name).removeprefix("--"),
-            "value": _text(value),
-            "paper": _text(paper[name]),
-            "mark": "**" if value != usual[name] else "*" if value != paper[name] else "",
-            "source": f"set for this run; {SETTINGS[name].about}" if value != usual[name] else preset.source(name),
-        }
-        for name, value in config.values().items()
-    ]
+    described = described_settings(read_begun(run).config)
+    return [one._asdict() | {"name": option_of(one.name).removeprefix("--")} for one in described]
 
 
 def provenance_of(run: Path, result: RunResult) -> Iterator[tuple[str, str]]:
-    """Where a run comes from."""
-    facts = result.facts
+    """Yield where a run comes from, as names and texts."""
+    said = result.result
     yield "folder", str(run)
-    yield "features", f"{facts.get('features', '')}, spec {str(facts.get('fingerprint', ''))[:16]}"
-    yield "epochs chosen on", str(facts.get("selected_on", ""))
+    yield "features", f"{said.features}, spec {said.fingerprint[:16]}"
+    yield "epochs chosen on", said.selected_on
     if (result.run / BEST).exists():
         spec = read_provenance(result.run / BEST).spec
         yield "trunk", f"{spec.get('trunk')}, {spec.get('variant')}, weights {str(spec.get('weights_sha256'))[:16]}"
         plan = spec.get("view_plan", {})
         yield "views", f"plan {plan.get('name')}, {plan.get('augs')} augmented, stored as {spec.get('dtype')}"
     if (result.run / RUN).exists():
-        begun = read_json(result.run / RUN)
-        yield "trained in", f"{begun.get('precision', 'float32')}, {'compiled' if begun.get('compiled') else 'eager'}"
+        begun = read_begun(result.run)
+        yield "trained in", f"{begun.precision}, {'compiled' if begun.compiled else 'eager'}"
 
 
 def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Images) -> Iterator[list[float]]:
@@ -160,9 +154,4 @@ def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator
             found = paired(first[1], predictions)
         except RunError:
             continue
-        figures = {key: finite(value) for key, value in asdict(found).items()}
-        yield {"a": first[0], "b": name, **figures, "real": found.real}
-
-
-def _text(value: object) -> str:
-    return "from the data" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        yield {"a": first[0], "b": name, **asdict(found), "real": found.real}

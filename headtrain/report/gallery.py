@@ -22,7 +22,7 @@ MOST, LEAST, WORST = "most", "least", "worst"
 
 
 def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
-    """Positions of up to `count` images of each kind in the test list, with the kinds they are of (pure)."""
+    """Choose up to `count` images of each kind: their positions in the test list, with the kinds they are of (pure)."""
     count = min(count, max(1, len(predictions) // 3))  # the least of the most memorable is not below the middle
     order = np.argsort(predictions.predicted, kind="stable")
     wrong = np.argsort(-np.abs(predictions.predicted - predictions.scores), kind="stable")
@@ -37,7 +37,7 @@ def chosen(predictions: Predictions, count: int) -> dict[int, list[str]]:
 def cards(
     result: RunResult, collection: Collection, row_of: Mapping[str, int], images: Images, count: int
 ) -> list[dict[str, Any]]:
-    """An entry for each chosen image of a run's test list."""
+    """Make an entry for each chosen image of a run's test list."""
     predictions = result.predictions
     picked = chosen(predictions, count)
     rows = [row_of[predictions.ids[position]] for position in picked]
@@ -56,7 +56,9 @@ def cards(
 
 
 def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each row: step scores, each step's map (L,) as bytes in base64, and the view's box as shares of the image."""
+    """Return for each row: step scores, each step's map (L,) uint8 in base64, and the view's box as shares of the
+    image. Raises ConfigError if the collection has not the view that the head was tested on.
+    """
     head = load_head(run)
     view = head.provenance.config.training.eval_view if head.provenance else 0
     refuse_missing_view(view, collection)
@@ -71,7 +73,7 @@ def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list
 
 
 def box_of(collection: Collection, row: int, view: int) -> list[float]:
-    """Top, left, height and width of a view as shares of its image, and flip 0 or 1."""
+    """Return top, left, height and width of a view as shares of its image, and flip 0 or 1."""
     top, left, height, width, flip = collection.boxes[row, view].astype(float).tolist()
     H, W = max(1, int(collection.images["height"][row])), max(1, int(collection.images["width"][row]))
     return [top / H, left / W, height / H, width / W, flip]

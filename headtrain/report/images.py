@@ -19,7 +19,7 @@ SPENT = "left out: the page would be too large"
 
 @dataclass
 class Images:
-    """Pictures by row of a collection. `table` is what the page gets: an entry for each image that was asked for."""
+    """Collect pictures by row of a collection. `table` is what the page gets: an entry for each image asked for."""
 
     collection: Collection
     root: Path | None = None  # where the image files are, if not where they were
@@ -29,7 +29,7 @@ class Images:
     _number: dict[int, int] = field(default_factory=dict)  # of a row, in the table
 
     def add(self, row: int, side: int) -> int:
-        """The number of a row's image in the table. Ask for large ones first: an image stands there once."""
+        """Return the number of a row's image in the table. Ask for large ones first: an image stands there once."""
         if row not in self._number:
             self._number[row] = len(self.table)
             self.table.append(self._entry(row, side))
@@ -54,7 +54,7 @@ class Images:
 
 
 def data_url(picture: Image.Image, side: int) -> str:
-    """A JPEG of at most `side` pixels in either direction, as text."""
+    """Encode a picture as a data URL: a JPEG of at most `side` pixels in either direction, as text."""
     small = picture.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

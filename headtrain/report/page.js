@@ -81,19 +81,21 @@ function ordered(rows, value, up) {
 
 // --- summary ---------------------------------------------------------------------------------------------------------
 
+// every figure of merit as evaluation/metrics.py describes it; rho stands first, with its interval
+const RHO = CONTENTS.metrics.find((metric) => metric.name === "rho");
+const MEANS = CONTENTS.metrics.filter((metric) => metric !== RHO);
+
 function summary() {
   const text = (value) => (value === null || value === undefined ? NONE : String(value));
   const of = (name) => (row) => mean(row.splits.map((split) => split[name]));
   const columns = [
     ["run", (row) => row.name, text],
-    ["test rho", (row) => row.rho, (value) => fixed(value, 3)],
+    [RHO.column, (row) => row.rho, (value) => fixed(value, RHO.digits)],
     ["sd", (row) => row.sd, (value) => fixed(value, 3)],
     ["95 % from", (row) => row.low, (value) => fixed(value, 3)],
     ["to", (row) => row.high, (value) => fixed(value, 3)],
     ["splits", (row) => row.splits.length, text],
-    ["MSE", of("mse"), (value) => fixed(value, 4)],
-    ["Pearson", of("pearson"), (value) => fixed(value, 3)],
-    ["slope", of("slope"), (value) => fixed(value, 2)],
+    ...MEANS.map((metric) => [metric.column, of(metric.name), (value) => fixed(value, metric.digits)]),
     ["best epoch", of("epoch"), (value) => fixed(value, Number.isInteger(value) ? 0 : 1)],
     ["minutes", (row) => row.splits.reduce((sum, split) => sum + (split.seconds || 0), 0) / 60, (value) => fixed(value, 1)],
   ];
@@ -115,10 +117,10 @@ function eachSplit() {
   const columns = [
     ["run", (row) => row.name, String],
     ["split", (row) => row.split, String],
-    ["test rho", (row) => row.rho, (value) => fixed(value, 4)],
+    [RHO.column, (row) => row.rho, (value) => fixed(value, RHO.digits + 1)],
     ["95 % from", (row) => row.low, (value) => fixed(value, 3)],
     ["to", (row) => row.high, (value) => fixed(value, 3)],
-    ["MSE", (row) => row.mse, (value) => fixed(value, 5)],
+    ...MEANS.filter((metric) => metric.each).map((metric) => [metric.column, (row) => row[metric.name], (value) => fixed(value, metric.digits + 1)]),
     ["predictions from", (row) => row.predicted_low, (value) => fixed(value, 2)],
     ["to ", (row) => row.predicted_high, (value) => fixed(value, 2)],
     ["best epoch", (row) => row.epoch, (value) => fixed(value, 0)],

@@ -16,7 +16,7 @@ from amnet_common.files import whole_file
 
 
 def page(contents: Mapping[str, Any], title: str) -> str:
-    """The whole file. Bytes of a title that are not UTF-8 stand as an escape."""
+    """Build the whole file as text. Bytes of a title that are not UTF-8 stand as an escape."""
     title = title.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     script, style = own_text("page.js"), own_text("page.css")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{source_hash(script)}'"
@@ -34,21 +34,21 @@ def page(contents: Mapping[str, Any], title: str) -> str:
 
 
 def own_text(name: str) -> str:
-    """A file of this package."""
+    """Read a file of this package as text."""
     return files("headtrain.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def source_hash(script: str) -> str:
-    """As a content security policy names a script."""
+    """Return the hash by which a content security policy names a script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
 
 
 def in_script(value: Mapping[str, Any]) -> str:
-    """JSON that stays within a script element whatever its texts are: < is written as an escape."""
+    """Encode as JSON that stays within a script element whatever its texts are: < is written as an escape."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def write_page(path: Path, text: str) -> None:
-    """Whole or not at all. Raises OutputError."""
+    """Write the page, whole or not at all. Raises OutputError."""
     with whole_file(path, "--out") as temporary:
         temporary.write_text(text, encoding="utf-8")

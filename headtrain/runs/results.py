@@ -1,70 +1,89 @@
 """The results of finished runs: one folder with test.csv, or a folder of split-1, split-2, ... with one each."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import OutputError, RunError
-from headtrain.evaluation.metrics import Metrics, evaluate, finite
+from headtrain.evaluation.bootstrap import interval
+from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
-from headtrain.runs.folder import METRICS, TEST, read_json, write_json
-
-SPLIT = re.compile(r"split-(\d+)")
+from headtrain.runs.folder import TEST, split_folders
+from headtrain.runs.record import Result, read_result, write_result
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The test of one split."""
+    """Hold the test of one split: what metrics.json says, and the predictions themselves."""
 
-    run: Path
-    split: int
+    result: Result
     predictions: Predictions
-    facts: Mapping[str, Any]  # of metrics.json
+
+    @property
+    def run(self) -> Path:
+        """Return the folder of the run."""
+        return self.result.run
+
+    @property
+    def split(self) -> int:
+        """Return the number of the split."""
+        return self.result.split
 
     @property
     def metrics(self) -> Metrics:
-        """Computed anew from the predictions."""
+        """Compute the metrics anew from the predictions."""
         return evaluate(self.predictions.predicted, self.predictions.scores)
 
 
 def results_of(run: Path) -> list[RunResult]:
-    """The results below `run`, in the order of splits. Raises RunError if there is none."""
-    folders = [run] if (run / TEST).exists() else sorted(
-        (folder for folder in run.glob("split-*") if SPLIT.fullmatch(folder.name)), key=lambda f: int(f.name[6:])
-    )  # fmt: skip
+    """Read the results below `run`, in the order of splits. Raises RunError if there is none."""
+    folders = [run] if (run / TEST).exists() else split_folders(run)
     if not folders:
-        raise RunError(
-            f"{run}: expected a finished run with {TEST}, or a folder of split-1, split-2 ..., found neither"
-        )
+        raise RunError(f"{run}: expected a finished run with {TEST}, or a folder of split-1, split-2 ..., "
+                       "found neither")  # fmt: skip
     return [_result(folder) for folder in folders]
 
 
 def _result(folder: Path) -> RunResult:
     if not (folder / TEST).exists():
         raise RunError(f"{folder}: expected a finished run with {TEST}, found none; --resume finishes it")
-    facts = read_json(folder / METRICS)
-    return RunResult(folder, int(facts["split"]), read_predictions(folder / TEST), facts)
+    return RunResult(read_result(folder), read_predictions(folder / TEST))
 
 
-def save_result(
-    folder: Path, predicted: np.ndarray, collection: Collection, subsets: Subsets, split: int, seconds: float,
-    facts: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """A folder that `results_of` reads, of predictions (n_test,) for one split. Raises OutputError."""
+def test_predictions(predicted: np.ndarray, collection: Collection, subsets: Subsets) -> Predictions:
+    """Put predictions (n_test,) beside the ids and the human scores of the test images."""
+    return Predictions(tuple(collection.ids[row] for row in subsets.test.rows), predicted, subsets.test.scores)
+
+
+def with_test(result: Result, predictions: Predictions, collection: Collection, subsets: Subsets) -> Result:
+    """Add to a result what the test gives, and what it was made from."""
+    named = (("train", subsets.train), ("val", subsets.val), ("test", subsets.test))
+    return replace(
+        result,
+        test=evaluate(predictions.predicted, predictions.scores),
+        interval=interval(predictions),
+        seconds=round(result.seconds, 1),
+        selected_on=subsets.selection,
+        optimistic=subsets.optimistic,
+        images={name: len(subset.rows) for name, subset in named},
+        left_out={name: subset.left_out for name, subset in named},
+        features=str(collection.path),
+        fingerprint=collection.spec.fingerprint,
+    )
+
+
+def save_result(result: Result, predicted: np.ndarray, collection: Collection, subsets: Subsets) -> None:
+    """Make the folder `result.run`, which `results_of` reads, of predictions (n_test,) of what is no training.
+
+    Raises OutputError if it exists or cannot be made.
+    """
     try:
-        folder.mkdir(parents=True)
+        result.run.mkdir(parents=True)
     except OSError as error:
-        raise OutputError(f"--out {folder}: cannot be made: {error.strerror}") from error
-    ids = tuple(collection.ids[row] for row in subsets.test.rows)
-    write_predictions(folder / TEST, Predictions(ids, predicted, subsets.test.scores))
-    numbers = {key: finite(value) if isinstance(value, float) else value for key, value in facts.items()}
-    common = {"split": split, "test": evaluate(predicted, subsets.test.scores).as_dict(), "seconds": round(seconds, 1),
-              "selected_on": subsets.selection, "features": str(collection.path),
-              "fingerprint": collection.spec.fingerprint}  # fmt: skip
-    write_json(folder / METRICS, numbers | common)
+        raise OutputError(f"--out {result.run}: cannot be made: {error.strerror}") from error
+    predictions = test_predictions(predicted, collection, subsets)
+    write_predictions(result.run / TEST, predictions)
+    write_result(with_test(result, predictions, collection, subsets))

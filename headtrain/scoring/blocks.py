@@ -17,7 +17,7 @@ from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow, figure
 
 @dataclass
 class Counts:
-    """What came of it."""
+    """Count what came of the images of a table."""
 
     scored: int = 0  # now
     resumed: int = 0  # rows of an earlier call that was stopped
@@ -37,8 +37,8 @@ def score_block(
     heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER,
     old: Sequence[ScoreRow | None] = (),
 ) -> list[ScoreRow]:  # fmt: skip
-    """A row for each of `rows`, in their order. One of `old`, if given as many, is taken over if its features are still
-    the same.
+    """Return a row for each of `rows`, in their order. One of `old`, if given as many, is taken over if its features
+    are still the same. Raises CollectionError for damaged features.
     """
     crcs = [f"{crc32c.crc32c(collection.checksums[row].tobytes()):08x}" for row in rows]
     done = collection.status[rows] == DONE  # (n,)

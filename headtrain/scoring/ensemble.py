@@ -17,13 +17,14 @@ from headtrain.compute.kernels import EAGER, Kernels, predictor_of
 from headtrain.features.batches import Picks, scales_on
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
-from headtrain.runs.folder import METRICS, RUN, read_json
+from headtrain.runs.folder import METRICS, RUN, split_folders
+from headtrain.runs.record import read_begun
 
 BATCH = 64  # views at a time
 
 
 class Said(NamedTuple):
-    """Of n images, each the mean over heads and views."""
+    """Hold what heads say of n images, each figure but the spread the mean over heads and views."""
 
     score: np.ndarray  # (n,) float64
     steps: np.ndarray  # (n, T) float64; they add up to the score
@@ -32,13 +33,13 @@ class Said(NamedTuple):
 
 
 def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
-    """The heads of `runs` by where they are: of a run, a checkpoint, or every head of a folder of split-1, split-2 ...
+    """Load the heads of `runs` by their paths: of a run, a checkpoint, or each head of a folder of split-1, split-2 ...
 
-    Raises RunError if there is none, or if their numbers of steps differ.
+    Raises RunError if there is none, if their numbers of steps differ, or if a split of such a folder is not finished.
     """
     paths = [path for run in runs for path in (_splits_of(run) or [run])]
     heads = {str(path): load_head(path, device) for path in paths}
-    steps = {path: max(head.config.steps, 1) for path, head in heads.items()}
+    steps = {path: head.config.outputs for path, head in heads.items()}
     if len(set(steps.values())) > 1:
         found = ", ".join(f"{count} of {path}" for path, count in steps.items())
         raise RunError(f"--head: expected heads of equally many steps, found {found}")
@@ -47,9 +48,11 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
 
 def _splits_of(run: Path) -> list[Path]:
     """The splits of a folder of them. RunError if one is not finished: its best epoch may be to come."""
-    splits = sorted(path.parent for path in run.glob(f"split-*/{BEST}")) if not (run / BEST).exists() else []
+    if (run / BEST).exists():
+        return []
+    splits = [path for path in split_folders(run) if (path / BEST).exists()]
     for split in splits:
-        if (split / RUN).exists() and not (split / METRICS).exists() and "config" in read_json(split / RUN):
+        if (split / RUN).exists() and not (split / METRICS).exists() and not read_begun(split).imported_from:
             raise RunError(f"--head {run}: expected finished heads, found that {split.name} is not; --resume finishes "
                            "it, or name the finished ones")  # fmt: skip
     return splits
@@ -58,11 +61,11 @@ def _splits_of(run: Path) -> list[Path]:
 def say(
     heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER
 ) -> Said:
-    """What the heads, all on one device, say of `rows` (n,), which have features, over `views`.
+    """Compute what the heads, all on one device, say of `rows` (n,), which have features, over `views`.
 
     Every view is read once and compared with its checksum. Raises CollectionError for damaged features.
     """
-    K, V, T = len(heads), len(views), max(heads[0].config.steps, 1)
+    K, V, T = len(heads), len(views), heads[0].config.outputs
     steps, entropy = np.empty((len(rows) * V, K, T)), np.empty((len(rows) * V, K))
     device = heads[0].target_mean.device
     scales, predict = scales_on(device, collection), predictor_of(kernels, BATCH)
@@ -79,7 +82,7 @@ def say(
 
 
 def mean_entropy(attention: Tensor) -> Tensor:
-    """(n,): -sum_L a ln a / ln L of attention (n, T, L), mean over the steps."""
+    """Compute the entropy (n,) of attention (n, T, L): -sum_L a ln a / ln L, mean over the steps."""
     entropy = torch.special.entr(attention.float()).sum(-1) / np.log(attention.shape[-1])  # (n, T)
     return entropy.mean(-1)
 

@@ -17,7 +17,7 @@ GROUP = 16_384  # rows of a Parquet file written together
 
 
 def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
-    """With a header. Names that are not UTF-8 keep their bytes."""
+    """Write a table as CSV, with a header. Names that are not UTF-8 keep their bytes."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(columns(steps))
@@ -25,25 +25,27 @@ def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
 
 
 def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Its records."""
+    """Yield the records of a CSV table."""
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         yield from csv.DictReader(file)
 
 
 def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
-    """One object a line, ASCII."""
+    """Write a table as JSON lines, one object a line, ASCII."""
     with open(path, "w", encoding="ascii") as file:
         file.writelines(json.dumps(as_record(row, steps), allow_nan=False) + "\n" for row in rows)
 
 
 def read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Its records."""
+    """Yield the records of a table of JSON lines."""
     with open(path, encoding="ascii") as file:
         yield from map(json.loads, file)
 
 
 def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
-    """Texts are strings, figures float64; bytes of names that are not UTF-8 stand as \\xNN."""
+    """Write a table as Parquet: texts are strings, figures float64; bytes of names that are not UTF-8 stand as \\xNN.
+    Raises ExtraError without pyarrow.
+    """
     arrow, parquet = _arrow()
     kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection")}
     schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps)])
@@ -55,7 +57,7 @@ def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
 
 
 def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Its records."""
+    """Yield the records of a Parquet table. Raises ExtraError without pyarrow."""
     _, parquet = _arrow()
     with parquet.ParquetFile(path) as file:
         for some in file.iter_batches(GROUP):
@@ -68,7 +70,9 @@ FORMATS = tuple(WRITERS)
 
 
 def format_of(path: Path, wanted: str | None) -> str:
-    """`wanted`, or what the file's ending says. Raises ConfigError; ExtraError if Parquet cannot be written."""
+    """Return `wanted`, or the format that the file's ending says. Raises ConfigError for another ending; ExtraError if
+    Parquet cannot be written.
+    """
     found = wanted or path.suffix.lower().removeprefix(".")
     if found not in FORMATS:
         raise ConfigError(f"--out {path}: expected a file ending in .{', .'.join(FORMATS)}, found "
@@ -79,18 +83,18 @@ def format_of(path: Path, wanted: str | None) -> str:
 
 
 def written_id(id_: str, kind: str) -> str:
-    """An image's id as a table of that format gives it back."""
+    """Return an image's id as a table of that format gives it back."""
     return str(_utf8(id_)) if kind == "parquet" else id_
 
 
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
-    """A whole table or none. Raises OutputError."""
+    """Write a whole table or none. Raises OutputError."""
     with whole_file(path, "--out") as temporary:
         WRITERS[kind](temporary, rows, steps)
 
 
 def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:
-    """The rows of a table that was written here. Raises RunError, with the row, for another file."""
+    """Yield the rows of a table that was written here. Raises RunError, with the row, for another file."""
     number = 0
     try:
         for record in READERS[kind](path):

@@ -6,6 +6,7 @@ features. A score is taken over, from a part or from an older OUT, only for the 
 their views.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -20,10 +21,11 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import ExistsError, OutputError, RunError
+from amnet_common.files import replace_by, temporary_beside, write_json
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.checkpoint import checkpoint_of
 from headtrain.heads.head import Head
-from headtrain.runs.folder import read_json, write_json
+from headtrain.runs.record import read_json
 from headtrain.scoring.blocks import Counts, score_block
 from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts
@@ -42,28 +44,28 @@ COMPARED = (
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored by what, and where it goes."""
+    """Describe what is scored by what, and where it goes."""
 
     heads: Mapping[str, Head]  # by where they are; all on one device
     collections: Sequence[Collection]
     out: Path
-    kind: str  # of score_formats.FORMATS
+    kind: str  # of scoring.formats.FORMATS
     views: str = CENTRE  # or ALL: the mean over every cached view
     kernels: Kernels = EAGER
 
     @property
     def steps(self) -> int:
-        """Columns of step scores."""
-        return max(1, *(head.config.steps for head in self.heads.values()))
+        """Count the columns of step scores."""
+        return max(head.config.outputs for head in self.heads.values())
 
     @property
     def part(self) -> Path:
-        """What is written until all is there."""
+        """Name the file that is written until all is there."""
         return self.out.with_name(f"{self.out.name}.part")
 
 
 def about(path: Path) -> Path:
-    """What a table, or the part of one, says of itself."""
+    """Name the file that tells what the scores of a table, or of the part of one, are of."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -95,7 +97,7 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
 
 
 def identity_of(job: Scoring) -> dict[str, Any]:
-    """What the scores are of, as JSON values."""
+    """Describe what the scores are of, as JSON values."""
     return {
         "heads": sorted(_sha256(checkpoint_of(Path(path))) for path in job.heads),
         "views": job.views,
@@ -108,7 +110,7 @@ def identity_of(job: Scoring) -> dict[str, Any]:
 
 
 def named(job: Scoring) -> dict[str, Any]:
-    """Where heads and collections were, for people; moved or copied they stay the same."""
+    """Tell where heads and collections were, for people; moved or copied they stay the same."""
     return {"runs": list(job.heads), "features": [str(collection.path) for collection in job.collections]}
 
 
@@ -118,8 +120,8 @@ def _sha256(path: Path) -> str:
 
 
 def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
-    """RunError if the table that is to be added to is of other heads, views or features, was changed since, or has
-    images that the collections have not, or not in this order.
+    """Raise RunError if the table that is to be added to is of other heads, views or features, was changed since, or
+    has images that the collections have not, or not in this order.
     """
     if not about(job.out).exists():
         raise RunError(f"--append: expected {about(job.out).name} beside {job.out}, which says what its scores are of, "
@@ -163,7 +165,7 @@ def _fill_part(
 
 
 def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str], job: Scoring) -> list[str]:
-    """A line for each of `keys` in which the two differ; heads and collections by the names they had."""
+    """Return a line for each of `keys` in which the two differ; heads and collections by the names they had."""
     texts = {"heads": ("runs", job.heads), "collections": ("features", [one.path for one in job.collections])}
     found = []
     for key in keys:
@@ -176,7 +178,7 @@ def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]
 
 
 def block_checksum(collection: Collection, rows: np.ndarray) -> int:
-    """CRC-32C of what a block's rows depend on: which images have features, and which."""
+    """Compute the CRC-32C of what a block's rows depend on: which images have features, and which."""
     return int(crc32c.crc32c(collection.checksums[rows].tobytes(), crc32c.crc32c(collection.status[rows].tobytes())))
 
 
@@ -210,7 +212,7 @@ def _lines(rows: Sequence[ScoreRow], steps: int) -> bytes:
 
 
 def blocks(job: Scoring) -> Iterator[tuple[Collection, np.ndarray]]:
-    """All rows of all collections in their order, some at a time."""
+    """Yield all rows of all collections in their order, some at a time."""
     for collection in job.collections:
         size = max(1, BLOCK // (len(views_of(job, collection)) * len(job.heads)))
         for start in range(0, len(collection), size):
@@ -218,13 +220,13 @@ def blocks(job: Scoring) -> Iterator[tuple[Collection, np.ndarray]]:
 
 
 def views_of(job: Scoring, collection: Collection) -> range:
-    """The views of a collection that are scored."""
+    """Return the views of a collection that are scored."""
     return range(collection.views if job.views == ALL else 1)
 
 
 class Matched:
-    """The rows of the table that is added to, met again in their order: the new table has all of them, and others in
-    between.
+    """Match the rows of the table that is added to with the images of the new one, in their order: the new table has
+    all of them, and others in between.
     """
 
     def __init__(self, job: Scoring) -> None:
@@ -232,7 +234,7 @@ class Matched:
         self._next = next(self._old, None)
 
     def take(self, id_: str) -> ScoreRow | None:
-        """The old row of this image, if its turn has come."""
+        """Return the old row of this image, if its turn has come; else None."""
         found = self._next
         if found is None or found.id != written_id(id_, self._job.kind):
             return None
@@ -240,7 +242,7 @@ class Matched:
         return found
 
     def finish(self) -> None:
-        """RunError if an old row was not met again."""
+        """Raise RunError if an old row was not met again."""
         if self._next is not None:
             raise RunError(
                 f"--append: expected all images of {self._job.out} in the same order, found "
@@ -250,18 +252,23 @@ class Matched:
 
 def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
     """The part as a whole table of its format, under its name. A kill in between leaves what the same command, or
-    --append, goes on with: OUT.json knows the table that is being replaced too.
+    --append, resumes: OUT.json knows the table that is being replaced too.
     """
-    ready, known = job.part, {**identity}
-    if job.kind != "csv":
-        ready = job.out.with_name(f".{job.out.name}.tmp")
-        WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps)
-    known |= named(job)
+    with contextlib.ExitStack() as made:
+        ready = job.part
+        if job.kind != "csv":
+            ready = made.enter_context(temporary_beside(job.out))
+            WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps)
+        _take_place(job, identity, ready, adding)
+
+
+def _take_place(job: Scoring, identity: Mapping[str, Any], ready: Path, adding: bool) -> None:
+    known = {**identity, **named(job)}
     if adding:
         known["before"] = _sha256(job.out)
     else:
         job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
     write_json(about(job.out), {**known, "sha256": _sha256(ready)})
-    os.replace(ready, job.out)
+    replace_by(ready, job.out)
     about(job.part).unlink(missing_ok=True)
     job.part.unlink(missing_ok=True)

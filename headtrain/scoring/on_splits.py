@@ -19,21 +19,23 @@ from headtrain.scoring.scores import refuse_other_shape
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Predictions on the data's scale."""
+    """Hold the predictions for the validation and test images of a split, on the data's scale."""
 
     val: np.ndarray  # (n_val,) float64
     test: np.ndarray  # (n_test,) float64
 
 
 def by_heads(heads: Sequence[Head], collection: Collection, subsets: Subsets, views: Sequence[int]) -> Evaluated:
-    """The mean of all heads' scores over `views`, validation and test images alike."""
+    """Compute the mean of all heads' scores over `views`, validation and test images alike. Raises SpecError if a head
+    was made for features of another shape, CollectionError for damaged features.
+    """
     for head in heads:
         refuse_other_shape(head, collection)
     return Evaluated(*(say(heads, collection, subset.rows, views).score for subset in (subsets.val, subsets.test)))
 
 
 def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:
-    """The heads of `runs` (run folders, or folders of split-1, split-2 ...) that may be tested on this split.
+    """Load the heads of `runs` (run folders, or folders of split-1, split-2 ...) that may be tested on this split.
 
     Raises RunError for a head that was trained on another split, whose training images stand in this test list.
     """
@@ -49,7 +51,7 @@ def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:
 
 
 def by_table(scores: Mapping[str, float], path: Path, collection: Collection, subsets: Subsets) -> Evaluated:
-    """What another system's table says of the images. Raises RunError if it misses some."""
+    """Look up what another system's table says of the images. Raises RunError if it misses some."""
     found = []
     for subset in (subsets.val, subsets.test):
         ids = [collection.ids[row] for row in subset.rows]
@@ -62,7 +64,7 @@ def by_table(scores: Mapping[str, float], path: Path, collection: Collection, su
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """A CSV table with the columns id and score. Raises RunError or DatasetError with file and line."""
+    """Read a CSV table with the columns id and score. Raises RunError or DatasetError with file and line."""
     scores: dict[str, float] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:

@@ -19,7 +19,7 @@ SOME_FAILED = 1  # its exit status: the others are done
 
 
 def photos_of(paths: Sequence[Path]) -> list[Path]:
-    """The files that are named, and every image below the folders that are named. Raises DatasetError."""
+    """List the files that are named, and every image below the folders that are named. Raises DatasetError."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -32,7 +32,7 @@ def photos_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def image_names(folder: Path) -> Sequence[str]:
-    """All images below a folder. Raises DatasetError if there is none."""
+    """List all images below a folder, by their paths in it. Raises DatasetError if there is none."""
     try:
         return read_folder(folder).ids
     except DatasetError as error:
@@ -42,7 +42,7 @@ def image_names(folder: Path) -> Sequence[str]:
 def extracted(
     photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str
 ) -> Collection | None:
-    """The evaluation view of each photograph, a row each in their order, cut as the features of `spec` are.
+    """Extract the evaluation view of each photograph, a row each in their order, cut as the features of `spec` are.
 
     `work`: an empty folder for the collection and for links to the photographs. None if amnet-extract fails, which has
     said why. Raises ConfigError where it is not installed.
@@ -65,7 +65,7 @@ def extracted(
 
 
 def command() -> str:
-    """Where amnet-extract is: beside this Python, or on the path. Raises ConfigError."""
+    """Find amnet-extract: beside this Python, or on the path. Raises ConfigError if it is not there."""
     found = shutil.which(EXTRACT, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if not found:
         raise ConfigError(f"predict: expected the command {EXTRACT}, found none beside {sys.executable} or on the path")

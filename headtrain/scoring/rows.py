@@ -10,7 +10,7 @@ SCORED, FAILED, PENDING = "scored", "failed", "pending"
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """An image without features has a status that says why, and no figures."""
+    """Hold what is known of an image. One without features has a status that says why, and no figures."""
 
     id: str
     status: str  # SCORED, FAILED or PENDING
@@ -24,20 +24,22 @@ class ScoreRow:
 
 
 def columns(steps: int) -> list[str]:
-    """The columns of a table of heads with so many steps."""
+    """Name the columns of a table of heads with so many steps."""
     numbered = [f"step_{t + 1}" for t in range(steps)]
     return ["id", "score", *numbered, "spread", "entropy", "status", "reason", "features", "collection"]
 
 
 def as_record(row: ScoreRow, steps: int) -> dict[str, Any]:
-    """By column; None for a figure that is not there."""
+    """Return the cells of a row by column; None for a figure that is not there."""
     numbered = {f"step_{t + 1}": row.steps[t] if row.steps else None for t in range(steps)}
     rest = {name: getattr(row, name) for name in ("spread", "entropy", "status", "reason", "features", "collection")}
     return {"id": row.id, "score": row.score, **numbered, **rest}
 
 
 def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
-    """The inverse, figures being numbers or texts. Raises KeyError, TypeError and ValueError for another record."""
+    """Build a row from a record, the inverse of `as_record`, figures being numbers or texts. Raises KeyError, TypeError
+    and ValueError for another record.
+    """
     score, spread, entropy = (_figure(record[name]) for name in ("score", "spread", "entropy"))
     numbered = [_figure(record[f"step_{t + 1}"]) for t in range(steps)]
     found = tuple(value for value in numbered if value is not None)
@@ -46,12 +48,12 @@ def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
 
 
 def as_texts(record: Mapping[str, Any]) -> Sequence[str]:
-    """The cells as text: figures with the nine digits that tell every float32 apart."""
+    """Return the cells as text: figures with the nine digits that tell every float32 apart."""
     return ["" if v is None else f"{v:.9g}" if isinstance(v, float) else str(v) for v in record.values()]
 
 
 def figure(value: float) -> float | None:
-    """None for NaN."""
+    """Convert NaN to None; any other figure stays a float."""
     return None if math.isnan(value) else float(value)
 
 

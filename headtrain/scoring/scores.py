@@ -20,21 +20,22 @@ TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels")  # of the spec: 
 
 
 class Scores(NamedTuple):
-    """Scores of all N images of a collection; NaN where an image has no features."""
+    """Hold the scores of all N images of a collection; NaN where an image has no features."""
 
     ids: tuple[str, ...]
     score: np.ndarray  # (N,) float32
     steps: np.ndarray  # (N, T) float32; they add up to the score
 
     def __repr__(self) -> str:
-        """How many there are and how they lie; the arrays are `.score` and `.steps`."""
+        """Tell how many scores there are and how they lie; the arrays are `.score` and `.steps`."""
         known = self.score[~np.isnan(self.score)]
         lie = f", {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}" if len(known) else ""
         return f"<Scores: {len(known)} of {len(self.ids)} images{lie}>"
 
 
 def trunk_differences(provenance: Provenance | None, collection: Collection) -> list[str]:
-    """One line for each field in which the trunks of a head and a collection differ, or the cutting of their views.
+    """Return a line for each field in which the trunks of a head and a collection differ, or the cutting of their
+    views.
 
     An imported head may not tell them all: what it does not tell is not compared.
     """
@@ -48,13 +49,13 @@ def trunk_differences(provenance: Provenance | None, collection: Collection) -> 
 
 
 def evaluation_of(view_plan: Mapping[str, Any]) -> str:
-    """How a view plan cuts view 0."""
+    """Tell how a view plan cuts view 0."""
     side = view_plan.get("short_side")
     return f"the centre, short side to {side}" if side else "the whole image, squashed"
 
 
 def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:
-    """Scores of one view of every image, every view read being compared with its checksum.
+    """Score one view of every image, every view read being compared with its checksum.
 
     >>> from amnet import Collection
     >>> from amnet import load_head
@@ -63,17 +64,17 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
     (40, (40,), (40, 3))
     >>> best = scores.score.argsort()[::-1][:3]  # the rows of the three most memorable images
 
-    Raises CollectionError for damaged features, SpecError if the head wants features of another shape.
+    Raises CollectionError for damaged features, SpecError if the head expects features of another shape.
     """
     refuse_other_shape(head, collection)
-    steps = np.full((len(collection), max(head.config.steps, 1)), math.nan, np.float32)
+    steps = np.full((len(collection), head.config.outputs), math.nan, np.float32)
     for rows, part in steps_by_batch(head, collection, view):
         steps[rows] = part
     return Scores(collection.ids, steps.sum(1), steps)
 
 
 def refuse_other_shape(head: Head, collection: Collection) -> None:
-    """SpecError if the head was not made for views of the collection's shape."""
+    """Raise SpecError if the head was not made for views of the collection's shape."""
     wanted, shape = (head.config.locations, head.config.channels), collection.view_shape
     found = (math.prod(shape[:-1]), shape[-1])
     if wanted != found:
@@ -81,13 +82,13 @@ def refuse_other_shape(head: Head, collection: Collection) -> None:
 
 
 def refuse_missing_view(view: int, collection: Collection) -> None:
-    """ConfigError if a collection has no such view."""
+    """Raise ConfigError if a collection has no such view."""
     if not 0 <= view < collection.views:
         raise ConfigError(f"{collection.path}: expected view {view}, found views 0 to {collection.views - 1}")
 
 
 def steps_by_batch(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows (n,) that have features and their step scores (n, T), batch by batch."""
+    """Yield the rows (n,) that have features and their step scores (n, T) float32, batch by batch."""
     rows = np.flatnonzero(collection.status == DONE)
     for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):
         yield picks.rows, output.steps.numpy()

@@ -20,7 +20,7 @@ TABLES: Mapping[str, type] = {"head": HeadConfig, "training": TrainingConfig}
 
 
 def to_toml(config: Config) -> str:
-    """Every setting that has a value; `read_config` gives them back."""
+    """Return every setting that has a value as TOML text; `read_config` gives them back from a file."""
     content = config.as_dict()
     lines = [f"preset = {_literal(content['preset'])}"]
     for table in TABLES:
@@ -30,7 +30,10 @@ def to_toml(config: Config) -> str:
 
 
 def read_config(path: Path) -> tuple[str | None, dict[str, Any]]:
-    """The preset that the file names, if it does, and its settings by name. Raises ConfigError."""
+    """Read the preset that a TOML file names, None if it names none, and its settings by field name.
+
+    Raises ConfigError for an unreadable file, an unknown table or setting, or a value of another type.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -17,13 +17,16 @@ STORED_NAMES = {"locations": "places"}  # fields that files call by the name the
 
 
 def setting(default: object, source: str, about: str, option: str | None = None, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """A field with the source of its paper value, what it means, its option (None: --its-name), and what it may be."""
+    """Declare a field with its paper value's source, its meaning, its option (None: --its-name), and what it may be."""
     return field(default=default, metadata={"source": source, "about": about, "option": option, "choices": choices})
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """The network. Letters: L locations, D channels, H hidden size, T steps."""
+    """Hold the settings of the network. Letters: L locations, D channels, H hidden size, T steps.
+
+    Raises ConfigError for a value that is not allowed.
+    """
 
     architecture: str = setting("paper", "section 3", "Equations of the paper, or the authors' released network.",
                                 choices=("paper", "released"))  # fmt: skip
@@ -56,10 +59,15 @@ class HeadConfig:
         _require(not (self.standardise and self.architecture == "released"), "--standardise",
                  "the paper's architecture: the released one has its own BatchNorm", self.architecture)  # fmt: skip
 
+    @property
+    def outputs(self) -> int:
+        """Return how many step scores a head gives: T, or one where T = 0."""
+        return max(self.steps, 1)
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a head is trained, and how it is evaluated."""
+    """Hold how a head is trained, and how it is evaluated. Raises ConfigError for a value that is not allowed."""
 
     learning_rate: float = setting(1e-3, "4.1", "Adam's learning rate.", "--lr")
     lr_schedule: str = setting("constant", "assumption", "Learning rate over the epochs.",
@@ -107,7 +115,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run, beside the collection and the split."""
+    """Hold everything that decides a run, beside the collection and the split."""
 
     preset: str = "paper"
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -118,14 +126,14 @@ class Config:
         return {"preset": self.preset, "head": stored(asdict(self.head)), "training": asdict(self.training)}
 
     def values(self) -> dict[str, Any]:
-        """Every setting by its field's name, those of the head first."""
+        """Return every setting by its field's name, those of the head first."""
         return asdict(self.head) | asdict(self.training)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
-        """The inverse of `as_dict`; fields that an older version did not know have the paper's value.
+        """Build a configuration from what `as_dict` gave; fields that its version did not know have the paper's value.
 
-        Raises ConfigError for unknown or missing parts.
+        Raises ConfigError for unknown or missing parts, and for values that are not allowed.
         """
         try:
             head = HeadConfig(**from_stored(values["head"]))
@@ -142,13 +150,13 @@ def stored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename what files call a field to the field."""
+    """Rename what files call fields to the fields' own names."""
     fields = {name: field for field, name in STORED_NAMES.items()}
     return {fields.get(name, name): value for name, value in values.items()}
 
 
 class Setting(NamedTuple):
-    """A field of HeadConfig or TrainingConfig."""
+    """Describe a field of HeadConfig or TrainingConfig."""
 
     name: str
     kind: type  # int, float, bool or str
@@ -161,7 +169,7 @@ class Setting(NamedTuple):
 
 
 def settings(part: type) -> Iterator[Setting]:
-    """The fields of HeadConfig or TrainingConfig."""
+    """Yield the fields of HeadConfig or TrainingConfig, as they are declared."""
     hints = get_type_hints(part)
     for item in dataclasses.fields(part):
         hint, data = hints[item.name], item.metadata
@@ -175,7 +183,10 @@ SETTINGS: Mapping[str, Setting] = {s.name: s for part in (HeadConfig, TrainingCo
 
 
 def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as its field is declared
-    """`config` with the given fields changed, in whichever part they stand; None leaves a field as it is."""
+    """Return `config` with the given fields changed, in whichever part they stand; None leaves a field as it is.
+
+    Raises ConfigError for a value that is not allowed.
+    """
     given = {name: value for name, value in values.items() if value is not None}
     head = {name: value for name, value in given.items() if hasattr(config.head, name)}
     training = {name: value for name, value in given.items() if hasattr(config.training, name)}
@@ -186,7 +197,7 @@ def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as
 
 
 def option_of(name: str) -> str:
-    """The option that sets a field, for messages; its name where there is none."""
+    """Name the option that sets a field, for messages; the field itself where there is none."""
     return OPTIONS.get(name, name)
 
 

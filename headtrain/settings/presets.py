@@ -17,18 +17,18 @@ RELEASED_MEAN, RELEASED_SCALE = 0.754, 2.0  # target_mean and target_scale of th
 
 @dataclass(frozen=True)
 class Preset:
-    """A configuration; `departures` gives the reason of each value that is not the paper's."""
+    """Hold a configuration; `departures` gives the reason of each value that is not the paper's."""
 
     config: Config
     departures: Mapping[str, str] = field(default_factory=dict)
 
     def source(self, name: str) -> str:
-        """Where the value of a setting comes from."""
+        """Tell where the value of a setting comes from."""
         return self.departures.get(name, SETTINGS[name].source)
 
 
 def preset_of(name: str, **departures: tuple[Any, str]) -> Preset:
-    """The paper's configuration with some settings at (value, reason)."""
+    """Build a preset: the paper's configuration with some settings at (value, reason)."""
     changed = override(Config(), **{key: value for key, (value, _) in departures.items()})
     return Preset(Config(name, changed.head, changed.training), {key: why for key, (_, why) in departures.items()})
 
@@ -72,14 +72,14 @@ DEFAULT = "amnet"
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name. Raises ConfigError."""
+    """Return the preset called `name`. Raises ConfigError if there is none."""
     if name not in PRESETS:
         raise ConfigError(f"preset: expected one of {', '.join(sorted(PRESETS))}, found {name!r}")
     return PRESETS[name]
 
 
 def for_dataset(config: Config, dataset: str) -> Config:
-    """What the paper sets by data set: L2 of 1e-4 on SUN (4.1), if `config` has the general value."""
+    """Apply what the paper sets by data set: L2 of 1e-4 on SUN (4.1), if `config` has the general value."""
     if dataset == "sun" and config.training.l2 == PAPER.training.l2:
         return override(config, l2=SUN_L2)
     return config

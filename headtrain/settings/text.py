@@ -11,7 +11,7 @@ TRUTH = {"true": True, "false": False}
 
 
 def read_value(where: str, kind: type, text: str) -> object:
-    """A value of that type. Raises ConfigError, which begins with `where`."""
+    """Convert a text to a value of type `kind`. Raises ConfigError, which begins with `where`."""
     try:
         return TRUTH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:

@@ -4,7 +4,7 @@ import torch
 
 from amnet_common.errors import ConfigError
 from amnet_common.machine.memory import available_bytes
-from headtrain.heads.architectures import new_head
+from headtrain.heads.architectures import head_class, new_head
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import CHUNK
 
@@ -29,16 +29,7 @@ def bytes_of_head(config: Config) -> int:
     """What a head in training takes, near enough: parameters and the float32 (n, L, D) arrays of a backward pass."""
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in new_head(config.head).parameters())
-    images = config.training.batch_size if config.head.architecture == "released" else CHUNK
-    return 4 * (COPIES * parameters + arrays(config) * images * config.head.locations * config.head.channels)
-
-
-def arrays(config: Config) -> int:
-    """How many (n, L, D) arrays a backward pass holds at its peak, counted in the equations and checked by memory."""
-    head = config.head
-    dropout = head.attention_dropout > 0
-    if head.architecture == "released":
-        return 8 + (5 + 5 * max(head.steps, 1) if head.attention else 0)
-    if not head.attention:
-        return 3
-    return 6 + (1 + 2 * dropout) * max(head.steps, 1)
+    kind = head_class(config.head)
+    images = config.training.batch_size if kind.whole_batch else CHUNK
+    numbers = kind.arrays_at_peak(config.head) * images * config.head.locations * config.head.channels
+    return 4 * (COPIES * parameters + numbers)

@@ -6,26 +6,28 @@ from typing import NamedTuple
 
 from headtrain.compute.bank.grouping import bank_key
 from headtrain.settings.configuration import Config
-from headtrain.training.member import Job
+from headtrain.training.planned import PlannedRun
+
+SplitRun = tuple[int, PlannedRun]  # a run and the number of its split
 
 
 class Pass(NamedTuple):
-    """Heads of one bank."""
+    """Hold the runs that train in one bank."""
 
     split: int
-    jobs: tuple[Job, ...]
+    planned: tuple[PlannedRun, ...]
 
 
-def passes(jobs: Sequence[tuple[int, Job]], most: Callable[[Config], int]) -> list[Pass]:
-    """All (split, job), in the order of splits, in banks of at most `most(config)` heads, of even size."""
-    groups: dict[tuple[int, Hashable], list[Job]] = {}
-    for split, job in sorted(jobs, key=lambda pair: pair[0]):
-        groups.setdefault((split, bank_key(job.config)), []).append(job)
-    return [Pass(split, part) for (split, _), group in groups.items() for part in evenly(group, most(group[0].config))]
+def passes(runs: Sequence[SplitRun], most: Callable[[Config], int]) -> list[Pass]:
+    """Put all runs, in the order of splits, into banks of at most `most(config)` heads, of even size."""
+    groups: dict[tuple[int, Hashable], list[PlannedRun]] = {}
+    for split, one in sorted(runs, key=lambda pair: pair[0]):
+        groups.setdefault((split, bank_key(one.config)), []).append(one)
+    return [Pass(split, some) for (split, _), group in groups.items() for some in evenly(group, most(group[0].config))]
 
 
-def evenly(jobs: Sequence[Job], most: int) -> list[tuple[Job, ...]]:
-    """Subsets of at most `most`, which differ in size by one at most."""
-    count = -(-len(jobs) // most)
-    bounds = [len(jobs) * i // count for i in range(count + 1)]
-    return [tuple(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
+def evenly(planned: Sequence[PlannedRun], most: int) -> list[tuple[PlannedRun, ...]]:
+    """Cut runs into pieces of at most `most`, which differ in size by one at most."""
+    count = -(-len(planned) // most)
+    bounds = [len(planned) * i // count for i in range(count + 1)]
+    return [tuple(planned[start:stop]) for start, stop in itertools.pairwise(bounds)]

@@ -7,27 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
-from headtrain.compute.kernels import EAGER, Kernels
-from headtrain.features.splits import Subsets
+from headtrain.runs.record import Result
 from headtrain.settings.configuration import Config, override
 from headtrain.sweep.grid import Axis
+from headtrain.sweep.passes import SplitRun
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
-from headtrain.training.loop import Report, refuse_missing_views
-from headtrain.training.member import Job, identity_of
-from headtrain.training.outcome import Result
+from headtrain.training.loop import Report
+from headtrain.training.planned import PlannedRun, Setup, identity_of, refuse_missing_views
 
 WORST = -1.0  # that rho can be
-SplitJobs = list[tuple[int, Job]]
 
 
 def begin_search(
-    collection: Collection, subsets: Mapping[int, Subsets], base: Config, seeds: Sequence[int],
-    axes: Sequence[Axis], ranges: Sequence[Range], out: Path, kernels: Kernels = EAGER,
+    setups: Mapping[int, Setup], base: Config, seeds: Sequence[int], axes: Sequence[Axis], ranges: Sequence[Range],
+    out: Path,
 ) -> Search:  # fmt: skip
-    """The study in `out`, once the whole space is known to be possible; `subsets` by split.
+    """Begin the study in `out`, or open it again, once the whole space is known to be possible; `setups` by split.
 
     Raises ConfigError for an impossible space and for epochs chosen on the test list, and as Search does.
     """
@@ -35,51 +32,51 @@ def begin_search(
         raise ConfigError(f"--trials: expected --select-on validation, by which a search chooses, found "
                           f"{base.training.select_on}")  # fmt: skip
     for config in corners(base, axes, ranges):
-        refuse_missing_views(config, collection)
-    return Search(out, axes, ranges, base.training.data_seed, facts_of(collection, subsets, base, seeds, kernels))
+        refuse_missing_views(config, next(iter(setups.values())).collection)
+    return Search(out, axes, ranges, base.training.data_seed, facts_of(setups, base, seeds))
 
 
-def facts_of(
-    collection: Collection, subsets: Mapping[int, Subsets], base: Config, seeds: Sequence[int], kernels: Kernels
-) -> dict[str, Any]:  # fmt: skip
-    """What makes trials comparable, beside their space."""
-    identities = {str(split): identity_of(collection, part, base, split, kernels) for split, part in subsets.items()}
+def facts_of(setups: Mapping[int, Setup], base: Config, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return what makes trials comparable, beside their space, as JSON values."""
+    identities = {str(split): identity_of(setup, base) for split, setup in setups.items()}
+    first = next(iter(identities.values()))
     return {
         "config": base.as_dict(),
         "seeds": len(seeds),
-        "fingerprint": collection.spec.fingerprint,
-        "precision": kernels.precision,
+        "fingerprint": first["fingerprint"],
+        "precision": first["precision"],
         "images": {split: identity["images"] for split, identity in identities.items()},
     }
 
 
 def search(
-    study: Search, trials: int, size: int, jobs_of: Callable[[Trial], SplitJobs],
-    train: Callable[[SplitJobs], Iterable[Report]],
+    study: Search, trials: int, size: int, runs_of: Callable[[Trial], list[SplitRun]],
+    train: Callable[[list[SplitRun]], Iterable[Report]],
 ) -> Generator[Report]:  # fmt: skip
     """Train batches of `size` trials until `trials` are told. Yields and raises as `train`."""
     while (left := trials - study.finished) > 0:
-        batch = {trial: jobs_of(trial) for trial in study.ask(min(size, left))}
+        batch = {trial: runs_of(trial) for trial in study.ask(min(size, left))}
         yield from train_batch(study, batch, train)
 
 
 def train_batch(
-    study: Search, batch: Mapping[Trial, SplitJobs], train: Callable[[SplitJobs], Iterable[Report]]
+    study: Search, batch: Mapping[Trial, list[SplitRun]], train: Callable[[list[SplitRun]], Iterable[Report]]
 ) -> Generator[Report]:  # fmt: skip
-    """Each trial is told when the last of its heads has its result."""
-    owner = {job: trial for trial, jobs in batch.items() for _, job in jobs}
+    """Train the runs of several trials together; a trial is told when the last of its heads has its result."""
+    owner = {planned: trial for trial, runs in batch.items() for _, planned in runs}
     rhos: dict[Trial, list[float]] = {trial: [] for trial in batch}
-    for job, report in train([pair for jobs in batch.values() for pair in jobs]):
+    for planned, report in train([pair for runs in batch.values() for pair in runs]):
         if isinstance(report, Result):
-            trial = owner[job]
+            assert report.best
+            trial = owner[planned]
             rhos[trial].append(report.best.val_rho)
             if len(rhos[trial]) == len(batch[trial]):
                 study.tell(trial, objective(rhos[trial]))
-        yield job, report
+        yield planned, report
 
 
 def objective(rhos: Sequence[float]) -> float:
-    """The mean over splits and seeds of the highest validation rho.
+    """Return the mean over splits and seeds of the highest validation rho.
 
     NaN, of heads that say the same of every image, counts as -1, the worst: a trial without a value would tell the
     sampler nothing, and it would come back to such points.
@@ -87,11 +84,11 @@ def objective(rhos: Sequence[float]) -> float:
     return float(np.mean([WORST if math.isnan(rho) else rho for rho in rhos]))
 
 
-def trial_jobs(trial: Trial, base: Config, seeds: Sequence[int], splits: Sequence[int], out: Path) -> SplitJobs:
-    """Its heads: `base` with its values, at every seed and split."""
+def trial_runs(trial: Trial, base: Config, seeds: Sequence[int], splits: Sequence[int], out: Path) -> list[SplitRun]:
+    """List the runs of a trial: `base` with its values, at every seed and split."""
     configs = {seed: override(base, **trial.values, seed=seed) for seed in seeds}
     return [
-        (split, Job(config, out / f"{trial.name},seed={seed}" / f"split-{split}"))
+        (split, PlannedRun(config, out / f"{trial.name},seed={seed}" / f"split-{split}"))
         for seed, config in configs.items()
         for split in splits
     ]

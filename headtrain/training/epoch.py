@@ -10,14 +10,15 @@ from torch import Tensor
 from amnet_common.seeds import derived_seed
 from headtrain.compute.bank.bank import Bank
 from headtrain.compute.inference import predict_picks
-from headtrain.compute.kernels import EAGER, Forward, Kernels, forward_of
+from headtrain.compute.kernels import Forward, forward_of
 from headtrain.features.batches import Source, epoch_picks, ordered_picks, scales_on
 from headtrain.features.splits import Subset
 from headtrain.heads.dropout import set_noise
 from headtrain.heads.head import Head
-from headtrain.settings.configuration import Config, TrainingConfig
+from headtrain.settings.configuration import TrainingConfig
 from headtrain.training.losses import loss_terms
 from headtrain.training.member import Member
+from headtrain.training.planned import Setup
 
 # images a backward pass, however many heads: (n, L, D) temporaries of a whole batch and many heads would not fit in a
 # GPU. A head's dropout depends on it
@@ -33,23 +34,21 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
     return settings.learning_rate
 
 
-def train_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, subset: Subset, number: int, check: bool = True,
-    kernels: Kernels = EAGER,
-) -> np.ndarray:  # fmt: skip
+def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int) -> np.ndarray:
     """One pass of the bank's heads, those of `members`, over the training images.
 
     Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
     """
     settings = [member.config.training for member in members]
+    source, subset = setup.read_from, setup.subsets.train
     picks, scales = epoch_picks(subset.rows, source.views, settings[0], number), scales_on(bank.device, source)
-    size = chunk_size(members[0].config, len(picks[0].rows))
-    forward = forward_of(bank, kernels, size)
+    size = chunk_size(members[0].head, len(picks[0].rows))
+    forward = forward_of(bank, setup.kernels, size)
     for member in members:
         prepare(member, number)
     targets = torch.stack([member.targets(subset.scores) for member in members])  # (N, n)
     sums = torch.zeros(len(members), 2, device=bank.device)
-    for batch, features in source.batches(picks, check=check):
+    for batch, features in source.batches(picks, check=setup.check):
         bank.zero_grad()
         sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.positions], settings, size)
         for member in members:
@@ -83,9 +82,9 @@ def backward(
     return sums
 
 
-def chunk_size(config: Config, batch: int) -> int:
+def chunk_size(head: Head, batch: int) -> int:
     """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
-    return batch if config.head.architecture == "released" else min(batch, CHUNK)
+    return batch if head.whole_batch else min(batch, CHUNK)
 
 
 def predict_subset(

@@ -5,62 +5,46 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from amnet_common.collection import Collection
-from amnet_common.errors import ConfigError
+from amnet_common.files import write_json
 from headtrain.compute.bank.bank import Bank
 from headtrain.compute.bank.banks import new_bank
 from headtrain.compute.bank.grouping import may_train_together
-from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.evaluation.metrics import evaluate
-from headtrain.features.batches import Source
-from headtrain.features.splits import Subsets
 from headtrain.features.statistics import Statistics, channel_statistics
-from headtrain.runs.folder import DROPPED, METRICS, refuse_other_run, write_json
+from headtrain.runs.folder import PRUNED
 from headtrain.runs.log import Epoch
+from headtrain.runs.record import Result, read_result
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import predict_subset, train_epoch
-from headtrain.training.member import Job, Member, begin, identity_of
-from headtrain.training.outcome import Result, finish, read_result
+from headtrain.training.member import Member, begin, resume
+from headtrain.training.outcome import finish
 from headtrain.training.pace import Pace
+from headtrain.training.planned import PlannedRun, Setup, Standing, standings
 
-Report = tuple[Job, "Epoch | Result | Pruned"]
+Report = tuple[PlannedRun, "Epoch | Result | Pruned"]
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A head that was given up after this epoch; it is not tested."""
+    """Report a head that was pruned after this epoch; it is not tested."""
 
     epoch: int
 
 
-Choose = Callable[[Sequence[Member]], Sequence[Member]]  # of the members after an epoch, those to give up
+Choose = Callable[[Sequence[Member]], Sequence[Member]]  # of the members after an epoch, those to prune
 
 
 def keep_all(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - one of several ways to choose
-    """Give none up."""
+    """Prune none."""
     return []
 
 
-def train(
-    collection: Collection,
-    subsets: Subsets,
-    config: Config,
-    split: int,
-    run: Path,
-    device: str = "cpu",
-    check: bool = True,
-    resume: bool = False,
-    source: Source | None = None,
-    kernels: Kernels = EAGER,
-) -> Generator[Epoch, None, Result]:
+def train(setup: Setup, config: Config, run: Path) -> Generator[Epoch, None, Result]:
     """Train one head into the folder `run`: yields each epoch when it is in the log, returns the result.
 
     It is `train_together` of one, and raises as that does.
     """
-    jobs = [Job(config, run)]
-    for _, report in train_together(
-        collection, subsets, jobs, split, device, check, resume, source=source, kernels=kernels
-    ):
+    for _, report in train_together(setup, [PlannedRun(config, run)]):
         if isinstance(report, Result):
             return report
         if isinstance(report, Epoch):
@@ -68,124 +52,119 @@ def train(
     raise AssertionError("a training ends with its result")
 
 
-def train_together(
-    collection: Collection,
-    subsets: Subsets,
-    jobs: Sequence[Job],
-    split: int,
-    device: str = "cpu",
-    check: bool = True,
-    resume: bool = False,
-    prune: Choose = keep_all,
-    source: Source | None = None,
-    kernels: Kernels = EAGER,
-) -> Generator[Report]:
-    """Train heads that fit in one bank: yields (job, epoch) when it is in the log, and (job, result) at a head's end.
+def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = keep_all) -> Generator[Report]:
+    """Train heads that fit in one bank: yields (planned, epoch) when it is in the log, (planned, result) at its end.
 
-    `source`: where training and validation views are read, if not from the collection itself (`features.residency`).
-    `kernels`: in what arithmetic heads train; a run that is resumed must have begun in the same precision.
-    `prune` is asked after each epoch. `check`: compare every training view with its checksum; evaluation always
-    does. `resume`: go on with runs that were stopped, from their last saved epoch; on the same machine, with as many
-    threads, they end with the weights of undisturbed ones.
-
-    Raises OutputError if a folder exists (without `resume`) or cannot be written; RunError if what is to be resumed
-    is another run; ConfigError for an evaluation view that the collection has not.
+    `prune` is asked after each epoch. Raises as `standings` does, before any folder is made; OutputError if one cannot
+    be written, CollectionError for damaged features.
     """
-    assert may_train_together(job.config for job in jobs)
-    for job in jobs:
-        refuse_missing_views(job.config, collection)
-    statistics = statistics_for(jobs, collection, subsets)
-    ended = [job for job in jobs if resume and (job.run / METRICS).exists()]
-    for job in ended:
-        refuse_other_run(job.run, identity_of(collection, subsets, job.config, split, kernels))
-        yield job, read_result(job.run)
-    going = [job for job in jobs if job not in ended]
-    members = [begin(collection, subsets, job, split, statistics, device, resume, kernels) for job in going]
-    for done in sorted({len(member.epochs) for member in members}):  # a bank is in one epoch; a kill may part them
-        equal = [member for member in members if len(member.epochs) == done]
-        yield from train_bank(equal, collection, source or collection, subsets, device, check, prune, kernels)
+    assert may_train_together(one.config for one in planned)
+    found = [*zip(planned, standings(setup, planned), strict=True)]
+    for one, standing in found:
+        if standing is Standing.FINISHED:
+            yield one, read_result(one.run)
+    for members in begun_members(setup, [pair for pair in found if pair[1] is not Standing.FINISHED]):
+        yield from train_bank(members, setup, prune)
 
 
-def refuse_missing_views(config: Config, collection: Collection) -> None:
-    """ConfigError if the collection has not the views that are trained on, or that validation and test look at."""
-    most, wanted = collection.views - 1, config.training
-    if wanted.eval_view > most:
-        raise ConfigError(f"--eval-view: expected a view in 0..{most} of {collection.path}, found {wanted.eval_view}")
-    if wanted.augs is not None and wanted.augs > most:
-        raise ConfigError(f"--augs: expected at most the {most} augmented views of {collection.path}, "
-                          f"found {wanted.augs}")  # fmt: skip
+def begun_members(setup: Setup, planned: Sequence[tuple[PlannedRun, Standing]]) -> Generator[list[Member]]:
+    """Yield the members of planned runs, those in the same epoch together: a bank is in one, and a kill may part them.
+
+    Nothing here keeps what was yielded: a member that leaves its bank is freed.
+    """
+    statistics = statistics_for(setup, [one.config for one, _ in planned])
+    of_epoch: dict[int, list[Member]] = {}
+    for one, standing in planned:
+        member = (begin if standing is Standing.ABSENT else resume)(setup, one, statistics)
+        of_epoch.setdefault(len(member.epochs), []).append(member)
+        del member
+    for done in sorted(of_epoch):
+        yield of_epoch.pop(done)
 
 
-def statistics_for(jobs: Sequence[Job], collection: Collection, subsets: Subsets) -> Statistics | None:
-    """Of the training images' channels, if a configuration wants them."""
-    wanted = any(job.config.head.standardise for job in jobs)
-    return channel_statistics(collection, subsets.train.rows) if wanted else None
+def statistics_for(setup: Setup, configs: Sequence[Config]) -> Statistics | None:
+    """Compute the statistics of the training images' channels, if a configuration asks for them."""
+    asked = any(config.head.standardise for config in configs)
+    return channel_statistics(setup.collection, setup.subsets.train.rows) if asked else None
 
 
-def train_bank(
-    members: list[Member],
-    collection: Collection,
-    source: Source,
-    subsets: Subsets,
-    device: str,
-    check: bool,
-    prune: Choose,
-    kernels: Kernels,
-) -> Generator[Report]:
-    """Train until every member is finished or given up. Then it leaves the bank, and its memory is freed."""
+def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[Report]:
+    """Train until every member is finished or pruned; it then leaves `members` and the bank, which frees its memory."""
     bank: Bank | None = None
     pace = Pace()
     try:
         while members:
-            for member in [member for member in members if member.finished]:
-                member.save()
-                yield member.job, finish(member, collection, subsets, device)
-                members.remove(member)
-                bank = None
+            finished = [member.finished for member in members]
+            if any(finished):
+                bank = None  # its memory holds that of every head
+                yield from finish_each(taken_out(members, finished), setup)
             if members:
                 bank = bank or new_bank([member.head for member in members])
-                epochs = one_epoch(bank, members, source, subsets, check, kernels)
+                reports = one_epoch(bank, members, setup)
                 save_at_pace(members, pace)
-                for member, epoch in epochs:
-                    yield member.job, epoch
+                yield from reports
                 lost = prune(members)
-                for member in members if lost else ():  # resumed, those who go on must not come to this rung again
-                    member.save()
-                for member in lost:
-                    yield member.job, prune_member(member)
-                    members.remove(member)
+                pruned = [any(member is one for one in lost) for member in members]
+                del lost
+                if any(pruned):
                     bank = None
+                    save_all(members)  # resumed, those who go on must not come to this rung again
+                    yield from prune_each(taken_out(members, pruned))
     except GeneratorExit:  # between two epochs: nothing of what was trained is lost
-        for member in members:
-            member.save()
+        save_all(members)
         raise
+
+
+def taken_out(members: list[Member], chosen: Sequence[bool]) -> list[Member]:
+    """Move the chosen members from `members` into a list of their own."""
+    found = [member for member, is_chosen in zip(members, chosen, strict=True) if is_chosen]
+    members[:] = [member for member, is_chosen in zip(members, chosen, strict=True) if not is_chosen]
+    return found
+
+
+def finish_each(members: list[Member], setup: Setup) -> Generator[Report]:
+    """Save and test members that are finished, and let go of each when it has been reported."""
+    save_all(members)
+    while members:
+        report = members[0].planned, finish(members.pop(0), setup)
+        yield report
+
+
+def prune_each(members: list[Member]) -> Generator[Report]:
+    """Prune saved members, and let go of each when it has been reported."""
+    while members:
+        report = members[0].planned, prune_member(members.pop(0))
+        yield report
+
+
+def save_all(members: Sequence[Member]) -> None:
+    """Put everything on the disk that is not there yet."""
+    for member in members:
+        member.save()
 
 
 def save_at_pace(members: Sequence[Member], pace: Pace) -> None:
     """Save if it is due: on a GPU an epoch may take less time than its state takes to be written."""
     if pace.due:
         with pace.kept():
-            for member in members:
-                member.save()
+            save_all(members)
 
 
 def prune_member(member: Member) -> Pruned:
-    """Say in its folder that a member is given up."""
+    """Say in its folder that a member is pruned."""
     found = Pruned(len(member.epochs))
-    write_json(member.job.run / DROPPED, asdict(found))
+    write_json(member.planned.run / PRUNED, asdict(found))
     return found
 
 
-def one_epoch(
-    bank: Bank, members: Sequence[Member], source: Source, subsets: Subsets, check: bool, kernels: Kernels
-) -> list[tuple[Member, Epoch]]:
+def one_epoch(bank: Bank, members: Sequence[Member], setup: Setup) -> list[Report]:
     """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
     begun, number = time.monotonic(), len(members[0].epochs) + 1
-    losses = train_epoch(bank, members, source, subsets.train, number, check, kernels)
-    view = members[0].config.training.eval_view
-    predicted = predict_subset([member.average.head for member in members], source, subsets.val, view)
+    losses = train_epoch(bank, members, setup, number)
+    view, val = members[0].config.training.eval_view, setup.subsets.val
+    predicted = predict_subset([member.average.head for member in members], setup.read_from, val, view)
     seconds = (time.monotonic() - begun) / len(members)
     return [
-        (member, member.record(error, penalty, evaluate(of_one, subsets.val.scores), seconds))
+        (member.planned, member.record(error, penalty, evaluate(of_one, val.scores), seconds))
         for member, (error, penalty), of_one in zip(members, losses.tolist(), predicted, strict=True)
     ]

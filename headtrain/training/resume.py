@@ -4,13 +4,13 @@ Random numbers need no state: order, views and dropout of an epoch come from gen
 epoch.
 """
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from amnet_common.errors import RunError
+from amnet_common.files import whole_file
 from headtrain.heads.checkpoint import Tensors
 from headtrain.heads.head import Head
 from headtrain.runs.folder import STATE
@@ -31,11 +31,8 @@ def save_state(
         "best": best,
         "epochs": [asdict(epoch) for epoch in epochs],
     }
-    temporary = run / f".{STATE}.tmp"
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        os.fsync(file.fileno())
-    os.replace(temporary, run / STATE)
+    with whole_file(run / STATE) as temporary:
+        torch.save(state, temporary)
 
 
 def load_state(

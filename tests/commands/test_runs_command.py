@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from amnet_common.datasets import SplitList
+from amnet_common.files import write_json
 from headtrain.cli import main
-from headtrain.runs.folder import new_run_folder, write_json
+from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import override
 from headtrain.settings.presets import PAPER

@@ -74,22 +74,22 @@ def test_bad_input_is_one_line_and_nothing_is_trained(features, tmp_path, words,
     assert not [*tmp_path.rglob("run.json")]
 
 
-def test_halving_drops_the_losers_untested_and_resume_leaves_them_dropped(features, tmp_path):
+def test_halving_prunes_the_losers_untested_and_resume_leaves_them_pruned(features, tmp_path):
     words = ("sweep", "--features", features, "--grid", "lr=1e-6,1e-5,1e-3,1e-2", "--split", 1, "--halving", 2)
     small = (*SMALL[:-4], "--epochs", 5, "--device", "cpu")
     first = amnet_head(*words, "--out", tmp_path / "s", *small)
     assert first.exit_code == 0, first.output
-    dropped = {path.parent for path in tmp_path.rglob("dropped.json")}
+    pruned = {path.parent for path in tmp_path.rglob("dropped.json")}
     tested = {path.parent for path in tmp_path.rglob("metrics.json")}
-    assert len(dropped) + len(tested) == 4
-    assert dropped
-    assert not dropped & tested
-    assert all(json.loads((run / "dropped.json").read_text())["epoch"] in (2, 4) for run in dropped)
+    assert len(pruned) + len(tested) == 4
+    assert pruned
+    assert not pruned & tested
+    assert all(json.loads((run / "dropped.json").read_text())["epoch"] in (2, 4) for run in pruned)
     again = amnet_head(*words, "--out", tmp_path / "s", "--resume", *small)
     assert again.exit_code == 0, again.output
     assert {path.parent for path in tmp_path.rglob("metrics.json")} == tested
     statuses = json.loads(amnet_head("runs", tmp_path / "s", "--format", "json").stdout)
-    assert sorted(row["status"] for row in statuses) == sorted(["dropped"] * len(dropped) + ["finished"] * len(tested))
+    assert sorted(row["status"] for row in statuses) == sorted(["pruned"] * len(pruned) + ["finished"] * len(tested))
 
 
 def test_a_killed_sweep_goes_on_and_trains_no_finished_head_again(features, tmp_path):

@@ -18,12 +18,18 @@ from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.errors import BusyError, CollectionError, ConfigError, DatasetError, SpecError
 from extract.changes import Changes
 from extract.crops import ViewPlan, view_plan
-from extract.job import PIXELS, TRUNK, Job, find_job, refuse_missing_images, refuse_other_kernels, refuse_unknown_images
+from extract.found import look, look_at_images, unknown_image
+from extract.job import PIXELS, TRUNK, Job, decide, refuse_missing_images, refuse_other_kernels
 from extract.request import Request
 
 PLAN = ViewPlan(augs=1)
 SPEC = Spec(TRUNK, "torchvision", "00" * 32, PIXELS, PLAN.as_spec(), 0, "float32", "float16")
 KERNELS = {"device": "cpu", "batch_size": 8}
+
+
+def find_job(request, planned=False):
+    """Look, then decide, as the command does."""
+    return decide(request, look(request), planned)
 
 
 @pytest.fixture
@@ -198,7 +204,7 @@ def test_root_without_any_of_the_images_is_refused_unless_only_planned(tmp_path,
 
 def test_one_image_that_is_there_is_enough(pictures):
     dataset = pictures(1)
-    assert refuse_missing_images(dataclasses.replace(dataset, ids=("gone.png", *dataset.ids))) is None
+    assert look_at_images(dataclasses.replace(dataset, ids=("gone.png", *dataset.ids))).any
     assert load_dataset("folder", dataset.image_root).ids == dataset.ids
 
 
@@ -241,9 +247,9 @@ def dataset_of_two_splits(tmp_path, **lists):
 def test_an_image_that_one_split_alone_names_and_no_file_answers_is_refused(tmp_path):
     dataset = dataset_of_two_splits(tmp_path, train_1=[0, 1], test_1=[2], train_2=[1, 2], test_2=[0, 3])
     with pytest.raises(DatasetError, match=r"split test_2 names the unknown image '3\.jpg': expected a file in"):
-        refuse_unknown_images(dataset)
+        refuse_missing_images(dataset, look_at_images(dataset))
 
 
 def test_a_missing_file_that_every_split_names_is_not_refused(tmp_path):
     dataset = dataset_of_two_splits(tmp_path, train_1=[0], test_1=[1, 2, 3], train_2=[1], test_2=[0, 2, 3])
-    assert refuse_unknown_images(dataset) is None
+    assert unknown_image(dataset) is None

@@ -16,7 +16,7 @@ from amnet_common.collection.writer import RowWriter
 from amnet_common.errors import CollectionError
 from extract.crops import Box, ViewPlan, cut, cut_views, plan_views
 from extract.frozen_trunk import UnderWay
-from extract.pipeline import AHEAD, NOT_FINITE, Cut, Cutter, ahead, extract_rows, in_batches
+from extract.pipeline import AHEAD, NOT_FINITE, Cut, Cutter, Filling, ahead, extract_rows, in_batches
 
 PLAN = ViewPlan(augs=2)
 
@@ -30,7 +30,7 @@ def fill(tmp_path, spec):
         if not path.exists():
             create_skeleton(path, dataset, PLAN.views, spec, {}, {})
         rows = range(len(dataset.ids)) if rows is None else rows
-        reports = list(extract_rows(path, rows, Cutter(dataset, PLAN, 0), trunk, batch_size, workers))
+        reports = list(extract_rows(Filling(path, rows), Cutter(dataset, PLAN, 0), trunk, batch_size, workers))
         return Collection(path), reports
 
     return run
@@ -182,7 +182,7 @@ def test_no_more_than_a_bounded_number_of_images_is_decoded_ahead(pictures, fill
 
     fill(dataset, trunk, rows=[], name="t.h5")
     path = dataset.image_root.parent / "t.h5"
-    list(extract_rows(path, range(30), CountingCutter(dataset, PLAN, 0), slow_trunk, 3, 2))
+    list(extract_rows(Filling(path, range(30)), CountingCutter(dataset, PLAN, 0), slow_trunk, 3, 2))
     assert all(decoded <= batch + 1 + 2 + AHEAD for batch, decoded in enumerate(lead))  # one image a batch
     assert sorted(calls) == list(range(30))
 
@@ -200,7 +200,7 @@ def test_work_ahead_is_bounded_and_in_order(most):
 def test_abandoned_loop_keeps_finished_rows_and_the_rest_pending(pictures, tmp_path, spec, trunk):
     dataset, path = pictures(12), tmp_path / "t.h5"
     create_skeleton(path, dataset, PLAN.views, spec, {}, {})
-    reports = extract_rows(path, range(12), Cutter(dataset, PLAN, 0), trunk, 3, 1)
+    reports = extract_rows(Filling(path, range(12)), Cutter(dataset, PLAN, 0), trunk, 3, 1)
     seen = {next(reports).row for _ in range(3)}
     reports.close()
     collection = Collection(path)
@@ -210,11 +210,12 @@ def test_abandoned_loop_keeps_finished_rows_and_the_rest_pending(pictures, tmp_p
         np.testing.assert_array_equal(collection.read([row] * 3, range(3), check=True), expected(dataset, row, trunk))
 
 
-def test_rows_of_an_empty_reach_lock_nothing(pictures, fill, trunk, tmp_path):
+def test_rows_of_an_empty_row_range_lock_nothing(pictures, fill, trunk, tmp_path):
     dataset = pictures(2)
     fill(dataset, trunk, rows=[])
     with RowWriter(tmp_path / "t.h5"):
-        assert list(extract_rows(tmp_path / "t.h5", [], Cutter(dataset, PLAN, 0), trunk, 4, 1, range(2, 2))) == []
+        filling = Filling(tmp_path / "t.h5", [], range(2, 2))
+        assert list(extract_rows(filling, Cutter(dataset, PLAN, 0), trunk, 4, 1)) == []
 
 
 def test_rows_that_another_process_has_finished_meanwhile_are_left_out(pictures, fill, trunk):
@@ -231,7 +232,7 @@ def test_collection_that_took_the_place_of_the_one_looked_at_is_left_alone(pictu
     before, other = collection.path.read_bytes(), "0" * 32
     message = f"--out {collection.path}: expected the collection {other} that this command has looked at, found "
     with pytest.raises(CollectionError, match=re.escape(message + collection.uuid)):
-        list(extract_rows(collection.path, [1], Cutter(dataset, PLAN, 0), trunk, 4, 1, uuid=other))
+        list(extract_rows(Filling(collection.path, [1], uuid=other), Cutter(dataset, PLAN, 0), trunk, 4, 1))
     assert collection.path.read_bytes() == before
 
 
@@ -245,7 +246,7 @@ def test_row_that_is_done_again_is_pending_on_the_disk_before_anything_of_it_is_
         return trunk(pixels)._replace(features=np.full((len(pixels), 14, 14, 1024), next(order), np.float16))
 
     cutter = Cutter(dataset, PLAN, 0)
-    reports = list(extract_rows(collection.path, [], cutter, looking, 3, 1, redo=[1, 2]))
+    reports = list(extract_rows(Filling(collection.path, [], redo=[1, 2]), cutter, looking, 3, 1))
     assert ([report.row for report in reports], statuses) == ([1, 2], [[1, 0, 0, 1]] * 2)
     found = Collection(collection.path)
     assert (found.status.tolist(), found.read([1, 2], 2, check=True)[:, 0, 0, 0].tolist()) == ([1] * 4, [0, 1])

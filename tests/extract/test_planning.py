@@ -11,7 +11,8 @@ import pytest
 
 from amnet_common.datasets import load_dataset
 from extract.crops import ViewPlan
-from extract.job import find_job
+from extract.found import look
+from extract.job import decide
 from extract.planning import Plan, duration, make_plan, probe_rate
 from extract.request import Request
 
@@ -37,7 +38,8 @@ def disk(monkeypatch):
 
 
 def plan_of(dataset, **settings) -> Plan:
-    return make_plan(find_job(Request(Path("t.h5"), dataset, "untrained", **settings)))
+    request = Request(Path("t.h5"), dataset, "untrained", **settings)
+    return make_plan(decide(request, look(request)))
 
 
 @pytest.mark.parametrize(("dtype", "view_bytes"), [("float16", FLOAT_VIEW), ("uint8", CODE_VIEW)])

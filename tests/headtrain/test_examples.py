@@ -12,6 +12,7 @@ from headtrain.heads import checkpoint, head
 from headtrain.scoring import scores
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train
+from headtrain.training.planned import Setup
 
 MODULES = (reader, checkpoint, head, scores)
 
@@ -21,7 +22,7 @@ def _folder(make_learnable, small, tmp_path, monkeypatch):
     """lamem.h5 and runs/lamem-amnet-1, as the README makes them."""
     collection = make_learnable()
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    list(train(collection, subsets, override(small, epochs=1), 1, tmp_path / "runs" / "lamem-amnet-1"))
+    list(train(Setup(collection, subsets, 1), override(small, epochs=1), tmp_path / "runs" / "lamem-amnet-1"))
     shutil.move(collection.path, tmp_path / "lamem.h5")
     monkeypatch.chdir(tmp_path)
 

@@ -14,7 +14,7 @@ Noise = Sequence[Tensor | None]  # (N, ...) each, broadcasting over what it mult
 
 
 class Bank:
-    """N heads of one shape and one training list, in training. The heads stay whole heads; their memory is common.
+    """Hold N heads of one shape and one training list, in training. The heads stay whole heads; their memory is common.
 
     Attributes: `heads`, `config` (of the first head; the others' differ in dropout only), `device`, `parameters` and
     `buffers`, (N, ...) each by their names in a head.
@@ -25,35 +25,35 @@ class Bank:
         self.parameters, self.buffers = stack(heads)
 
     def forward(self, x: Tensor, noise: Noise) -> Output:
-        """Each head's output for the same x (B, L, D): score (N, B), steps (N, B, T), attention (N, B, T, L).
+        """Compute each head's output for the same x (B, L, D): score (N, B), steps (N, B, T), attention (N, B, T, L).
 
         It draws nothing itself: `noise` is what `draw` gave for B images.
         """
         raise NotImplementedError
 
     def dropout_sites(self) -> list[DropoutSite]:
-        """Every dropout of a forward pass in its order: its name in a head, and the shape of one image's values."""
+        """List every dropout of a forward pass in its order: its name in a head, the shape of one image's values."""
         raise NotImplementedError
 
     def draw(self, images: int) -> Noise:
-        """The dropout factors of one forward pass, from each head's own generator."""
+        """Draw the dropout factors of one forward pass of so many images, from each head's own generator."""
         return [self.factors(name, (images, *shape)) for name, shape in self.dropout_sites()]
 
     def factors(self, name: str, shape: Sequence[int]) -> Tensor | None:
-        """Of the dropout of that name, for values of that shape in each head."""
+        """Draw the factors (N, ...) of the dropout called `name`, for values of `shape` in each head; None for none."""
         return stacked_draws(self.dropouts(name), shape, self.device)
 
     def lstm_weights(self, lstm: str, layer: str = "") -> LstmWeights:
-        """The parameters of the LSTM of that name."""
+        """Return the parameters of the LSTM called `lstm`; `layer` is what their names end in."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return LstmWeights(*(self.parameters[f"{lstm}.{name}{layer}"] for name in names))
 
     def linear(self, name: str, x: Tensor) -> Tensor:
-        """The linear layer of that name: x (N, B, I), or (B, I) for all heads, to (N, B, O)."""
+        """Apply the linear layer called `name`: x (N, B, I), or (B, I) for all heads, to (N, B, O)."""
         return linear(x, self.parameters[f"{name}.weight"], self.parameters.get(f"{name}.bias"))
 
     def dropouts(self, name: str) -> list[Dropout]:
-        """The dropout of that name of each head."""
+        """Return the dropout called `name` of each head."""
         found = [head.get_submodule(name) for head in self.heads]
         return [layer for layer in found if isinstance(layer, Dropout)]
 

@@ -11,5 +11,5 @@ BANKS: dict[str, type[Bank]] = {"paper": PaperBank, "released": ReleasedBank}
 
 
 def new_bank(heads: Sequence[Head]) -> Bank:
-    """The heads, moved into common memory."""
+    """Make the bank of these heads, which are moved into common memory."""
     return BANKS[heads[0].config.architecture](heads)

@@ -13,10 +13,10 @@ OWN = {
 
 
 def bank_key(config: Config) -> Hashable:
-    """Equal for configurations that fit in one bank."""
+    """Return a key that is equal for configurations that fit in one bank."""
     return tuple((name, value) for name, value in config.values().items() if name not in OWN)
 
 
 def may_train_together(configs: Iterable[Config]) -> bool:
-    """Whether all of them fit in one bank."""
+    """Tell whether all of these configurations fit in one bank."""
     return len({bank_key(config) for config in configs}) <= 1

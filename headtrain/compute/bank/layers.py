@@ -12,7 +12,7 @@ from headtrain.heads.dropout import Dropout
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """W x + b of each head: weight (N, O, I), bias (N, O), x (N, B, I), or (B, I) for all; gives (N, B, O).
+    """Compute W x + b of each head: weight (N, O, I), bias (N, O), x (N, B, I), or (B, I) for all; gives (N, B, O).
 
     One x for all heads is one product with all their weights; one head is a plain one, as torch's batched is slower.
     """
@@ -27,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class LstmWeights(NamedTuple):
-    """Of torch's LSTMCell, gates i f g o."""
+    """Hold the weights of torch's LSTMCell for N heads, gates i f g o."""
 
     w_ih: Tensor  # (N, 4 * H, I)
     w_hh: Tensor  # (N, 4 * H, H)
@@ -36,7 +36,7 @@ class LstmWeights(NamedTuple):
 
 
 def lstm_cell(x: Tensor, state: tuple[Tensor, Tensor], weights: LstmWeights) -> tuple[Tensor, Tensor]:
-    """One step of torch's LSTMCell: x (N, B, I), state h and c (N, B, H); gives the new state."""
+    """Compute one step of torch's LSTMCell: x (N, B, I), state h and c (N, B, H); gives the new state."""
     (h, c), (w_ih, w_hh, b_ih, b_hh) = state, weights
     i, f, g, o = (linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)).chunk(4, dim=-1)  # (N, B, H) each
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -44,7 +44,7 @@ def lstm_cell(x: Tensor, state: tuple[Tensor, Tensor], weights: LstmWeights) -> 
 
 
 def stacked_draws(layers: Sequence[Dropout], shape: Sequence[int], device: torch.device) -> Tensor | None:
-    """Each head's own dropout factors for its values of that shape, (N, ...); None where no head drops any."""
+    """Draw each head's own dropout factors for its values of `shape`, (N, ...); None where no head drops any."""
     drawn = [layer.draw(shape, device) for layer in layers]
     of_one = next((factors for factors in drawn if factors is not None), None)
     if of_one is None:
@@ -56,13 +56,14 @@ def stacked_draws(layers: Sequence[Dropout], shape: Sequence[int], device: torch
 
 
 def dropped(x: Tensor, factors: Tensor | None) -> Tensor:
-    """x after dropout by these factors (N, ...). Where there are some, one x for all heads becomes one for each."""
+    """Apply dropout by factors (N, ...) to x. Where there are some, one x for all heads becomes one for each."""
     return x if factors is None else x * factors
 
 
 def recomputed(function: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
-    """function(*args). In compiled kernels the backward pass computes it again: cheaper there than what it would have
-    to keep in memory; in eager ones, which read and write every intermediate anyway, dearer."""
+    """Return function(*args). In compiled kernels the backward pass computes it again: cheaper there than what it would
+    have to keep in memory; in eager ones, which read and write every intermediate anyway, dearer.
+    """
     if not torch.compiler.is_compiling():
         return function(*args)
     return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)

@@ -12,7 +12,7 @@ from headtrain.heads.head import Output, put_together
 
 
 def energies(M: Tensor, uh: Tensor, kx: Tensor, factors: Tensor | None) -> Tensor:
-    """(8): e = sum_D(M * tanh(U h + K x + b)), (N, B, L), of M (N, L, D), U h (N, B, D), K x + b (N, B, L, D).
+    """Compute (8), e = sum_D(M * tanh(U h + K x + b)), (N, B, L), of M (N, L, D), U h (N, B, D), K x + b (N, B, L, D).
 
     Compiled it is one loop over K x, and one more in the backward pass: no (N, B, L, D) is written for a step.
     """
@@ -21,7 +21,7 @@ def energies(M: Tensor, uh: Tensor, kx: Tensor, factors: Tensor | None) -> Tenso
 
 
 class PaperBank(Bank):
-    """Heads of the paper. K x is one product for all heads, or one for each where dropout makes their x differ."""
+    """Compute heads of the paper. K x is one product for all heads, or one each where dropout makes their x differ."""
 
     def dropout_sites(self) -> list[DropoutSite]:
         config = self.config
@@ -30,7 +30,7 @@ class PaperBank(Bank):
         )
         read = config.hidden if config.steps else config.channels
         regress: list[DropoutSite] = [("regress.dropout", (read,)), ("regress.dropout", (config.regress_hidden,))]
-        return [("drop_features", (config.locations, config.channels)), *(look + regress) * max(config.steps, 1)]
+        return [("drop_features", (config.locations, config.channels)), *(look + regress) * config.outputs]
 
     def forward(self, x: Tensor, noise: Noise) -> Output:
         drawn = iter(noise)
@@ -52,19 +52,19 @@ class PaperBank(Bank):
         return put_together(steps, attention, self.config.output)
 
     def standardise(self, x: Tensor) -> Tensor:
-        """With the statistics of the training list, which all heads share."""
+        """Standardise x, if so configured, with the statistics of the training list, which all heads share."""
         if not self.config.standardise:
             return x
         return (x - self.buffers["input_mean"][0]) / self.buffers["input_std"][0]
 
     def project(self, x: Tensor) -> Tensor:
-        """K x + b, which is the same at every step."""
+        """Return K x + b (N, B, L, D), which is the same at every step."""
         B, L, D = x.shape[-3:]
         kx = self.linear("attention.K", x.flatten(-3, -2))  # (N, B * L, D)
         return (kx + self.parameters["attention.b"].unsqueeze(1)).view(-1, B, L, D)
 
     def look(self, x: Tensor, kx: Tensor | None, h: Tensor, drawn: Iterator[Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Where each head looks, a (N, B, L), and what it sees there, z (N, B, D)."""
+        """Return where each head looks, a (N, B, L), and what it sees there, z (N, B, D)."""
         if kx is None:
             a = h.new_full((*h.shape[:2], x.shape[-2]), 1 / x.shape[-2])  # (9), (N, B, L)
         else:
@@ -74,7 +74,7 @@ class PaperBank(Bank):
         return a, (a.unsqueeze(2) @ x).squeeze(2)  # (4), (N, B, D)
 
     def regress(self, h: Tensor, drawn: Iterator[Tensor | None]) -> Tensor:
-        """f_m of (10), (N, B)."""
+        """Compute f_m of (10), (N, B)."""
         with torch.autocast(h.device.type, enabled=False):  # as `Regression`
             h = h.to(self.parameters["regress.out.weight"].dtype)
             hidden = relu(self.linear("regress.hidden", dropped(h, next(drawn))))  # (N, B, hidden)

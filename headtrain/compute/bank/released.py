@@ -12,14 +12,14 @@ from headtrain.heads.head import Output, put_together
 
 
 class ReleasedBank(Bank):
-    """Heads of the authors' code, in training: BatchNorm takes each head's statistics from the batch."""
+    """Compute heads of the authors' code, in training: BatchNorm takes each head's statistics from the batch."""
 
     def dropout_sites(self) -> list[DropoutSite]:
         config = self.config
         seen = config.locations, config.channels
         attend: list[DropoutSite] = [("drop_attention", seen)] if config.attention else []
         regress: list[DropoutSite] = [("drop_regress", (config.hidden,)), ("drop_regress", (config.regress_hidden,))]
-        return [("drop_features", seen), *attend, *(attend + regress) * max(config.steps, 1)]
+        return [("drop_features", seen), *attend, *(attend + regress) * config.outputs]
 
     def forward(self, x: Tensor, noise: Noise) -> Output:
         drawn = iter(noise)
@@ -30,7 +30,7 @@ class ReleasedBank(Bank):
         e = dropped(self.attend(a), next(drawn)) if self.config.attention else None  # (N, B, L, D), once for all steps
         weights = self.lstm_weights("rnn", "_l0")
         steps, attention = [], []
-        for _ in range(max(self.config.steps, 1)):
+        for _ in range(self.config.outputs):
             alpha, z = self.look(a, e, h, drawn)  # (N, B, L), (N, B, D)
             if self.config.steps:
                 state = lstm_cell(z, state, weights)  # the state itself is not dropped out of
@@ -41,7 +41,7 @@ class ReleasedBank(Bank):
         return put_together(steps, attention, self.config.output)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """a = ReLU(BatchNorm(1x1 convolution)), (N, B, L, D)."""
+        """Return a = ReLU(BatchNorm(1x1 convolution)), (N, B, L, D)."""
         B, L, D = x.shape
         weight = self.parameters["inconv.weight"].flatten(2)  # (N, D, D)
         flat = linear(x.view(B * L, D), weight, self.parameters["inconv.bias"])  # (N, B * L, D)
@@ -49,19 +49,19 @@ class ReleasedBank(Bank):
         return relu(a).view(-1, B, L, D)
 
     def normalise(self, n: int, flat: Tensor) -> Tensor:
-        """BatchNorm of head n, (B * L, D); its running statistics follow."""
+        """Apply the BatchNorm of head n to `flat` (B * L, D); its running statistics follow."""
         of_head = {name: tensors[n] for name, tensors in self.buffers.items()}
         of_head["bn1.num_batches_tracked"] += 1
         gain, shift = self.parameters["bn1.weight"][n], self.parameters["bn1.bias"][n]
         return batch_norm(flat, of_head["bn1.running_mean"], of_head["bn1.running_var"], gain, shift, training=True)
 
     def attend(self, a: Tensor) -> Tensor:
-        """What the attention network makes of a itself."""
+        """Return what the attention network makes of a itself, (N, B, L, D)."""
         N, B, L, D = a.shape
         return relu(self.linear("e1", a.view(N, B * L, D))).view(N, B, L, D)
 
     def look(self, a: Tensor, e: Tensor | None, h: Tensor, drawn: Iterator[Tensor | None]) -> tuple[Tensor, Tensor]:
-        """Where each head looks (N, B, L), and what it sees there (N, B, D)."""
+        """Return where each head looks (N, B, L), and what it sees there (N, B, D)."""
         if e is None:
             alpha = torch.full_like(a[..., 0], 1 / a.shape[2])  # (N, B, L)
         else:
@@ -70,7 +70,7 @@ class ReleasedBank(Bank):
         return alpha, (alpha.unsqueeze(2) @ a).squeeze(2)
 
     def regress(self, h: Tensor, drawn: Iterator[Tensor | None]) -> Tensor:
-        """f_m: one hidden layer of 512; (N, B)."""
+        """Compute f_m (N, B), with one hidden layer, of 512 in the authors' code."""
         with torch.autocast(h.device.type, enabled=False):  # as `ReleasedHead.regress`
             h = h.to(self.parameters["regnet4.weight"].dtype)
             return self.linear("regnet4", dropped(relu(self.linear("regnet1", h)), next(drawn))).squeeze(-1)

@@ -10,7 +10,7 @@ from headtrain.heads.head import Head
 
 
 class Stacks(NamedTuple):
-    """By the parameter's name in a head, (N, ...) each."""
+    """Hold the tensors of N heads by their names in a head, (N, ...) each."""
 
     parameters: Mapping[str, Tensor]  # leaves of autograd, with gradients of the same layout
     buffers: Mapping[str, Tensor]

@@ -2,6 +2,7 @@
 
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from headtrain.heads.dropout import set_noise
 from headtrain.settings.configuration import override
 from headtrain.training.epoch import backward
 from headtrain.training.loop import train
+from headtrain.training.planned import PlannedRun, Setup
 
 COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: expected g++, which torch.compile calls")
 N, B, SIZE = 2, 13, 5  # heads, images of a batch, of a backward pass: the last one is a smaller rest
@@ -98,10 +100,9 @@ def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_lea
     collection, config = make_learnable(), override(small, feature_dropout=0.2, epochs=4)
     results = []
     for name in ("a", "b"):
-        steps = train(
-            collection, split_subsets(collection, 1, 0, allow_missing=False), config, 1, tmp_path / name,
-            kernels=Kernels(BFLOAT16, compiled=True),
-        )  # fmt: skip
+        subsets = split_subsets(collection, 1, 0, allow_missing=False)
+        setup = Setup(collection, subsets, 1, kernels=Kernels(BFLOAT16, compiled=True))
+        steps = train(setup, config, tmp_path / name)
         results.append([epoch.val_rho for epoch in steps])
     a, b = (load_head(tmp_path / name / LAST).state_dict() for name in ("a", "b"))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -111,10 +112,10 @@ def test_compiled_training_in_bfloat16_is_the_same_each_time_and_learns(make_lea
 
 def test_a_run_is_not_resumed_in_another_precision(make_learnable, small, tmp_path):
     collection = make_learnable()
-    subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    next(train(collection, subsets, small, 1, tmp_path / "run"))
+    setup = Setup(collection, split_subsets(collection, 1, 0, allow_missing=False), 1)
+    next(train(setup, small, tmp_path / "run"))
     with pytest.raises(RunError, match="precision: expected float32, found bfloat16"):
-        next(train(collection, subsets, small, 1, tmp_path / "run", resume=True, kernels=Kernels(BFLOAT16)))
+        next(train(replace(setup, resume=True, kernels=Kernels(BFLOAT16)), small, tmp_path / "run"))
 
 
 def test_auto_takes_bfloat16_where_the_device_multiplies_it(monkeypatch):
@@ -143,7 +144,7 @@ def test_asking_for_compiled_kernels_without_a_compiler_is_refused(monkeypatch):
 def test_gradients_are_clipped_for_each_head_alone(small, tmp_path):
     """Of one head's gradients, a thousand times those of the other, only its own are clipped."""
     from headtrain.training.averaging import RunningAverage
-    from headtrain.training.member import Job, Member
+    from headtrain.training.member import Member
 
     heads = [new_head(override(small, channels=8).head) for _ in range(2)]
     new_bank(heads)
@@ -151,8 +152,8 @@ def test_gradients_are_clipped_for_each_head_alone(small, tmp_path):
     for head, factor in zip(heads, (1e-3, 1e3), strict=True):
         for parameter in head.parameters():
             parameter.grad.fill_(factor)
-        job = Job(override(small, clip=1.0), tmp_path)
-        Member(job, head, torch.optim.SGD(head.parameters(), 1.0), RunningAverage(head, 0.0), None).update()
+        planned = PlannedRun(override(small, clip=1.0), tmp_path)
+        Member(planned, head, torch.optim.SGD(head.parameters(), 1.0), RunningAverage(head, 0.0), None).update()
     moved = [
         np.sqrt(sum(((head.state_dict()[n] - old[n]) ** 2).sum().item() for n, _ in head.named_parameters()))
         for head, old in zip(heads, before, strict=True)

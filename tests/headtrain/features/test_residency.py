@@ -11,6 +11,7 @@ from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.settings.configuration import TrainingConfig, override
 from headtrain.training.loop import train
+from headtrain.training.planned import Setup
 
 GB = 10**9
 
@@ -94,6 +95,9 @@ def test_a_training_from_memory_is_bit_for_bit_that_from_the_disk(make_learnable
     collection, config = make_learnable(), override(small, attention=False, feature_dropout=0.3)
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
     for name, source in (("disk", None), ("ram", loaded(collection, config.training)[0])):
-        assert len([*train(collection, subsets, config, 1, tmp_path / name, source=source)]) == config.training.epochs
+        assert (
+            len([*train(Setup(collection, subsets, 1, source=source), config, tmp_path / name)])
+            == config.training.epochs
+        )
     disk, ram = (load_head(tmp_path / name / LAST).state_dict() for name in ("disk", "ram"))
     assert all(torch.equal(disk[name], ram[name]) for name in disk)

@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from amnet_common.files import write_json
 from headtrain.cli import main
 from headtrain.figures.curves import PANELS, Curve, curves_of, draw_curves, figure_of
-from headtrain.runs.folder import LOG, write_json
+from headtrain.runs.folder import LOG
 from headtrain.runs.log import Epoch, read_log, write_log
+from headtrain.settings.presets import PAPER
 
 LABELS = {"squared_error": "squared error (training scale)", "val_mse": "MSE (data's scale)",
           "penalty": "attention penalty (before λ)", "val_rho": "Spearman's rho"}  # fmt: skip
@@ -122,7 +124,8 @@ def test_a_rho_that_is_undefined_in_every_epoch_has_no_mark(make_log):
 
 def test_epochs_chosen_on_the_test_list_are_not_called_validation(run):
     titles = [axes.get_title() for axes in figure_of(curves_of(run), "r").axes[:2]]
-    write_json(run / "run.json", {"selected_on": "test_1, which makes the result optimistic"})
+    begun = {"config": PAPER.as_dict(), "selected_on": "test_1, which makes the result optimistic"}  # of any version
+    write_json(run / "run.json", begun)
     optimistic = [axes.get_title() for axes in figure_of(curves_of(run), "r").axes[:2]]
     assert titles == ["Training", "Validation"]
     assert optimistic == ["Training", "Test list (it chose the epochs: optimistic)"]

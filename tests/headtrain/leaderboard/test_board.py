@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from amnet_common.errors import ConfigError, RunError
+from amnet_common.files import write_json
+from headtrain.evaluation.metrics import Metrics
 from headtrain.leaderboard.board import head_rows, ordered, summary_rows
 from headtrain.leaderboard.facts import COLUMNS, matching, read_condition
 from headtrain.leaderboard.listing import TrainedHead, heads_below, read_head
 from headtrain.leaderboard.text import as_csv, as_table
-from headtrain.runs.folder import new_run_folder, write_json
+from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import Config, override
 from headtrain.settings.presets import PAPER
@@ -21,8 +23,9 @@ def head(
     split=1, val=0.5, test=0.4, name=None, status="finished", features="f", print_="aa" * 32, images=None, **settings
 ):
     config = override(PAPER, **settings)
-    found = TrainedHead(Path(name or "r"), config, split, features, print_, images or f"images-{split}", status, val)
-    return replace(found, test_rho=test, mse=test and test / 10, epochs=10 * split, seconds=60.0 * split)
+    found = TrainedHead(Path(name or "r"), config, split, features, print_, images or f"images-{split}")
+    figures = Metrics() if test is None else Metrics(rho=test, mse=test / 10)
+    return replace(found, status=status, val_rho=val, test=figures, epochs=10 * split, seconds=60.0 * split)
 
 
 def grid(rhos, **settings):
@@ -220,14 +223,16 @@ class TestReading:
 
     def test_runs_of_before_without_an_interval_are_read(self, make_run):
         run = make_run()
-        write_json(run / "metrics.json", {"test": {"rho": None, "mse": 0.5}, "best": {"val_rho": 0.25, "epoch": 3},
-                                          "epochs": 4, "seconds": 9.5})  # fmt: skip
+        old = {"split": 2, "test": {"rho": None, "mse": 0.5}, "best": {"val_rho": 0.25, "epoch": 3}}
+        write_json(run / "metrics.json", old | {"epochs": 4, "seconds": 9.5})
         found = read_head(run)
-        assert (found.finished, found.val_rho, found.test_rho, found.mse, found.low) == (True, 0.25, None, 0.5, None)
+        assert (found.finished, found.val_rho, found.test.mse) == (True, 0.25, 0.5)
+        assert np.isnan([found.test.rho, found.interval.low]).all()
         assert (found.best_epoch, found.epochs, found.seconds) == (3, 4, 9.5)
 
     def test_rho_of_a_test_list_is_no_validation_rho(self, make_run):
-        found = read_head(make_run(rhos=(0.9,), config=override(PAPER, select_on="test")))
+        config = override(PAPER, select_on="test")
+        found = read_head(make_run(rhos=(0.9,), config=config, optimistic=True))
         assert found.val_rho is None
         assert notes(head_rows([found])) == ["optimistic: epoch chosen on the test list"]
         rows = summary_rows([replace(found, status="finished", images="x"), head(split=2, val=0.1)])
@@ -244,7 +249,7 @@ class TestReading:
 
     @pytest.mark.parametrize(("name", "text", "message"), [
         ("run.json", "{", "r/run.json: expected a file of a run"),
-        ("run.json", "{}", "r/run.json: expected a file as amnet-head train writes it, found no 'features'"),
+        ("run.json", "{}", "r/run.json: expected a file as amnet-head writes it, found no 'config'"),
         ("run.json", '{"features": "f", "fingerprint": "a", "images": "b", "config": [], "split": 1}', "r/run.json: "),
         ("metrics.json", "[1]", "r/metrics.json: expected a file of a run"),
         ("metrics.json", '{"test": 3, "best": {"val_rho": "x"}}', "r/metrics.json: expected a file as amnet-head"),

@@ -79,6 +79,8 @@ def report(tmp_path_factory):
     contents = {
         "made": "2026-01-01 00:00", "version": "0", "data": "LaMem", "human": 0.68, "images": images, "missing": 1,
         "published": [{"system": "AMNet", "data": "LaMem", "rho": 0.677, "mse": 0.0082, "note": ""}],
+        "metrics": [{"name": "rho", "column": "test rho", "digits": 3, "each": True},
+                    {"name": "mse", "column": "MSE", "digits": 4, "each": True}],
         "runs": [one_run("first", 0.5), one_run(HOSTILE[0], 0.6)],
         "comparisons": [{"a": "first", "b": "second", "difference": -0.1, "low": -0.2, "high": -0.01, "p": 0.01,
                          "images": 4, "splits": 2, "real": True}],

@@ -14,10 +14,11 @@ from headtrain.settings.configuration import override
 from headtrain.settings.presets import AMNET
 from headtrain.sweep.grid import read_axis
 from headtrain.sweep.passes import passes
-from headtrain.sweep.searching import begin_search, objective, search, trial_jobs
+from headtrain.sweep.searching import begin_search, objective, search, trial_runs
 from headtrain.sweep.space import Range, corners, described, read_range
 from headtrain.sweep.study import STUDY, Search
 from headtrain.sweep.sweeping import sweep
+from headtrain.training.planned import Setup
 
 AXES = [read_axis("penalty-form=paper,released"), read_axis("dropout=0.1,0.3")]
 RANGES = [read_range("lr=1e-5:1e-2:log"), read_range("hidden=4:64")]
@@ -214,9 +215,9 @@ def test_a_space_is_described_as_it_is_typed():
     }
 
 
-def test_epochs_chosen_on_the_test_list_are_refused(make_learnable, small, tmp_path):
+def test_epochs_chosen_on_the_test_list_are_refused(small, tmp_path):
     with pytest.raises(ConfigError, match=r"--trials: expected --select-on validation, .* found test"):
-        begin_search(make_learnable(), {}, override(small, select_on="test"), [0], AXES, RANGES, tmp_path / "s")
+        begin_search({}, override(small, select_on="test"), [0], AXES, RANGES, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
@@ -225,16 +226,16 @@ def test_a_trial_is_told_the_mean_validation_rho_of_its_heads(make_learnable, sm
 
     collection, out, seeds = make_learnable(), tmp_path / "s", range(2)
     base = override(small, attention=False, epochs=2)
-    subsets = {1: split_subsets(collection, 1, base.training.data_seed, False)}
-    study = begin_search(collection, subsets, base, seeds, [], [read_range("lr=1e-4:1e-1:log")], out)
-    jobs_of = partial(trial_jobs, base=base, seeds=seeds, splits=[1], out=out)
+    setups = {1: Setup(collection, split_subsets(collection, 1, base.training.data_seed, False), 1)}
+    study = begin_search(setups, base, seeds, [], [read_range("lr=1e-4:1e-1:log")], out)
+    runs_of = partial(trial_runs, base=base, seeds=seeds, splits=[1], out=out)
     sizes = []
 
-    def train(jobs):
-        sizes.append(len(jobs))
-        return sweep(collection, subsets, passes(jobs, lambda _: 4), "cpu", True)
+    def train(runs):
+        sizes.append(len(runs))
+        return sweep(setups, passes(runs, lambda _: 4))
 
-    for _ in search(study, 3, 2, jobs_of, train):
+    for _ in search(study, 3, 2, runs_of, train):
         pass
     assert sizes == [4, 2]  # heads: two trials of two seeds, then one
     assert study.finished == 3

@@ -16,7 +16,7 @@ from headtrain.sweep.capacity import bytes_of_head, heads_that_fit
 from headtrain.sweep.grid import points, read_axis
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import passes
-from headtrain.training.member import Job
+from headtrain.training.planned import PlannedRun
 
 
 def test_a_grid_is_every_combination_with_every_seed():
@@ -70,17 +70,17 @@ def test_impossible_combinations_are_refused_before_anything_is_trained():
 )
 def test_passes_hold_every_head_once_with_its_like_and_no_more_than_fit(tmp_path_factory, heads, most):
     folder = tmp_path_factory.getbasetemp()
-    jobs = [
-        (split, Job(override(AMNET, steps=steps, seed=seed), folder / f"{split}-{steps}-{seed}"))
+    runs = [
+        (split, PlannedRun(override(AMNET, steps=steps, seed=seed), folder / f"{split}-{steps}-{seed}"))
         for split, steps, seed in heads
     ]
-    found = passes(jobs, lambda _: most)
-    assert sorted((one.split, str(job.run)) for one in found for job in one.jobs) == sorted(
-        (split, str(job.run)) for split, job in jobs
+    found = passes(runs, lambda _: most)
+    assert sorted((one.split, str(planned.run)) for one in found for planned in one.planned) == sorted(
+        (split, str(planned.run)) for split, planned in runs
     )
     for one in found:
-        assert 1 <= len(one.jobs) <= most
-        assert len({bank_key(job.config) for job in one.jobs}) == 1
+        assert 1 <= len(one.planned) <= most
+        assert len({bank_key(planned.config) for planned in one.planned}) == 1
 
 
 @pytest.mark.parametrize("change", [{"steps": 2}, {"batch_size": 8}, {"data_seed": 1}, {"penalty_form": "released"}])

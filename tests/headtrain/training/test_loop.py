@@ -20,11 +20,13 @@ from headtrain.settings.configuration import override
 from headtrain.training.epoch import backward
 from headtrain.training.loop import train
 from headtrain.training.member import build_head
+from headtrain.training.planned import Setup
 
 
 def run_training(collection, config, run: Path):
     """All epochs and the result."""
-    epochs, steps = [], train(collection, split_subsets(collection, 1, 0, allow_missing=True), config, 1, run)
+    setup = Setup(collection, split_subsets(collection, 1, 0, allow_missing=True), 1)
+    epochs, steps = [], train(setup, config, run)
     while True:
         try:
             epochs.append(next(steps))

@@ -16,12 +16,13 @@ from headtrain.runs.folder import STATE
 from headtrain.settings.config_file import to_toml
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train
+from headtrain.training.planned import Setup
 
 
 def epochs_of(collection, config, run, resume=False, most=None):
     """The epochs that one training yields, at most so many, and whether it came to its end."""
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    steps, seen = train(collection, subsets, config, 1, run, resume=resume), []
+    steps, seen = train(Setup(collection, subsets, 1, resume=resume), config, run), []
     for epoch in steps:
         seen.append(epoch)
         if len(seen) == most:
@@ -122,7 +123,7 @@ def test_a_kill_after_unsaved_epochs_keeps_the_best_checkpoint_that_fits_the_log
     epochs_of(collection, config, tmp_path / "whole")
     monkeypatch.setattr("headtrain.training.pace.SHARE", 1e-9)
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    steps = train(collection, subsets, config, 1, tmp_path / "cut")
+    steps = train(Setup(collection, subsets, 1), config, tmp_path / "cut")
     next(steps), next(steps)
     saved = {name: (tmp_path / "cut" / name).read_bytes() for name in (STATE, BEST, LAST)}
     steps.close()  # which saves the second epoch ...

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from amnet_common.errors import AmnetError, ExtraError
 from headtrain.cli import main
 from headtrain.features.splits import split_subsets
-from headtrain.runs.folder import RUN, read_json
 from headtrain.runs.log import Epoch, read_log
+from headtrain.runs.record import read_begun
 from headtrain.settings.config_file import to_toml
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train
+from headtrain.training.planned import Setup
 from headtrain.training.tensorboard import EVENTS, EventLog, require_tensorboard
 
 FIELDS = {"loss/train_squared_error": "squared_error", "loss/penalty": "penalty", "val/rho": "val_rho",
@@ -124,7 +125,7 @@ def test_a_training_with_events_has_each_epoch_once_after_a_resume(make_learnabl
     toml.write_text(to_toml(config))
     words = ["train", "--features", collection.path, "--config", toml, "--out", tmp_path / "r", "--device", "cpu"]
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    begun = train(collection, subsets, config, 1, tmp_path / "r")
+    begun = train(Setup(collection, subsets, 1), config, tmp_path / "r")
     next(begun)
     begun.close()
     result = CliRunner().invoke(main, [str(word) for word in [*words, "--resume", "--tensorboard"]])
@@ -132,5 +133,5 @@ def test_a_training_with_events_has_each_epoch_once_after_a_resume(make_learnabl
     log = read_log(tmp_path / "r")
     assert len(log) == 3
     assert scalars(opened(tmp_path / "r")) == wanted(log)
-    assert read_json(tmp_path / "r" / RUN)["precision"] == "float32"  # as begun, whatever this machine would take
+    assert read_begun(tmp_path / "r").precision == "float32"  # as begun, whatever this machine would take
     assert "training in float32" in result.output

@@ -11,16 +11,17 @@ from headtrain.evaluation.predictions import read_predictions
 from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.runs.folder import METRICS, STATE, TEST
+from headtrain.runs.record import Result
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train_together
-from headtrain.training.member import Job
-from headtrain.training.outcome import Result
+from headtrain.training.planned import PlannedRun, Setup
 
 
 def train_all(collection, configs, folder, resume=False, most=None):
     """What the training reports, at most so many reports."""
-    jobs = [Job(config, folder / str(number)) for number, config in enumerate(configs)]
-    steps = train_together(collection, split_subsets(collection, 1, 0, allow_missing=False), jobs, 1, resume=resume)
+    planned = [PlannedRun(config, folder / str(number)) for number, config in enumerate(configs)]
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    steps = train_together(Setup(collection, subsets, 1, resume=resume), planned)
     seen = []
     for report in steps:
         seen.append(report)
@@ -132,17 +133,15 @@ def test_a_state_holds_its_own_head_and_not_the_memory_of_the_bank(make_learnabl
     assert together < 1.1 * alone
 
 
-def test_a_kill_while_losers_are_given_up_finds_the_others_saved(make_learnable, configs, tmp_path, monkeypatch):
+def test_a_kill_while_losers_are_pruned_finds_the_others_saved(make_learnable, configs, tmp_path, monkeypatch):
     """Resumed from before, they would come to the same rung again, and fewer would go on."""
     monkeypatch.setattr("headtrain.training.pace.SHARE", 1e-9)  # after the first epoch saving is never due
     monkeypatch.setattr("headtrain.training.loop.prune_member", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     collection = make_learnable()
-    jobs = [Job(config, tmp_path / str(number)) for number, config in enumerate(configs)]
-    subsets = split_subsets(collection, 1, 0, allow_missing=False)
-    steps = train_together(
-        collection, subsets, jobs, 1, prune=lambda members: members[:1] if len(members[0].epochs) == 2 else []
-    )
+    planned = [PlannedRun(config, tmp_path / str(number)) for number, config in enumerate(configs)]
+    setup = Setup(collection, split_subsets(collection, 1, 0, allow_missing=False), 1)
+    steps = train_together(setup, planned, lambda members: members[:1] if len(members[0].epochs) == 2 else [])
     with pytest.raises(KeyboardInterrupt):
         list(steps)
-    states = [torch.load(job.run / STATE, weights_only=True) for job in jobs]
+    states = [torch.load(one.run / STATE, weights_only=True) for one in planned]
     assert [len(state["epochs"]) for state in states] == [2, 2, 2]

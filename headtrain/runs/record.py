@@ -1,0 +1,182 @@
+"""What a run says of itself, read and written in one place: run.json, what it is; metrics.json, what came out.
+
+Files of older versions lack fields: these then have the defaults below.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amnet_common.collection.spec import differences
+from amnet_common.errors import RunError
+from amnet_common.files import write_json
+from headtrain.evaluation.bootstrap import Interval
+from headtrain.evaluation.metrics import Metrics
+from headtrain.runs.folder import METRICS, RUN
+from headtrain.runs.log import Epoch
+from headtrain.settings.configuration import Config
+
+DECISIVE = ("config", "split", "selected_on", "fingerprint", "images", "precision")  # what must be equal to resume
+SAID_BY_WORD = "optimistic"  # in selected_on of versions that had no field for it
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Hold what run.json says: what a run is."""
+
+    config: Config
+    imported_from: str = ""  # of a head that was trained elsewhere: the rest is not known then
+    split: int | None = None
+    selected_on: str = ""  # the list that chooses the epoch
+    optimistic: bool = False  # the test list chose the epoch
+    features: str = ""  # the collection file
+    fingerprint: str = ""  # of its spec
+    images: str = ""  # hash of the three lists with their scores
+    precision: str = "float32"
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold what metrics.json says: what came out of a run, a baseline or an evaluation on one split.
+
+    `best`, `lowest_mse`, `epochs` are of trained heads; `system`, `chosen`, `val_rho`, `heads`, `views` of others.
+    """
+
+    run: Path
+    split: int
+    test: Metrics = Metrics()  # noqa: RUF009 (frozen)
+    interval: Interval = Interval(math.nan, math.nan)  # noqa: RUF009 (frozen) - of the test rho, 95 %
+    best: Epoch | None = None  # of the highest validation rho
+    lowest_mse: Epoch | None = None  # of the lowest validation MSE, which the paper gives beside it
+    epochs: int = 0  # trained, the best one and those after it
+    seconds: float = 0.0  # of all epochs
+    preset: str = ""
+    selected_on: str = ""
+    optimistic: bool = False
+    images: Mapping[str, int] = field(default_factory=dict)  # of each list, with features
+    left_out: Mapping[str, int] = field(default_factory=dict)  # of each list, without
+    features: str = ""
+    fingerprint: str = ""
+    system: str = ""  # in tables
+    chosen: str = ""  # by validation
+    val_rho: float = math.nan
+    heads: tuple[str, ...] = ()
+    views: tuple[int, ...] = ()
+
+
+def read_begun(run: Path) -> Begun:
+    """Read what the run in a folder is. Raises RunError that names the file."""
+    found = read_json(run / RUN)
+    with damage_named(run / RUN):
+        return Begun(
+            config=Config.from_dict(found["config"]),
+            imported_from=str(found.get("imported_from", "")),
+            split=None if found.get("split") is None else int(found["split"]),
+            optimistic=is_optimistic(found),
+            compiled=bool(found.get("compiled", False)),
+            precision=str(found.get("precision", Begun.precision)),
+            **{name: str(found.get(name, "")) for name in ("selected_on", "features", "fingerprint", "images")},
+        )
+
+
+def write_result(result: Result) -> None:
+    """Write metrics.json; fields that hold nothing are left out. Raises OutputError."""
+    values = asdict(result) | {"interval": [result.interval.low, result.interval.high]}
+    del values["run"]
+    always = ("split", "test", "interval", "optimistic", "selected_on")
+    write_json(result.run / METRICS, {key: value for key, value in values.items() if key in always or _is_said(value)})
+
+
+def read_result(run: Path) -> Result:
+    """Read what came out of the run in a folder. Raises RunError that names the file."""
+    found = read_json(run / METRICS)
+    with damage_named(run / METRICS):
+        low, high = found.get("interval", (None, None))
+        return Result(
+            run=run,
+            split=int(found["split"]),
+            test=Metrics.from_dict(found["test"]),
+            interval=Interval(_number(low), _number(high)),
+            best=_epoch(found.get("best")),
+            lowest_mse=_epoch(found.get("lowest_mse")),
+            epochs=int(found.get("epochs", 0)),
+            seconds=float(found.get("seconds", 0.0)),
+            optimistic=is_optimistic(found),
+            images=dict(found.get("images", {})),
+            left_out=dict(found.get("left_out", {})),
+            val_rho=_number(found.get("val_rho")),
+            heads=tuple(found.get("heads", ())),
+            views=tuple(found.get("views", ())),
+            **{name: str(found.get(name, "")) for name in
+               ("preset", "selected_on", "features", "fingerprint", "system", "chosen")},
+        )  # fmt: skip
+
+
+def is_optimistic(found: Mapping[str, Any]) -> bool:
+    """Tell whether the test list chose the epoch, by what run.json or metrics.json of any version says."""
+    return bool(found.get("optimistic", SAID_BY_WORD in str(found.get("selected_on"))))
+
+
+def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
+    """Raise RunError, with each difference, if the folder is of another run than `identity`.
+
+    Where it ran may differ.
+    """
+    begun = read_json(run / RUN)
+    with damage_named(run / RUN):
+        begun["config"] = Config.from_dict(begun["config"]).as_dict()  # with settings that its version did not know
+        begun.setdefault("precision", Begun.precision)
+    now = json.loads(json.dumps(identity))
+    lines = differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
+    if lines:
+        raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
+
+
+def begun_kernels(folder: Path) -> tuple[str, bool] | None:
+    """Return in which precision the first run that is `folder`, or stands below it, was begun, and whether compiled.
+
+    None if there is no run. Raises RunError.
+    """
+    first = min(folder.glob(f"**/{RUN}"), default=None)
+    if first is None:
+        return None
+    begun = read_begun(first.parent)
+    return begun.precision, begun.compiled
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises RunError."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{path}: expected a file of a run, found none that can be read ({error})") from error
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what a damaged file makes its reader raise into a RunError that names the file."""
+    try:
+        yield
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        if isinstance(error, RunError):
+            raise
+        found = f"no {error}" if isinstance(error, KeyError) else error
+        raise RunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
+
+
+def _is_said(value: Any) -> bool:  # noqa: ANN401 - of any field
+    return value not in (None, "", 0, {}, ()) and not (isinstance(value, float) and math.isnan(value))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _epoch(values: Mapping[str, Any] | None) -> Epoch | None:
+    """Read an epoch of metrics.json, whose undefined figures are null."""
+    return None if values is None else Epoch.from_dict(values)

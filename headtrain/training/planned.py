@@ -1,0 +1,113 @@
+"""What a training is asked for, what stands on the disk of it, and so what is to do: begin, resume, or nothing.
+
+Everything is found out and refused here, before the first folder is made.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from amnet_common.collection import Collection
+from amnet_common.collection.spec import canonical_json
+from amnet_common.errors import ConfigError, OutputError
+from headtrain.compute.kernels import EAGER, Kernels
+from headtrain.features.batches import Source
+from headtrain.features.splits import Subsets
+from headtrain.runs.folder import METRICS
+from headtrain.runs.record import refuse_other_run
+from headtrain.settings.configuration import Config
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Hold what heads that train together share: one split of one collection, and how it is computed.
+
+    `source`: where training and validation views are read, if not from the collection itself (`features.residency`).
+    `check`: compare every training view with its checksum; evaluation always does. `resume`: resume runs that were
+    stopped, from their last saved epoch; on the same machine, with as many threads, they end with the weights of
+    undisturbed ones. `kernels`: in what arithmetic heads train; a resumed run must have begun in the same precision.
+    """
+
+    collection: Collection
+    subsets: Subsets
+    split: int
+    device: str = "cpu"
+    check: bool = True
+    resume: bool = False
+    source: Source | None = None
+    kernels: Kernels = EAGER
+
+    @property
+    def read_from(self) -> Source:
+        """Return what training and validation views are read from."""
+        return self.source or self.collection
+
+
+class PlannedRun(NamedTuple):
+    """Name a head to train, and the folder it goes to."""
+
+    config: Config
+    run: Path
+
+
+class Standing(Enum):
+    """Tell what stands in the folder of a planned run."""
+
+    ABSENT = auto()  # begin
+    UNFINISHED = auto()  # resume
+    FINISHED = auto()  # nothing to do
+
+
+def standings(setup: Setup, planned: Sequence[PlannedRun]) -> list[Standing]:
+    """Find what stands in the folder of each planned run.
+
+    Raises OutputError if a folder exists and `setup.resume` is not given, RunError if it is of another run, ConfigError
+    for views that the collection has not.
+    """
+    for one in planned:
+        refuse_missing_views(one.config, setup.collection)
+    return [standing(setup, one) for one in planned]
+
+
+def standing(setup: Setup, one: PlannedRun) -> Standing:
+    """Find what stands in the folder of a planned run. Raises OutputError and RunError as `standings`."""
+    if not one.run.exists():
+        return Standing.ABSENT
+    if not setup.resume:
+        raise OutputError(f"--out {one.run}: expected a new folder, found one that exists; give another name, or "
+                          "--resume to go on with it")  # fmt: skip
+    refuse_other_run(one.run, identity_of(setup, one.config))
+    return Standing.FINISHED if (one.run / METRICS).exists() else Standing.UNFINISHED
+
+
+def refuse_missing_views(config: Config, collection: Collection) -> None:
+    """Raise ConfigError if the collection has not the views that are trained on, or that are evaluated."""
+    most, asked = collection.views - 1, config.training
+    if asked.eval_view > most:
+        raise ConfigError(f"--eval-view: expected a view in 0..{most} of {collection.path}, found {asked.eval_view}")
+    if asked.augs is not None and asked.augs > most:
+        raise ConfigError(f"--augs: expected at most the {most} augmented views of {collection.path}, "
+                          f"found {asked.augs}")  # fmt: skip
+
+
+def identity_of(setup: Setup, config: Config) -> dict[str, Any]:
+    """Return what makes two runs the same run, as JSON values: configuration, features, each list's images with their
+    scores, arithmetic.
+    """
+    collection, subsets = setup.collection, setup.subsets
+    lists = [
+        [[collection.ids[row], score] for row, score in zip(subset.rows.tolist(), subset.scores.tolist(), strict=True)]
+        for subset in (subsets.train, subsets.val, subsets.test)
+    ]
+    return {
+        "config": config.as_dict(),
+        "split": setup.split,
+        "selected_on": subsets.selection,
+        "optimistic": subsets.optimistic,
+        "fingerprint": collection.spec.fingerprint,
+        "images": hashlib.sha256(canonical_json(lists).encode()).hexdigest(),
+        "precision": setup.kernels.precision,
+    }
