@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check faults bench bench-gpu clean
+.PHONY: demo test check coverage faults bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -15,6 +15,9 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: .venv/installed
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults

@@ -12,12 +12,13 @@ from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
-from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress
+from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress, version_option
 
 PATH = click.Path(path_type=Path)
 
 
 @click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
+@version_option
 def main() -> None:
     """Look into collections of cached features, check, join, relabel and export them."""
 

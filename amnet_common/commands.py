@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from amnet_common import __version__
 from amnet_common.errors import AmnetError
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} |
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a batch system sends it before it kills: the same as Ctrl-C but for the exit status."""
+    """Report that SIGTERM came, as a batch system sends it before it kills: as Ctrl-C but for the exit status."""
 
 
 class OneLineErrors(click.Command):
-    """A command whose function returns its exit status."""
+    """Run a command whose function returns its exit status; its errors become one line on stderr."""
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command and leave with its status."""
+        """Run the command and leave with its status: 2 after an error, 130 and 143 when interrupted and terminated."""
         try:
             status = super().invoke(ctx)
         except AmnetError as error:
@@ -44,16 +45,18 @@ class OneLineErrors(click.Command):
         ctx.exit(status or 0)
 
 
+version_option = click.version_option(__version__, message="%(prog)s %(version)s")
+
+
 class OneLineErrorsGroup(click.Group):
-    """A group of such commands."""
+    """Group commands that are `OneLineErrors`."""
 
     command_class = OneLineErrors
 
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Within it Ctrl-C and SIGTERM are only noted, and raised by the next call of what it yields; a second one stops
-    at once.
+    """Note Ctrl-C and SIGTERM within it, to be raised by the next call of what it yields; a second one stops at once.
 
     Raised wherever it strikes, it is lost when that is a destructor or a weak reference's callback, as torch has many.
     """
@@ -81,7 +84,7 @@ def deferred_interrupt() -> Iterator[Callable[[], None]]:
 
 
 def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
-    """A progress bar on stderr with rate and time left; in a log file a line now and then."""
+    """Make a progress bar on stderr with rate and time left; in a log file a line now and then."""
     from tqdm import tqdm
 
     interval = 0.5 if sys.stderr.isatty() else 30.0
@@ -89,5 +92,5 @@ def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
 
 
 def printable(text: str) -> str:
-    """One line that any terminal takes: file names may hold line breaks, escape codes and bytes that are not UTF-8."""
+    """Return a text as one line for any terminal: file names may hold line breaks, escape codes, and be no UTF-8."""
     return text.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()

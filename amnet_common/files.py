@@ -77,14 +77,14 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
 
 def replace_by(written: Path, path: Path) -> None:
-    """Give a finished file the name `path`, in place of what has it; both survive a power cut. Raises OSError."""
+    """Give a finished file the name `path`, replacing what has it; both survive a power cut. Raises OSError."""
     sync_path(written)
     os.replace(written, path)
     sync_path(path.parent)
 
 
 def publish(written: Mapping[Path, Path]) -> None:
-    """Give finished files, by their names, these names: all of them or none; both survive a power cut.
+    """Give finished files the names that they stand under in `written`: all of them or none; both survive a power cut.
 
     Raises FileExistsError if a name is taken, OSError.
     """

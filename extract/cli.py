@@ -13,7 +13,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
-from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress
+from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, version_option
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from extract.crops import PLANS, ViewPlan, view_plan
@@ -21,7 +21,7 @@ from extract.found import look
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.request import Request, Shard
-from extract.weight_source import chosen_source
+from extract.weight_source import chosen_source, is_remembered
 
 if TYPE_CHECKING:
     from extract.compute import Hardware
@@ -34,6 +34,7 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 
 
 @click.command(cls=OneLineErrors, context_settings={"show_default": True})
+@version_option
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
@@ -109,7 +110,7 @@ def main(
         allow_other_kernels=allow_other_kernels,
     )
     job = decide(request, look(request), planned=dry_run)
-    if job.nothing_to_do and not dry_run:
+    if nothing_to_do(job) and not dry_run:
         return finish(job, [], 0.0)
     from extract.compute import Hardware  # torch takes seconds to import
     from extract.opening import load_tools
@@ -119,14 +120,19 @@ def main(
     return print_plan(job, tools) if dry_run else run(job, tools, hardware)
 
 
+def nothing_to_do(job: Job) -> bool:
+    """Tell whether the file is complete and certain to be of the request's weights, which needs no torch to say."""
+    return job.complete and job.collection is not None and is_remembered(job.request.weights, job.collection.provenance)
+
+
 def followed(out: Path) -> Path:
-    """`out`, or where it points to as a symbolic link, also if nothing is there yet."""
+    """Return `out`, or where it points to as a symbolic link, also if nothing is there yet."""
     return Path(os.path.realpath(out)) if os.path.islink(out) else out
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """--plan, --augs, --seed and --dtype where the command does not say."""
+    """Hold --plan, --augs, --seed and --dtype where the command does not say."""
 
     plan: str = DEFAULT_PLAN
     augs: int = DEFAULT_AUGS
@@ -135,12 +141,12 @@ class Defaults:
 
     @classmethod
     def of(cls, like: Collection) -> "Defaults":
-        """As in a collection."""
+        """Return those of a collection."""
         return cls(str(like.spec.view_plan.get("name")), like.views - 1, like.spec.seed, like.spec.dtype)
 
 
 def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
-    """What --except leaves."""
+    """Return what --except leaves of a dataset, and say what it leaves out. Exits with status 0 if nothing is left."""
     new = find_new_images(dataset, old)
     names = printable(", ".join(str(collection.path) for collection in old))
     held = len(dataset.ids) - int(new.keep.sum())
@@ -154,7 +160,7 @@ def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
 
 
 def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names: str) -> Iterator[str]:
-    """What of --except may surprise a user later."""
+    """Yield what of --except may surprise a user later."""
     if new.clashes:
         example = printable(new.clashes[0])
         yield (f"{len(new.clashes)} images, such as {example}, have names that {names} holds with other content: there "
@@ -168,7 +174,7 @@ def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names:
 
 
 def print_plan(job: Job, tools: "Tools") -> int:
-    """--dry-run."""
+    """Print what --dry-run promises; return the exit status 0."""
     from extract.planning import make_plan, plan_lines, probe_rate
 
     rate = probe_rate(tools.trunk, tools.compute.batch_size)
@@ -179,7 +185,7 @@ def print_plan(job: Job, tools: "Tools") -> int:
 
 
 def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
-    """Create or continue the collection, fill its rows, and say how it went."""
+    """Create or resume the collection, fill its rows, say how it went, and return the exit status."""
     from extract.breakdown import Work, breakdown
     from extract.compute import default_workers
     from extract.opening import open_job
@@ -220,7 +226,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
 
 
 def compile_now(tools: "Tools") -> None:
-    """Compile what is to be compiled, and say how long it took."""
+    """Compile what is to be compiled, and say how long it took. Raises ConfigError if that cannot be done."""
     if tools.compute.compiled:
         click.echo("compiling the network, some 5 to 20 s ...", err=True)
         click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
@@ -243,7 +249,7 @@ def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: 
 
 
 def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
-    """Name what failed, print the last line; the exit status."""
+    """Name what failed, print the last line, and return the exit status: 1 if rows of the command have failed."""
     request, failed = job.request, [report for report in reports if report.error]
     for report in failed[:MOST_NAMED]:
         click.echo(f"failed: {printable(request.dataset.ids[report.row])}: {printable(report.error)}", err=True)
@@ -259,13 +265,13 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
 
 
 def status_in_range(job: Job, collection: Collection) -> np.ndarray:
-    """(n,) uint8: the status of the rows that the command may fill."""
+    """Return the status (n,) uint8 of the rows that the command may fill."""
     row_range = job.request.row_range
     return collection.status[row_range.start : row_range.stop]
 
 
 def notes(job: Job) -> Iterable[str]:
-    """What a user may want to do next."""
+    """Yield what a user may want to do next."""
     if job.changes.gone:
         yield f"note: {job.changes.gone} image files cannot be read any more; their features stay good"
     if job.failed and job.changes.failed and not job.request.update:
@@ -275,7 +281,7 @@ def notes(job: Job) -> Iterable[str]:
 
 
 def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> str:
-    """The last line: images done and failed of the rows asked for, those pending in the file, views/s, file size."""
+    """Return the last line: images done and failed of the rows asked for, pending in the file, views/s, file size."""
     request, path = job.request, job.request.out
     done, failed = (int((status_in_range(job, collection) == mark).sum()) for mark in (DONE, FAILED))
     pending = int((collection.status == PENDING).sum())
@@ -285,7 +291,7 @@ def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> 
 
 
 def clipping(collection: Collection) -> str:
-    """How many values a uint8 collection has clipped; empty for others."""
+    """Tell how many values a uint8 collection has clipped; empty for others."""
     if collection.spec.dtype != "uint8":
         return ""
     return f", {int(collection.images['clipped'].sum(dtype='int64'))} values clipped"

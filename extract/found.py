@@ -74,7 +74,7 @@ def look_at_images(dataset: Dataset) -> Images:
 
 
 def unknown_image(dataset: Dataset) -> tuple[str, str] | None:
-    """Return list and image of the first slip in a list, or None."""
+    """Return split list and image of the first slip in a list, or None."""
     numbers = {name.rpartition("_")[2] for name in dataset.splits}
     named = {number: np.zeros(len(dataset.ids), bool) for number in numbers}
     for name, split in dataset.splits.items():

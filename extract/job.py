@@ -1,6 +1,6 @@
 """What a request leaves to do, decided from what is there (pure): what differs, what is refused, which rows are left.
 
-`decide` needs no torch; `refuse_other_features` is asked once trunk and kernels are known. Nothing here reads the disk.
+`decide` needs no torch; `refuse_other_features` is asked once trunk and kernels are known.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ from amnet_common.errors import CollectionError, DatasetError, SpecError
 from extract.changes import Changes
 from extract.found import Found, Images
 from extract.request import AUTO, Request
-from extract.weight_source import is_remembered
 
 TRUNK = "resnet50-layer3"
 PIXELS = "rgb8, exif upright, first frame, transparency over white"
@@ -42,11 +41,9 @@ class Job:
         return len(self.rows) + len(self.redo)
 
     @property
-    def nothing_to_do(self) -> bool:
-        """Tell whether the file is complete and certain to be of the request's weights, which needs no torch to say."""
-        if self.collection is None or self.images:
-            return False
-        return is_remembered(self.request.weights, self.collection.provenance)
+    def complete(self) -> bool:
+        """Tell whether the file is there and nothing is left to do, if it is of the request's weights."""
+        return self.collection is not None and not self.images
 
 
 def decide(request: Request, found: Found, planned: bool = False) -> Job:
@@ -79,7 +76,7 @@ def rows_to_do(request: Request, collection: Collection, changes: Changes) -> Jo
 
 
 def known_settings(request: Request) -> Mapping[str, object]:
-    """Return the fields of the wanted spec that are known without torch."""
+    """Return the fields of the request's spec that are known without torch."""
     wanted: dict[str, object] = {
         "trunk": TRUNK,
         "pixels": PIXELS,
@@ -95,7 +92,7 @@ def known_settings(request: Request) -> Mapping[str, object]:
 
 
 def refuse_other(request: Request, collection: Collection) -> None:
-    """Raise SpecError with each field that the request wants otherwise, as far as is known without torch."""
+    """Raise SpecError with each field in which the file differs from the request, as far as is known without torch."""
     wanted = known_settings(request)
     unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
     unlike += label_differences(request.dataset, collection)
@@ -122,7 +119,7 @@ def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
 
 
 def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
-    """Raise SpecError if there is any difference."""
+    """Raise SpecError if `unlike` names any difference."""
     if unlike:
         raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. Use the "
                         "settings it was begun with, another --out, or --overwrite to throw it away")  # fmt: skip
@@ -154,7 +151,7 @@ def image_list_differences(dataset: Dataset, collection: Collection) -> list[str
 
 
 def label_differences(dataset: Dataset, collection: Collection) -> list[str]:
-    """Return a line for the scores, the names of the lists, and each list, where they are not the collection's."""
+    """Return a line for the scores, the names of the split lists, and each list, where they are not as in the file."""
     if len(dataset.ids) != len(collection):
         return []  # the image list says so
     lines = [] if np.array_equal(dataset.labels, collection.labels, equal_nan=True) else ["scores: changed since"]
@@ -187,7 +184,7 @@ def refuse_changes(request: Request, collection: Collection, changes: Changes) -
 
 
 def refuse_missing_images(dataset: Dataset, images: Images) -> None:
-    """Raise DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a list has a slip."""
+    """Raise DatasetError if no image is there (a wrong --root, not 58,741 failed rows), or a split list has a slip."""
     if not images.any:
         raise DatasetError(f"--dataset {dataset.name}: expected images such as {dataset.image_root / dataset.ids[0]}, "
                            f"found none of {len(dataset.ids)}; say where with --root")  # fmt: skip

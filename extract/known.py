@@ -15,7 +15,7 @@ from extract.changes import file_sha256
 
 @dataclass(frozen=True)
 class NewImages:
-    """What is left of a dataset."""
+    """Hold what is left of a dataset."""
 
     keep: np.ndarray  # (N,) bool: images that are in none of the old collections
     clashes: tuple[str, ...]  # ids that an old collection has with other content
@@ -23,7 +23,7 @@ class NewImages:
 
 @dataclass
 class Known:
-    """The finished images of old collections."""
+    """Hold the finished images of old collections."""
 
     by_id: dict[str, set[bytes]] = field(default_factory=dict)  # SHA-256 of the files of that id
     hashes: set[bytes] = field(default_factory=set)
@@ -31,7 +31,7 @@ class Known:
     facts: dict[str, tuple[int, int]] = field(default_factory=dict)  # size and mtime of files below the same image root
 
     def add(self, collection: Collection, root: str) -> None:
-        """Every finished image of a collection."""
+        """Add every finished image of a collection; `root`: the image root of the new dataset."""
         same_root = all(part.structure.provenance.get("image_root") == root for part in collection.parts)
         for row in np.flatnonzero(collection.status == DONE).tolist():
             image, id_ = collection.images[row], collection.ids[row]
@@ -43,7 +43,7 @@ class Known:
                 self.facts[id_] = size, int(image["mtime_ns"])
 
     def look(self, id_: str, path: Path) -> tuple[bool, bool]:
-        """Whether an image is new, and whether it clashes."""
+        """Tell whether an image is new, and whether it clashes: its id is known with other content."""
         try:
             found = os.stat(path)
         except (OSError, ValueError):
@@ -74,5 +74,5 @@ def find_new_images(dataset: Dataset, old: Sequence[Collection]) -> NewImages:
 
 
 def resolved_root(dataset: Dataset) -> str:
-    """The image root as a collection remembers it: absolute, symbolic links followed, as UTF-8 can say it."""
+    """Return the image root as a collection remembers it: absolute, symbolic links followed, as UTF-8 can say it."""
     return str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode()

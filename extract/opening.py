@@ -31,19 +31,19 @@ from extract.weights import Weights, load_weights
 
 @dataclass(frozen=True)
 class Tools:
-    """What turns pixels into features, loaded and chosen."""
+    """Hold what turns pixels into features, loaded and chosen."""
 
     weights: Weights
     compute: Compute
     trunk: FrozenTrunk
 
     def describe(self) -> str:
-        """Weights and hardware in one line."""
+        """Return weights and hardware in one line."""
         return f"weights {self.weights.source} ({self.weights.variant.name}), {self.compute}"
 
 
 def load_tools(job: Job, hardware: Hardware) -> Tools:
-    """Weights and trunk; what the command leaves open is as in the file that the job goes on with, or in `like`.
+    """Load weights and trunk; what the command leaves open is as in the file that the job resumes, or in `like`.
 
     Raises WeightsError, ConfigError.
     """
@@ -57,7 +57,7 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
 
 
 def make_spec(weights: Weights, request: Request, compute: Compute, scales: np.ndarray | None) -> Spec:
-    """The spec of the collection that these choices give."""
+    """Return the spec of the collection that these choices give."""
     return Spec(
         trunk=TRUNK,
         variant=weights.variant.name,
@@ -91,8 +91,9 @@ def open_job(job: Job, tools: Tools) -> Job:
 
 
 def created(job: Job, tools: Tools) -> Job:
-    """Create the collection of a job and return the job of it; of the one that another process has created meanwhile,
-    what it leaves to do.
+    """Create the collection of a job, and return the job with it.
+
+    If another process has created it meanwhile, return what that one leaves to do. Raises as `create` and `decide`.
     """
     try:
         create(job.request, tools)
@@ -132,7 +133,7 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
 
 
 def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
-    """Where a collection came from: remembered for people, never compared but to save time (weight_source.py)."""
+    """Return where a collection comes from: kept for people, never compared but to save time (weight_source.py)."""
     return {
         "dataset": dataset.name,
         "image_root": resolved_root(dataset),

@@ -14,7 +14,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` (from 1) of `count` parts of the rows, each a run of neighbours."""
+    """Name part `number` (from 1) of `count` parts of the rows, each of neighbouring rows. Raises ConfigError."""
 
     number: int = 1
     count: int = 1
@@ -25,20 +25,23 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """`2/4` as a shard. Raises ConfigError."""
+        """Parse a text such as `2/4`. Raises ConfigError."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match:
             raise ConfigError(f"--shard: expected I/N, such as 2/4, found {text!r}")
         return cls(int(match[1]), int(match[2]))
 
     def rows(self, total: int) -> range:
-        """The rows of this part of `total` rows."""
+        """Return the row range of this shard, of `total` rows."""
         return range((self.number - 1) * total // self.count, self.number * total // self.count)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which file, of which images, with which settings, and which of its rows."""
+    """Describe what one command asks for: which file, of which images, with which settings, and which of its rows.
+
+    Raises ConfigError for a limit below 1, and for `overwrite` of a shard.
+    """
 
     out: Path
     dataset: Dataset
@@ -65,6 +68,6 @@ class Request:
 
     @property
     def row_range(self) -> range:
-        """The rows that this command may fill."""
+        """Return the row range that this command may fill."""
         rows = self.shard.rows(len(self.dataset.ids))
         return rows if self.limit is None else range(rows.start, max(rows.start, min(rows.stop, self.limit)))

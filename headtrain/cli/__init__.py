@@ -2,7 +2,7 @@
 
 import click
 
-from amnet_common.commands import OneLineErrorsGroup
+from amnet_common.commands import OneLineErrorsGroup, version_option
 from headtrain.cli.attend import attend
 from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.curves import curves
@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 
 @click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
+@version_option
 def main() -> None:
     """Train attention heads on cached features and score collections with them."""
 

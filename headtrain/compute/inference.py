@@ -13,8 +13,8 @@ def predict_picks(
 ) -> Iterator[tuple[Picks, list[Output]]]:
     """Yield each of `picks` with every head's output, on the CPU.
 
-    The heads are on one device; every view is read once and compared with its checksum. Raises CollectionError for
-    damaged features.
+    The heads are on one device; every view is read once, and compared with its checksum where it comes from the file.
+    Raises CollectionError for damaged features.
     """
     device = heads[0].target_mean.device
     scales = scales_on(device, source)

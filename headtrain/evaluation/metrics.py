@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from amnet_common.files import finite
 
@@ -31,7 +30,7 @@ class Metric:
     higher_is_better: bool
 
     def rounded(self, value: float) -> str:
-        """Return a single head's figure as text."""
+        """Return a single head's figure as text, `undefined` for NaN."""
         return "undefined" if math.isnan(value) else f"{value:.{self.digits + 1}f}"
 
 
@@ -47,12 +46,14 @@ def mean_squared_error(predicted: np.ndarray, scores: np.ndarray) -> float:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the Spearman rank correlation with average ranks (scipy).
+    """Return the Spearman rank correlation of (n,) with (n,), with average ranks (scipy).
 
     NaN if a side is constant or has fewer than 2 values.
     """
     if len(a) < 2:
         return math.nan
+    from scipy import stats  # takes a second to import: a leaderboard, which computes nothing, need not wait
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         return float(stats.spearmanr(a, b).statistic)

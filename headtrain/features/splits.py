@@ -26,10 +26,10 @@ class Subsets:
     """Hold the three subsets of a split. `selection` says where the validation images come from."""
 
     selection: str
-    optimistic: bool  # the test list validates as well: it chooses the epoch
     train: Subset
     val: Subset
     test: Subset
+    optimistic: bool = False  # the test list validates as well: it chooses the epoch
 
 
 def split_subsets(
@@ -66,7 +66,8 @@ def split_subsets(
         if len(subset.rows) < 2:
             raise CollectionError(f"{collection.path}: expected at least 2 {name} images with features in split "
                                   f"{split}, found {len(subset.rows)}")  # fmt: skip
-    return Subsets(selection, select_on == "test", *subsets)
+    train_subset, val_subset, test_subset = subsets
+    return Subsets(selection, train_subset, val_subset, test_subset, optimistic=select_on == "test")
 
 
 def refuse_missing(collection: Collection, rows: np.ndarray) -> None:

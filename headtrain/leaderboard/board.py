@@ -26,7 +26,7 @@ UNEVEN = "lists unequally often: not comparable"
 
 
 def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
-    """A row for each head, the highest validation rho first."""
+    """Return a row for each head, the highest validation rho first."""
     describe = description(heads)
     rows = [
         {
@@ -57,7 +57,7 @@ def test_figures(head: TrainedHead) -> Row:
 
 
 def summary_rows(heads: Sequence[TrainedHead]) -> list[Row]:
-    """A row for each configuration: means over splits and seeds. The best by validation is the first, and marked.
+    """Return a row for each configuration: means over splits and seeds. The best by validation is first, and marked.
 
     Means over other lists, or over lists that do not weigh the same, say nothing about which configuration is better:
     such rows come last.
@@ -71,7 +71,7 @@ def summary_rows(heads: Sequence[TrainedHead]) -> list[Row]:
 
 
 def configurations(heads: Iterable[TrainedHead]) -> dict[tuple[Config, str, str], list[TrainedHead]]:
-    """The heads that differ in nothing but seed and split."""
+    """Group the heads that differ in nothing but seed and split."""
     groups: dict[tuple[Config, str, str], list[TrainedHead]] = {}
     for head in heads:
         config = replace(head.config, training=replace(head.config.training, seed=0))
@@ -80,12 +80,12 @@ def configurations(heads: Iterable[TrainedHead]) -> dict[tuple[Config, str, str]
 
 
 def lists_of(head: TrainedHead) -> tuple[int, str]:
-    """On which images, with which scores, a head was trained, chosen and tested."""
+    """Return a key for the images, with their scores, on which a head was trained, chosen and tested."""
     return head.split, head.images
 
 
 def summary_row(heads: Sequence[TrainedHead], settings: Row, lists: set[tuple[int, str]]) -> Row:
-    """The row of one configuration. `lists`: those that it must cover to be compared with the others."""
+    """Return the row of one configuration. `lists`: those that it must cover to be compared with the others."""
     finished = [head for head in heads if head.finished]
     figures: Row = {}
     for column in ("val-rho", *BOARD):
@@ -106,7 +106,7 @@ def summary_row(heads: Sequence[TrainedHead], settings: Row, lists: set[tuple[in
 
 
 def why_not_comparable(finished: Sequence[TrainedHead], lists: set[tuple[int, str]]) -> str:
-    """Empty where the mean of these heads may be compared."""
+    """Say why the mean of these heads may not be compared; empty where it may."""
     counts = Counter(map(lists_of, finished))
     if any(head.optimistic for head in finished):
         return OPTIMISTIC
@@ -116,21 +116,21 @@ def why_not_comparable(finished: Sequence[TrainedHead], lists: set[tuple[int, st
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """None if there is no value, or one of them is not defined."""
+    """Return the mean; None if there is no value, or one of them is not defined."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def spread(values: Sequence[float | None]) -> float | None:
-    """Standard deviation of a sample; None where it is not defined."""
+    """Return the standard deviation of a sample; None where it is not defined, as of one value."""
     known = [value for value in values if value is not None]
     return float(np.std(known, ddof=1)) if len(known) > 1 and len(known) == len(values) else None
 
 
 def ordered(rows: Sequence[Row], column: str, reverse: bool = False) -> list[Row]:
-    """By a column: rho from the highest down, others from the lowest up; cells without a value always come last.
+    """Sort rows by a column: rho from the highest down, others from the lowest up; cells without a value come last.
 
-    Raises ConfigError if there is no such column.
+    `reverse` turns the order of the values around. Raises ConfigError if there is no such column.
     """
     if column not in rows[0]:
         raise ConfigError(f"--sort: expected one of {', '.join(rows[0])}, found {column!r}")
@@ -140,6 +140,6 @@ def ordered(rows: Sequence[Row], column: str, reverse: bool = False) -> list[Row
 
 
 def without_empty(rows: Sequence[Row], *columns: str) -> list[Row]:
-    """The rows without those of `columns` that say nothing in any of them."""
+    """Return the rows without those of `columns` that say nothing in any of them."""
     empty = {column for column in columns if not any(row[column] for row in rows)}
     return [{column: value for column, value in row.items() if column not in empty} for row in rows]

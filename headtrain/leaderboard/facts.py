@@ -20,14 +20,14 @@ OPTIONAL = {COLUMNS[name] for name, setting in SETTINGS.items() if setting.optio
 
 
 def facts_of(head: TrainedHead) -> dict[str, object]:
-    """What a head is, by the names that columns and conditions have."""
+    """Return what a head is, by the names that columns and conditions have."""
     own = {"status": head.status, "features": head.features, "split": head.split}
     settings = {COLUMNS[name]: value for name, value in head.config.values().items()}
     return own | {"preset": head.config.preset} | settings
 
 
 def read_condition(text: str) -> Condition:
-    """KEY=VALUE, the value as the type of the setting KEY; `none` for one that is left to the data. ConfigError."""
+    """Parse KEY=VALUE, the value by the type of KEY; `none` for a setting left to the data. Raises ConfigError."""
     key, equals, value = text.partition("=")
     if not equals or key not in KINDS:
         raise ConfigError(f"--where: expected KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
@@ -37,7 +37,7 @@ def read_condition(text: str) -> Condition:
 
 
 def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> list[TrainedHead]:
-    """The heads that meet every condition. Raises RunError if none does."""
+    """Return the heads that meet every condition. Raises RunError if none does."""
     found = [head for head in heads if not conditions or set(conditions) <= set(facts_of(head).items())]
     if not found:
         wanted = ", ".join(f"{key}={value}" for key, value in conditions)
@@ -46,7 +46,7 @@ def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> l
 
 
 def description(heads: Sequence[TrainedHead]) -> Callable[[TrainedHead], Row]:
-    """How to tell a head's features, seed, preset and settings: those in which `heads` differ."""
+    """Return a function that tells a head's features, seed, preset and settings: those in which `heads` differ."""
     facts = [facts_of(head) for head in heads]
     names = features_names(heads)
     told = [key for key in dict.fromkeys(("seed", *KINDS)) if key not in OWN_COLUMNS]
@@ -61,7 +61,7 @@ def description(heads: Sequence[TrainedHead]) -> Callable[[TrainedHead], Row]:
 
 
 def features_names(heads: Iterable[TrainedHead]) -> dict[tuple[str, str], str]:
-    """Collection files by name and fingerprint: their name, with the fingerprint where one name has several."""
+    """Name each collection file, by name and fingerprint: its name, with the fingerprint where one name has several."""
     kinds = {(head.features, head.fingerprint) for head in heads}
     files = Counter(name for name, _ in kinds)
     return {(name, print_): name if files[name] == 1 else f"{name} {print_[:8]}" for name, print_ in kinds}

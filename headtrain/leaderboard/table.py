@@ -18,7 +18,7 @@ COLUMNS = ("system", "data", "splits", "test rho", "95 %", "each split", *(metri
 
 
 def table_lines(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | None) -> Iterator[str]:
-    """The table. `data`: what the runs' images are, LaMem, SUN, LNSIM, or None for other images.
+    """Yield the lines of the table. `data`: what the runs' images are, LaMem, SUN, LNSIM, or None for other images.
 
     rho is the mean over the splits with their standard deviation; the interval is bootstrapped over images, which the
     splits share. A run whose epoch was chosen on the test list is marked as optimistic.
@@ -32,7 +32,7 @@ def table_lines(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | 
 
 
 def system_row(name: str, results: Sequence[RunResult], data: str | None) -> tuple[str, ...]:
-    """Return the cells of one system."""
+    """Return the cells of one system, a text for each of COLUMNS."""
     metrics = [result.metrics for result in results]
     rho = np.array([one.rho for one in metrics])
     bounds = mean_interval([result.predictions for result in results])
@@ -60,7 +60,7 @@ def system_row(name: str, results: Sequence[RunResult], data: str | None) -> tup
 
 
 def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:
-    """The figures of the literature on this data; on LaMem where the images are others, which is said."""
+    """Yield the figures of the literature on this data; on LaMem where the images are others, which is said."""
     shown = data if data in ("LaMem", "SUN") else "LaMem"
     for figure in FIGURES:
         if figure.data == shown:
@@ -72,6 +72,6 @@ def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:
 
 
 def name_of(run: Path, results: Sequence[RunResult]) -> str:
-    """How the table names a run."""
+    """Return how the table names a run."""
     first = results[0].result
     return first.system or f"{first.preset or 'run'} ({run.name})"

@@ -18,12 +18,12 @@ NOTHING = "-"
 
 
 def as_json(rows: Rows) -> str:
-    """A list of objects; null where there is no value."""
+    """Return rows as JSON: a list of objects, null where there is no value."""
     return json.dumps([*rows], indent=2, allow_nan=False)
 
 
 def as_csv(rows: Rows) -> str:
-    """A header and a line for each row; an empty cell where there is no value."""
+    """Return rows as CSV: a header and a line for each row, an empty cell where there is no value."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(rows[0])
@@ -32,12 +32,15 @@ def as_csv(rows: Rows) -> str:
 
 
 def plain(value: object) -> object:
-    """A cell of CSV: numbers as they are, so that every digit is written."""
+    """Return a cell of CSV: numbers as they are, so that every digit is written."""
     return str(value).lower() if isinstance(value, bool) else printable(value) if isinstance(value, str) else value
 
 
 def as_table(rows: Rows) -> str:
-    """Markdown, each column as wide as its widest cell; spreads and intervals stand beside what they belong to."""
+    """Return rows as a Markdown table, each column as wide as its widest cell.
+
+    Spreads and intervals stand in one cell with what they belong to.
+    """
     columns = [column for column in rows[0] if not column.endswith((SPREAD, LOW, HIGH))]
     lines = [columns, *([cell(row, column) for column in columns] for row in rows)]
     lines[0] = ["" if column == "best" else column for column in columns]
@@ -48,7 +51,7 @@ def as_table(rows: Rows) -> str:
 
 
 def cell(row: Mapping[str, Any], column: str) -> str:
-    """A cell of the table, with spread or interval where the row has one."""
+    """Return a cell of the table, with spread or interval where the row has one."""
     if column == "best":
         return "*" if row[column] else ""
     text = rounded(row[column], column)
@@ -60,7 +63,7 @@ def cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def rounded(value: object, column: str) -> str:
-    """A value for the eye."""
+    """Return a value as text for the eye: a float rounded as its column asks, `-` for None."""
     if isinstance(value, float):
         return format(value, ROUNDED.get(column, "g"))
     return NOTHING if value is None else str(plain(value)).replace("|", "\\|")

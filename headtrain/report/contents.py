@@ -34,9 +34,10 @@ Advance = Callable[[int], object]
 def contents(
     runs: Sequence[Path], collection: Collection, images: Images, count: int, advance: Advance = lambda _: None
 ) -> dict[str, Any]:
-    """Of finished runs (folders of one split, or of several) on one collection; `count` images of each kind a run.
+    """Return the contents of a page about finished runs (folders of one split, or of several) on one collection.
 
-    `advance` is told of each run that is done. Raises RunError for a folder that is none, or of other images.
+    `count`: images of each kind a run. `advance` is told of each run that is done. Raises RunError for a folder that is
+    none, or of other images.
     """
     systems = [(run, results_of(run)) for run in runs]
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
@@ -68,7 +69,7 @@ def contents(
 def refuse_other_images(
     run: Path, results: Sequence[RunResult], row_of: Mapping[str, int], collection: Collection
 ) -> None:
-    """RunError if the test images of a run are not in the collection."""
+    """Raise RunError if the test images of a run are not in the collection."""
     for result in results:
         unknown = [id_ for id_ in result.predictions.ids if id_ not in row_of]
         if unknown:
@@ -77,7 +78,7 @@ def refuse_other_images(
 
 
 def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
-    """All of a run but its images."""
+    """Return all of a run but its images."""
     bounds = mean_interval([result.predictions for result in results])
     rho = np.array([result.metrics.rho for result in results])
     return {
@@ -105,7 +106,7 @@ def figures_of(result: RunResult) -> dict[str, Any]:
 
 
 def curve_of(result: RunResult) -> dict[str, Any] | None:
-    """Return the log of a run; None of what was not trained."""
+    """Return the log of one split's run; None of what was not trained."""
     if not (result.run / LOG).exists():
         return None
     return {"split": result.split, "epochs": [asdict(epoch) for epoch in read_log(result.run)]}
@@ -136,7 +137,7 @@ def provenance_of(run: Path, result: RunResult) -> Iterator[tuple[str, str]]:
 
 
 def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Images) -> Iterator[list[float]]:
-    """True and predicted score, split and image of each test image, or of MOST_POINTS of them."""
+    """Yield true and predicted score, split and image of each test image, or of MOST_POINTS of them."""
     pairs = [(result, position) for result in results for position in range(len(result.predictions))]
     order = np.random.default_rng(0).permutation(len(pairs))
     for number in islice(order, MOST_POINTS):
@@ -147,7 +148,7 @@ def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Imag
 
 
 def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator[dict[str, Any]]:
-    """The first run against each other one that was tested on the same lists."""
+    """Yield comparisons of the first run with each other one that was tested on the same lists."""
     first, *others = [(name_of(run, results), [result.predictions for result in results]) for run, results in systems]
     for name, predictions in others:
         try:

@@ -28,7 +28,7 @@ RESNET50_BLOCKS = 6  # in layer3
 
 
 def import_released(path: Path, steps: int, attention: bool, output: str = RELEASED.head.output) -> Head:
-    """The head in a released checkpoint, with what it was made from in `.provenance`.
+    """Make the head of a released checkpoint, with what it was made from in `.provenance`.
 
     Raises WeightsError if the file cannot be read with weights_only=True, RunError that names what does not fit.
     """
@@ -49,7 +49,7 @@ def import_released(path: Path, steps: int, attention: bool, output: str = RELEA
 
 
 def sizes(found: Mapping[str, Any]) -> dict[str, int]:
-    """L, D, H and the width of f_m, as the checkpoint's shapes tell them."""
+    """Return L, D, H and the width of f_m by their settings' names, those that the checkpoint's shapes tell."""
     return {
         name: found[key].shape[axis]
         for name, (key, axis) in SIZES.items()
@@ -58,7 +58,7 @@ def sizes(found: Mapping[str, Any]) -> dict[str, int]:
 
 
 def refuse_unfitting(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
-    """RunError that names missing, unknown and misshapen parameters."""
+    """Raise RunError that names missing, unknown and misshapen parameters, if there are any."""
     lines = [f"{name} is missing" for name in wanted if name not in found]
     lines += [f"{name} is unknown" for name in found if name not in wanted]
     for name in wanted.keys() & found.keys():
@@ -71,12 +71,12 @@ def refuse_unfitting(path: Path, wanted: Mapping[str, Tensor], found: Mapping[st
 
 
 def tensor_like(value: Tensor, wanted: Tensor) -> Tensor:
-    """On the CPU, in the dtype of `wanted`."""
+    """Return a tensor on the CPU, in the dtype of `wanted`; integers, which are counters, as they are."""
     return float32(value).to(wanted.dtype) if wanted.is_floating_point() else torch.as_tensor(value)
 
 
 def trunk_spec(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the checkpoint tells of the features that its head was trained on, by the names of a spec's fields."""
+    """Return what the checkpoint tells of the features its head was trained on, by the names of a spec's fields."""
     known: dict[str, Any] = {"view_plan": {"name": "squash264"}}  # amnet.py
     trunk = trunk_part(content)
     if trunk:
@@ -87,7 +87,7 @@ def trunk_spec(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save_imported(run: Path, head: Head, checkpoint: Path) -> None:
-    """A run folder of a head that was trained elsewhere. Raises OutputError if it exists."""
+    """Make the run folder of a head that was trained elsewhere. Raises OutputError if it exists."""
     assert head.provenance
     config = head.provenance.config
     new_run_folder(run, {"config": config.as_dict(), "imported_from": str(checkpoint.absolute())}, config)

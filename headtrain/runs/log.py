@@ -11,6 +11,8 @@ from amnet_common.errors import RunError
 from amnet_common.files import whole_file
 from headtrain.runs.folder import LOG
 
+COLUMNS = ("epoch", "squared_error", "penalty", "val_rho", "val_mse", "seconds", "best")  # of logs of all versions
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -54,10 +56,20 @@ def read_log(run: Path) -> list[Epoch]:
     """Read what `write_log` wrote, at least one epoch. Raises RunError that names the file."""
     try:
         with open(run / LOG, newline="", encoding="utf-8") as file:
-            epochs = [Epoch.from_dict(row) for row in csv.DictReader(file)]
+            epochs = [_whole(row) for row in csv.DictReader(file)]
     except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         found = f"no {error}" if isinstance(error, KeyError) else error
         raise RunError(f"{run / LOG}: expected a log as amnet-head train writes it, found {found}") from error
     if not epochs:
         raise RunError(f"{run / LOG}: expected a line for each epoch, found none")
     return epochs
+
+
+def _whole(row: Mapping[str, str | None]) -> Epoch:
+    """Read a line, which must have every column that logs of all versions have."""
+    kinds = {item.name: item.type for item in fields(Epoch)}
+    for column in COLUMNS:
+        if row[column] is None:
+            raise ValueError(f"a line without {column}")
+        READ[kinds[column]](row[column])  # in the order of the columns: the first bad cell is named
+    return Epoch.from_dict(row)

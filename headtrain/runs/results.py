@@ -39,7 +39,10 @@ class RunResult:
 
 
 def results_of(run: Path) -> list[RunResult]:
-    """Read the results below `run`, in the order of splits. Raises RunError if there is none."""
+    """Read the results below `run`, in the order of splits.
+
+    Raises RunError if there is none, or if one is not finished or damaged.
+    """
     folders = [run] if (run / TEST).exists() else split_folders(run)
     if not folders:
         raise RunError(f"{run}: expected a finished run with {TEST}, or a folder of split-1, split-2 ..., "
@@ -76,9 +79,9 @@ def with_test(result: Result, predictions: Predictions, collection: Collection, 
 
 
 def save_result(result: Result, predicted: np.ndarray, collection: Collection, subsets: Subsets) -> None:
-    """Make the folder `result.run`, which `results_of` reads, of predictions (n_test,) of what is no training.
+    """Write predictions (n_test,) of a baseline or an evaluation into a new folder, which `results_of` reads.
 
-    Raises OutputError if it exists or cannot be made.
+    The folder is `result.run`. Raises OutputError if it exists or cannot be made.
     """
     try:
         result.run.mkdir(parents=True)

@@ -36,7 +36,7 @@ def setting_lines(config: Config) -> Iterator[str]:
 
 
 def trained_on(provenance: Provenance) -> Iterator[str]:
-    """Yield which features and which epoch a head is of."""
+    """Yield lines that tell which features and which epoch a head is of."""
     spec = provenance.spec
     trunk = f"{spec.get('trunk', 'unknown')} {str(spec.get('weights_sha256', ''))[:12]}".rstrip()
     yield f"trunk {trunk}, views {spec.get('view_plan', {}).get('name', 'unknown')}"
@@ -45,7 +45,7 @@ def trained_on(provenance: Provenance) -> Iterator[str]:
 
 
 def result_lines(result: Result) -> Iterator[str]:
-    """Yield the test, and both epochs that the paper gives for LaMem."""
+    """Yield a line for the test, and one for each of the two epochs that the paper gives for LaMem."""
     low, high = map(RHO.rounded, (result.interval.low, result.interval.high))
     others = [f"{one.column} {one.rounded(getattr(result.test, name))}"
               for name, one in FIGURES.items() if one.board and one is not RHO]  # fmt: skip

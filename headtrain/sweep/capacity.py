@@ -14,7 +14,10 @@ MOST_ON_CPU = 16  # where more heads in a pass save no time
 
 
 def heads_that_fit(config: Config, device: str) -> int:
-    """At least 1. Raises ConfigError if not even one fits in all that is free."""
+    """Estimate how many heads fit in the memory that is free on `device`, at least 1.
+
+    Raises ConfigError if not even one fits in all that is free.
+    """
     free, one = available_bytes(device), bytes_of_head(config)
     if one > free:
         raise ConfigError(
@@ -26,7 +29,7 @@ def heads_that_fit(config: Config, device: str) -> int:
 
 
 def bytes_of_head(config: Config) -> int:
-    """What a head in training takes, near enough: parameters and the float32 (n, L, D) arrays of a backward pass."""
+    """Estimate the bytes of a head in training: its parameters and the float32 (n, L, D) arrays of a backward pass."""
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in new_head(config.head).parameters())
     kind = head_class(config.head)

@@ -13,7 +13,7 @@ ONE_FOR_ALL = ("seed", "data-seed", "select-on")  # --seeds; and what makes the 
 
 
 class Axis(NamedTuple):
-    """A key of the grid with its values, and the settings that it sets."""
+    """Hold a key of the grid with its values, and the settings that it sets."""
 
     key: str
     settings: tuple[str, ...]
@@ -21,14 +21,14 @@ class Axis(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One combination."""
+    """Hold one combination of a grid."""
 
     name: str  # of its folder: key=value,key=value
     config: Config
 
 
 def read_axis(text: str) -> Axis:
-    """KEY=VALUE,VALUE with the options' names as keys, or `dropout`. Raises ConfigError."""
+    """Parse KEY=VALUE,VALUE with the options' names as keys, or `dropout`. Raises ConfigError."""
     key, equals, values = text.partition("=")
     settings = settings_of(key)
     if not equals or not settings:
@@ -42,7 +42,7 @@ def read_axis(text: str) -> Axis:
 
 
 def settings_of(key: str) -> tuple[str, ...]:
-    """The settings that a key sets; none for an unknown key, or one that a grid may not have."""
+    """Return the settings that a key sets; none for an unknown key, or one that a grid may not have."""
     if key in TOGETHER:
         return TOGETHER[key]
     name = NAMES.get(key)
@@ -50,7 +50,10 @@ def settings_of(key: str) -> tuple[str, ...]:
 
 
 def points(base: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> list[Point]:
-    """`base` at every combination of the axes' values with every seed. Raises ConfigError for impossible ones."""
+    """Return `base` at every combination of the axes' values with every seed.
+
+    Raises ConfigError for impossible ones, and for a setting that several axes set.
+    """
     set_twice = [name for name in SETTINGS if sum(name in axis.settings for axis in axes) > 1]
     if set_twice:
         raise ConfigError(f"--grid: expected each setting once, found {', '.join(set_twice)} in several")

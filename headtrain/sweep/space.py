@@ -14,7 +14,7 @@ LOG = "log"
 
 
 class Range(NamedTuple):
-    """A key with bounds, which belong to it, and the settings that it sets. Integers if the bounds are."""
+    """Hold a key with bounds, which belong to it, and the settings that it sets. Integers if the bounds are."""
 
     key: str
     settings: tuple[str, ...]
@@ -24,7 +24,7 @@ class Range(NamedTuple):
 
 
 def read_range(text: str) -> Range:
-    """KEY=LOW:HIGH or KEY=LOW:HIGH:log, with the keys of a grid whose settings are numbers. Raises ConfigError."""
+    """Parse KEY=LOW:HIGH or KEY=LOW:HIGH:log, the keys those of a grid that set numbers. Raises ConfigError."""
     found = re.fullmatch(f"(.*?)=([^:]*):([^:]*)(:{LOG})?", text)
     if not found or not is_number(found[1]):
         wanted = ", ".join(known for known in (*TOGETHER, *NAMES) if is_number(known))
@@ -40,13 +40,13 @@ def read_range(text: str) -> Range:
 
 
 def is_number(key: str) -> bool:
-    """Whether a key sets numbers."""
+    """Tell whether a key sets numbers."""
     return any(SETTINGS[name].kind in (int, float) for name in settings_of(key))
 
 
 def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list[Config]:
-    """`base` at every choice with every end of the ranges. What a setting may be has no gaps: if these are possible,
-    all between them is.
+    """Return `base` at every choice with every end of the ranges. What a setting may be has no gaps: if these are
+    possible, all between them is.
 
     Raises ConfigError for impossible ones, a setting that is set twice, and a space of one point.
     """
@@ -61,6 +61,6 @@ def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list
 
 
 def described(axes: Sequence[Axis], ranges: Sequence[Range]) -> dict[str, str]:
-    """The space by its keys, as it is typed."""
+    """Return the space by its keys, as it is typed."""
     choices = {axis.key: ",".join(str(value).lower() for value in axis.values) for axis in axes}
     return choices | {one.key: f"{one.low}:{one.high}{f':{LOG}' if one.log else ''}" for one in ranges}

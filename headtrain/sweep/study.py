@@ -24,25 +24,27 @@ STUDY, SPACE, FACTS = "study.db", "space", "facts"  # the file; the study's attr
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of the search space."""
+    """Hold one point of the search space."""
 
     number: int
     values: Mapping[str, Any] = field(hash=False)  # settings by their fields' names
 
     @property
     def name(self) -> str:
-        """Of its folders, before the seed."""
+        """Return the name of its folders, before the seed."""
         return f"trial-{self.number:04}"
 
 
 class Search:
-    """The study in the folder `out`: a new one, or that of before."""
+    """Hold the study in the folder `out`: a new one, or that of before."""
 
     def __init__(
         self, out: Path, axes: Sequence[Axis], ranges: Sequence[Range], seed: int, facts: Mapping[str, Any]
     ) -> None:
-        """`facts`: what else makes trials comparable. Raises ExtraError without Optuna, OSError, and RunError if the
-        file is damaged, or if its space or its facts are others.
+        """Make the study, or open that of before. `facts`: what else makes trials comparable.
+
+        Raises ExtraError without Optuna, OSError, and RunError if the file is damaged, or if its space or its facts
+        are others.
         """
         keys: list[Axis | Range] = [*axes, *ranges]
         self._settings = {one.key: one.settings for one in keys}
@@ -55,20 +57,20 @@ class Search:
                 self._study.tell(trial.number, state=state("FAIL"))
 
     def ask(self, count: int) -> list[Trial]:
-        """That many trials: those that were asked before and never told, then new ones."""
+        """Return that many trials: those that were asked before and never told, then new ones."""
         return [*self.unfinished(), *self._new(count - len(self._running()))][:count]
 
     def tell(self, trial: Trial, value: float) -> None:
-        """How good it was: the more the better."""
+        """Say how good a trial was: the more the better."""
         self._study.tell(trial.number, value)
 
     @property
     def finished(self) -> int:
-        """How many trials were told."""
+        """Count the trials that were told."""
         return len(self._study.get_trials(deepcopy=False, states=[state("COMPLETE")]))
 
     def unfinished(self) -> list[Trial]:
-        """What was asked, before a kill say, and never told."""
+        """Return the trials that were asked, before a kill say, and never told."""
         return [self._trial(trial.number, trial.params) for trial in self._running()]
 
     def _running(self) -> "list[FrozenTrial]":
@@ -90,7 +92,7 @@ class Search:
 
 
 def open_study(out: Path) -> "Study":
-    """Make it, or open that of before. Raises ExtraError, OSError and RunError."""
+    """Make the study in the folder `out`, or open that of before. Raises ExtraError, OSError and RunError."""
     try:
         import optuna
         from sqlalchemy.exc import SQLAlchemyError
@@ -109,12 +111,15 @@ def open_study(out: Path) -> "Study":
 
 
 def connect(out: Path) -> sqlite3.Connection:
-    """By the path itself: in a URL a % or ? means something else. Waits a minute for a dashboard that writes notes."""
+    """Connect by the path itself: in a URL a % or ? means something else.
+
+    Waits a minute for a dashboard that writes notes.
+    """
     return sqlite3.connect(out / STUDY, timeout=60, check_same_thread=False)
 
 
 def refuse_other_study(out: Path, study: "Study", now: Mapping[str, Any]) -> None:
-    """RunError, with each difference, if a study is about another space or other facts; a new one keeps `now`."""
+    """Raise RunError, with each difference, if a study is about another space or other facts; a new one keeps `now`."""
     now = json.loads(json.dumps(now))
     lines = differences({key: study.user_attrs.get(key, value) for key, value in now.items()}, now)
     if lines:
@@ -124,7 +129,7 @@ def refuse_other_study(out: Path, study: "Study", now: Mapping[str, Any]) -> Non
 
 
 def distributions(axes: Sequence[Axis], ranges: Sequence[Range]) -> "dict[str, BaseDistribution]":
-    """The space as Optuna has it."""
+    """Return the space as Optuna has it, by its keys."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, BaseDistribution] = {axis.key: CategoricalDistribution(axis.values) for axis in axes}  # type: ignore[arg-type]
@@ -137,7 +142,7 @@ def distributions(axes: Sequence[Axis], ranges: Sequence[Range]) -> "dict[str, B
 
 
 def state(name: str) -> Any:  # noqa: ANN401 - optuna.trial.TrialState
-    """Of a trial, by its name."""
+    """Return the state of a trial that has this name, such as RUNNING."""
     from optuna.trial import TrialState
 
     return TrialState[name]

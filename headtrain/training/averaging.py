@@ -8,10 +8,11 @@ from headtrain.heads.head import Head
 
 
 class RunningAverage:
-    """A copy of a head that follows its parameters: average <- keep * average + (1 - keep) * current.
+    """Hold a copy of a head that follows its parameters: average <- keep * average + (1 - keep) * current.
 
     keep rises to `decay` over the first updates, so that the random beginning is forgotten: (1 + n) / (10 + n) after
     n updates, as in TensorFlow's ExponentialMovingAverage. Decay 0 makes it an exact copy after every update.
+    BatchNorm's running statistics are copied, not averaged.
     """
 
     def __init__(self, head: Head, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""One pass of a bank over the training images, and one of heads over the images of a list that is evaluated."""
+"""One pass of a bank over the training images, and one of heads over the images of a subset that is evaluated."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ CHUNK = 64
 
 
 def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
-    """The learning rate of epoch 1, 2, ...: constant, half a cosine down to nearly 0, or in steps."""
+    """Return the learning rate of epoch 1, 2, ...: constant, half a cosine down to nearly 0, or in steps."""
     if settings.lr_schedule == "cosine":
         return settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
     if settings.lr_schedule == "step":
@@ -35,9 +35,10 @@ def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
 
 
 def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int) -> np.ndarray:
-    """One pass of the bank's heads, those of `members`, over the training images.
+    """Train the bank's heads, those of `members`, in one pass over the training images: epoch `number`, from 1.
 
-    Returns (N, 2): each head's means of squared error and attention penalty over what was shown.
+    Returns (N, 2) float64: each head's means of squared error and attention penalty over what was shown. Raises
+    CollectionError for damaged features, if `setup.check`.
     """
     settings = [member.config.training for member in members]
     source, subset = setup.read_from, setup.subsets.train
@@ -57,7 +58,7 @@ def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int
 
 
 def prepare(member: Member, number: int) -> None:
-    """Training mode, learning rate and random numbers of an epoch."""
+    """Set training mode, and the learning rate and the random numbers (of dropout) of epoch `number`, from 1."""
     head, settings = member.head.train(), member.config.training
     for group in member.optimiser.param_groups:
         group["lr"] = learning_rate_at(settings, number)
@@ -69,9 +70,10 @@ def backward(
     forward: Forward, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig],
     size: int,
 ) -> Tensor:  # fmt: skip
-    """Gradients of (13) over a batch, features (n, 14, 14, D) as stored, targets (N, n), added up in chunks of `size`.
+    """Compute the gradients of (13) over a batch, added up in chunks of `size` images.
 
-    Returns (N, 2): sums over the batch of squared error and attention penalty.
+    `features` (n, 14, 14, D) as stored, `scales` (D,) of uint8 codes, `targets` (N, n) float32. Returns (N, 2) float32:
+    sums over the batch of squared error and attention penalty.
     """
     sums = targets.new_zeros(len(targets), 2)
     for x, y in zip(features.split(size), targets.split(size, dim=1), strict=True):
@@ -83,14 +85,20 @@ def backward(
 
 
 def chunk_size(head: Head, batch: int) -> int:
-    """Images a backward pass. BatchNorm wants the whole batch: its statistics are those of what it sees at once."""
+    """Return how many images a backward pass takes.
+
+    BatchNorm needs the whole batch: its statistics are those of what it sees at once.
+    """
     return batch if head.whole_batch else min(batch, CHUNK)
 
 
 def predict_subset(
     heads: Sequence[Head], source: Source, subset: Subset, view: int, batch_size: int = 64
 ) -> np.ndarray:
-    """(N, n) float64: each head's scores of the subset's images in one view, which is read once."""
+    """Compute the scores (N, n) float64 that each head gives the subset's images in one view, which is read once.
+
+    On the data's scale. Raises CollectionError for damaged features.
+    """
     picks = ordered_picks(subset.rows, view, batch_size)
     scores = [np.stack([output.score.numpy() for output in outputs])
               for _, outputs in predict_picks(heads, source, picks)]  # (N, b) each  # fmt: skip

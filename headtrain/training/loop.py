@@ -35,7 +35,7 @@ Choose = Callable[[Sequence[Member]], Sequence[Member]]  # of the members after 
 
 
 def keep_all(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - one of several ways to choose
-    """Prune none."""
+    """Prune no member."""
     return []
 
 
@@ -83,7 +83,7 @@ def begun_members(setup: Setup, planned: Sequence[tuple[PlannedRun, Standing]]) 
 
 
 def statistics_for(setup: Setup, configs: Sequence[Config]) -> Statistics | None:
-    """Compute the statistics of the training images' channels, if a configuration asks for them."""
+    """Compute the statistics of the training images' channels, if a configuration asks for them; None if none does."""
     asked = any(config.head.standardise for config in configs)
     return channel_statistics(setup.collection, setup.subsets.train.rows) if asked else None
 
@@ -96,29 +96,40 @@ def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[
         while members:
             finished = [member.finished for member in members]
             if any(finished):
-                bank = None  # its memory holds that of every head
-                yield from finish_each(taken_out(members, finished), setup)
+                leaving = taken_out(members, finished)
+                bank = bank_of(members)  # the old one's memory holds that of every head, and goes with those who leave
+                yield from finish_each(leaving, setup)
             if members:
                 bank = bank or new_bank([member.head for member in members])
                 reports = one_epoch(bank, members, setup)
                 save_at_pace(members, pace)
                 yield from reports
-                lost = prune(members)
-                pruned = [any(member is one for one in lost) for member in members]
-                del lost
+                pruned = chosen(members, prune)
                 if any(pruned):
-                    bank = None
                     save_all(members)  # resumed, those who go on must not come to this rung again
-                    yield from prune_each(taken_out(members, pruned))
+                    leaving = taken_out(members, pruned)
+                    bank = bank_of(members)
+                    yield from prune_each(leaving)
     except GeneratorExit:  # between two epochs: nothing of what was trained is lost
         save_all(members)
         raise
 
 
-def taken_out(members: list[Member], chosen: Sequence[bool]) -> list[Member]:
-    """Move the chosen members from `members` into a list of their own."""
-    found = [member for member, is_chosen in zip(members, chosen, strict=True) if is_chosen]
-    members[:] = [member for member, is_chosen in zip(members, chosen, strict=True) if not is_chosen]
+def bank_of(members: Sequence[Member]) -> Bank | None:
+    """Move the heads of all members into common memory; None if there are none."""
+    return new_bank([member.head for member in members]) if members else None
+
+
+def chosen(members: Sequence[Member], prune: Choose) -> list[bool]:
+    """Tell of each member whether it is to be pruned."""
+    lost = prune(members)
+    return [any(member is one for one in lost) for member in members]
+
+
+def taken_out(members: list[Member], leave: Sequence[bool]) -> list[Member]:
+    """Move the members that leave from `members` into a list of their own."""
+    found = [member for member, leaves in zip(members, leave, strict=True) if leaves]
+    members[:] = [member for member, leaves in zip(members, leave, strict=True) if not leaves]
     return found
 
 
@@ -138,20 +149,20 @@ def prune_each(members: list[Member]) -> Generator[Report]:
 
 
 def save_all(members: Sequence[Member]) -> None:
-    """Put everything on the disk that is not there yet."""
+    """Save each member, unless all of it is on the disk already. Raises OutputError."""
     for member in members:
         member.save()
 
 
 def save_at_pace(members: Sequence[Member], pace: Pace) -> None:
-    """Save if it is due: on a GPU an epoch may take less time than its state takes to be written."""
+    """Save the members if it is due: on a GPU an epoch may take less time than its state takes to be written."""
     if pace.due:
         with pace.kept():
             save_all(members)
 
 
 def prune_member(member: Member) -> Pruned:
-    """Say in its folder that a member is pruned."""
+    """Write into a member's folder that it is pruned. Raises OutputError."""
     found = Pruned(len(member.epochs))
     write_json(member.planned.run / PRUNED, asdict(found))
     return found

@@ -16,21 +16,21 @@ RELEASED_SHARE = 0.2  # of the authors' code: what each step should give each lo
 
 
 def squared_error(output: Output, target: Tensor) -> Tensor:
-    """The first term of (13): mean over the batch of (y - target)^2, target as the score, on the training scale."""
+    """Compute the first term of (13): mean over the batch of (y - target)^2, both (..., B), on the training scale."""
     return ((output.score - target) ** 2).mean(-1)
 
 
 def attention_penalty(output: Output, form: str = "paper") -> Tensor:
-    """(14), (15): mean over the batch of sum_L (1 - sum_t a_t)^2; `released`: sum_L (sum_t (0.2 - a_t))^2.
+    """Compute (14), (15): mean over the batch of sum_L (1 - sum_t a_t)^2; `released`: sum_L (sum_t (0.2 - a_t))^2.
 
-    It wants every location to be looked at once over the T steps. For uniform attention it is L (1 - T / L)^2.
+    It asks that every location be looked at once over the T steps. For uniform attention it is L (1 - T / L)^2.
     """
     wanted = 1.0 if form == "paper" else RELEASED_SHARE * output.attention.shape[-2]
     return ((wanted - output.attention.sum(-2)) ** 2).sum(-1).mean(-1)
 
 
 def order_penalty(output: Output, order: str) -> Tensor:
-    """Mean over the batch of sum_t max(0, m_t - m_{t+1})^2, which wants ascending steps; `descending`: the reverse.
+    """Compute the mean over the batch of sum_t max(0, m_t - m_{t+1})^2, for ascending steps; `descending`: the reverse.
 
     The paper tried such a penalty and dropped it, without its formula: this form is an assumption.
     """
@@ -39,7 +39,7 @@ def order_penalty(output: Output, order: str) -> Tensor:
 
 
 def loss_terms(output: Output, target: Tensor, settings: Sequence[TrainingConfig]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each of N heads: squared error, attention penalty before lambda, and the sum (13) to minimise, (N,) each.
+    """Compute squared error, attention penalty before lambda, and the sum (13) to minimise, (N,) each, of N heads.
 
     `target` (N, B). The forms of the penalties are those of the first of `settings`, the weights each head's own.
     """

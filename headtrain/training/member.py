@@ -24,7 +24,7 @@ from headtrain.training.resume import load_state, save_state
 
 @dataclass
 class Member:
-    """One head of a bank."""
+    """Hold one head of a bank with all that belongs to it alone."""
 
     planned: PlannedRun
     head: Head
@@ -37,30 +37,30 @@ class Member:
 
     @property
     def config(self) -> Config:
-        """Of head and training."""
+        """Return the configuration of head and training."""
         return self.planned.config
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are trained, or patience is out."""
+        """Tell whether all epochs are trained, or patience is out."""
         best = max((epoch.epoch for epoch in self.epochs if epoch.best), default=0)
         settings, done = self.config.training, len(self.epochs)
         return done >= settings.epochs or done - best >= settings.patience
 
     def targets(self, scores: np.ndarray) -> Tensor:
-        """Scores (n,) on the training scale, float32 on the head's device."""
+        """Convert scores (n,) to the training scale, float32 on the head's device."""
         scaled = (scores - self.head.target_mean.item()) * self.head.target_scale.item()
         return torch.as_tensor(scaled).float().to(self.head.target_mean.device)
 
     def update(self) -> None:
-        """Follow the gradients that are there: this head's alone, whatever trains beside it."""
+        """Take one step by the gradients that are there: this head's alone, whatever trains beside it."""
         if self.config.training.clip:
             torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.training.clip)
         self.optimiser.step()
         self.average.update(self.head)
 
     def record(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
-        """Add an epoch to the log; `save` puts the rest on the disk."""
+        """Add an epoch to the log; `save` puts the rest on the disk. Raises OutputError."""
         improved = ordering_key(val.rho) > max(
             (ordering_key(epoch.val_rho) for epoch in self.epochs), default=-math.inf
         )
@@ -73,14 +73,14 @@ class Member:
         return self.epochs[-1]
 
     def save(self) -> None:
-        """Put everything on the disk that is not there yet."""
+        """Put everything on the disk that is not there yet. Raises OutputError."""
         if len(self.epochs) > self.saved:
             save_state(self.planned.run, self.head, self.optimiser, self.average, self.best, self.epochs)
             self.publish()
             self.saved = len(self.epochs)
 
     def publish(self) -> None:
-        """Checkpoints and log of the epochs so far."""
+        """Write the checkpoints and the log of the epochs so far. Raises OutputError."""
         best = max(epoch.epoch for epoch in self.epochs if epoch.best)
         save_tensors(self.planned.run / BEST, self.best, self.provenance.at(best))
         save_head(self.planned.run / LAST, self.average.head, self.provenance.at(self.epochs[-1].epoch))

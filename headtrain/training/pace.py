@@ -8,19 +8,19 @@ SHARE = 0.05
 
 
 class Pace:
-    """Due at first, and again when what was done took at most SHARE of the time since."""
+    """Tell when something slow is due: at first, and again when what was done took at most SHARE of the time since."""
 
     def __init__(self) -> None:
         self._next = float("-inf")
 
     @property
     def due(self) -> bool:
-        """Whether it is time."""
+        """Tell whether it is time."""
         return time.monotonic() >= self._next
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """What is done within counts."""
+        """Measure how long it takes to do what is done within, which puts off the next time."""
         begun = time.monotonic()
         yield
         now = time.monotonic()

@@ -26,9 +26,10 @@ class Setup:
     """Hold what heads that train together share: one split of one collection, and how it is computed.
 
     `source`: where training and validation views are read, if not from the collection itself (`features.residency`).
-    `check`: compare every training view with its checksum; evaluation always does. `resume`: resume runs that were
-    stopped, from their last saved epoch; on the same machine, with as many threads, they end with the weights of
-    undisturbed ones. `kernels`: in what arithmetic heads train; a resumed run must have begun in the same precision.
+    `check`: compare every training view with its checksum; evaluation always does, but for views that were read into
+    memory unchecked. `resume`: resume runs that were stopped, from their last saved epoch; on the same machine, with as
+    many threads, they end with the weights of undisturbed ones. `kernels`: in what arithmetic heads train; a resumed
+    run must have begun in the same precision.
     """
 
     collection: Collection

@@ -1,7 +1,6 @@
-"""state.pt: all that the next epoch needs, so that a killed run goes on to the weights of an undisturbed one.
+"""state.pt: all that the next epoch needs, so that a killed run, resumed, ends with the weights of an undisturbed one.
 
-Random numbers need no state: order, views and dropout of an epoch come from generators keyed by seed and
-epoch.
+Random numbers need no state: order, views and dropout of an epoch come from generators keyed by seed and epoch.
 """
 
 from dataclasses import asdict
@@ -22,7 +21,7 @@ def save_state(
     run: Path, head: Head, optimiser: torch.optim.Optimizer, average: RunningAverage, best: Tensors,
     epochs: list[Epoch],
 ) -> None:  # fmt: skip
-    """Write state.pt, whole and on the disk before it has its name."""
+    """Write state.pt, whole and on the disk before it has its name. Raises OutputError."""
     state = {
         "head": {name: tensor.clone() for name, tensor in head.state_dict().items()},  # alone, not a bank's memory
         "optimiser": optimiser.state_dict(),
@@ -38,8 +37,10 @@ def save_state(
 def load_state(
     run: Path, head: Head, optimiser: torch.optim.Optimizer, average: RunningAverage
 ) -> tuple[list[Epoch], Tensors]:
-    """Put the state of state.pt into the given objects; the epochs done so far, none if there is no such file, and the
-    average's state after the best of them.
+    """Put the state of state.pt into the given objects, and return what else it holds.
+
+    That is the epochs done so far and the average's state after the best of them; both are empty if there is no such
+    file. Raises RunError if it cannot be read.
     """
     path = run / STATE
     if not path.exists():

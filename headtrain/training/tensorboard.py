@@ -18,7 +18,7 @@ TAGS = {
 
 
 def require_tensorboard() -> None:
-    """Raises ExtraError, which says what to install, if events cannot be written."""
+    """Raise ExtraError, which says what to install, if events cannot be written."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
@@ -26,7 +26,7 @@ def require_tensorboard() -> None:
 
 
 class EventLog:
-    """The event file of one run folder, which must exist. Replaces what was written before.
+    """Write the event file of one run folder, which must exist. Replaces what was written before.
 
     Each epoch stands in it once, however often the run was stopped: older events may lack epochs, or have some that
     were trained again. Older files are emptied, not removed, and the new one begins with a purge: a TensorBoard that
@@ -58,19 +58,19 @@ class EventLog:
 
 
 class EventLogs:
-    """The event files of several runs in training. Raises ExtraError."""
+    """Write the event files of several runs in training. Raises ExtraError."""
 
     def __init__(self) -> None:
         require_tensorboard()
         self._logs: dict[Path, EventLog] = {}
 
     def follow(self, run: Path) -> None:
-        """Bring a run's events up to its log."""
+        """Bring a run's events up to its log. Raises RunError if the log cannot be read."""
         if run not in self._logs:
             self._logs[run] = EventLog(run)
         self._logs[run].write(read_log(run))
 
     def end(self, run: Path) -> None:
-        """The same for the last time: a kill may have come between log and events. Closes the file."""
+        """Bring a run's events up to its log, as a kill may have come between the two, and close the file."""
         self.follow(run)
         self._logs.pop(run).close()

@@ -17,6 +17,7 @@ from amnet_common.datasets import load_dataset
 from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.errors import BusyError, CollectionError, ConfigError, DatasetError, SpecError
 from extract.changes import Changes
+from extract.cli import nothing_to_do
 from extract.crops import ViewPlan, view_plan
 from extract.found import look, look_at_images, unknown_image
 from extract.job import PIXELS, TRUNK, Job, decide, refuse_missing_images, refuse_other_kernels
@@ -161,7 +162,7 @@ def test_split_list_of_other_rows_or_scores_is_refused_by_name(begun, split):
 @pytest.mark.parametrize(("limit", "weights", "nothing"), [(2, "untrained", True), (2, "imagenet1k-v1", False),
                                                            (3, "untrained", False)])  # fmt: skip
 def test_nothing_is_to_do_only_without_rows_and_with_the_very_weights(begun, limit, weights, nothing):
-    assert find_job(dataclasses.replace(begun, limit=limit, weights=weights)).nothing_to_do is nothing
+    assert nothing_to_do(find_job(dataclasses.replace(begun, limit=limit, weights=weights))) is nothing
 
 
 def test_failed_rows_are_tried_again_when_asked(begun):

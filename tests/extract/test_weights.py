@@ -154,7 +154,7 @@ def test_missing_tensors_are_counted_and_named_with_their_prefix(state, tmp_path
 
 @pytest.mark.parametrize(("value", "found"), [(torch.zeros(64, 3, 3, 3), "(64, 3, 3, 3)"), ("text", "None")])
 def test_mis_shaped_tensors_are_named_with_both_shapes(state, value, found):
-    message = f"w.pth: 1 tensors of the wrong shape: conv1.weight (wanted (64, 3, 7, 7), found {found})"
+    message = f"w.pth: 1 tensors of the wrong shape: conv1.weight (expected (64, 3, 7, 7), found {found})"
     with pytest.raises(WeightsError, match=re.escape(message)):
         fitted(state | {"conv1.weight": value}, "w.pth")
 

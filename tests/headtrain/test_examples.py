@@ -2,6 +2,7 @@
 
 import doctest
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from headtrain.settings.configuration import override
 from headtrain.training.loop import train
 from headtrain.training.planned import Setup
 
+ROOT = Path(__file__).parents[2]
 MODULES = (reader, checkpoint, head, scores)
 
 
@@ -32,6 +34,13 @@ def _folder(make_learnable, small, tmp_path, monkeypatch):
 def test_the_examples_do_what_they_say(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
+    assert found.failed == 0
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_examples_of_the_python_face_do_what_they_say():
+    found = doctest.testfile(str(ROOT / "docs" / "api.md"), module_relative=False)
+    assert found.attempted > 20
     assert found.failed == 0
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from amnet_common.collection import Collection, skeleton
-from amnet_common.collection.skeleton import publish
 from amnet_common.datasets.records import SplitList
 from amnet_common.errors import OutputError
 
@@ -92,12 +91,3 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(make_collection, tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []
-
-
-def test_publishing_never_replaces_a_file(tmp_path):
-    new, taken = tmp_path / "new", tmp_path / "taken"
-    new.write_text("new")
-    taken.write_text("old")
-    with pytest.raises(FileExistsError):
-        publish(new, taken)
-    assert taken.read_text() == "old"

@@ -46,14 +46,14 @@ def standardised(x):
 
 def test_constant_is_the_training_mean():
     fake = Fake()
-    found = constant(fake, fake.parts())
+    found = constant(fake, fake.subsets())
     assert np.array_equal(found.test, np.full(20, fake.scores[TRAIN].mean()))
     assert found.val.shape == (20,)
 
 
 def test_ridge_solves_the_normal_equations_on_view_0():
     fake = Fake()
-    found = ridge(fake, fake.parts())
+    found = ridge(fake, fake.subsets())
     strength = float(found.chosen.split()[1])
     x, y = standardised(fake.features[0]), fake.scores[TRAIN]
     rows = np.concatenate([x[TRAIN], np.sqrt(strength) * np.eye(8)])  # ridge as least squares with 8 more lines
@@ -79,7 +79,7 @@ def chosen_numbers(found):
 
 def test_kernel_ridge_solves_its_equation_on_the_mean_of_all_views():
     fake = Fake()
-    found = kernel_ridge(fake, fake.parts())
+    found = kernel_ridge(fake, fake.subsets())
     wanted = exact_kernel_ridge(fake, *chosen_numbers(found))
     assert np.allclose(found.val, wanted[VAL])
     assert np.allclose(found.test, wanted[TEST])
@@ -93,27 +93,27 @@ def test_kernel_ridge_takes_the_best_of_the_grid_on_validation(monkeypatch):
         for width in baselines.WIDTHS
         for strength in baselines.KERNEL_STRENGTHS
     ]
-    found = spearman(kernel_ridge(fake, fake.parts()).val, fake.scores[VAL])
+    found = spearman(kernel_ridge(fake, fake.subsets()).val, fake.scores[VAL])
     assert abs(found - max(rhos)) < 1e-9
 
 
 def test_as_many_landmarks_as_images_give_the_exact_kernel_ridge(monkeypatch):
     fake = Fake()
-    exact = kernel_ridge(fake, fake.parts())
+    exact = kernel_ridge(fake, fake.subsets())
     monkeypatch.setattr(baselines, "KERNEL_IMAGES", 59)
     monkeypatch.setattr(baselines, "LANDMARKS", 60)
     monkeypatch.setattr(baselines, "CHUNK", 7)
-    found = kernel_ridge(fake, fake.parts())
+    found = kernel_ridge(fake, fake.subsets())
     assert found.chosen == f"{exact.chosen}, 60 landmarks of 60 images"
     assert np.allclose(found.test, exact.test, atol=1e-4)
 
 
 def test_few_landmarks_are_repeatable_and_close(monkeypatch):
     fake = Fake()
-    exact = kernel_ridge(fake, fake.parts())
+    exact = kernel_ridge(fake, fake.subsets())
     monkeypatch.setattr(baselines, "KERNEL_IMAGES", 59)
     monkeypatch.setattr(baselines, "LANDMARKS", 30)
-    found, again = (kernel_ridge(fake, fake.parts()) for _ in range(2))
+    found, again = (kernel_ridge(fake, fake.subsets()) for _ in range(2))
     assert np.array_equal(found.test, again.test)
     assert "30 landmarks of 60 images" in found.chosen
     assert spearman(found.test, exact.test) > 0.9

@@ -7,6 +7,7 @@ from scipy import stats
 from headtrain.evaluation.predictions import Predictions
 from headtrain.evaluation.published import FIGURES
 from headtrain.figures.paper_figures import Steps, comparison, histogram, slope_figure, slopes
+from headtrain.runs.record import Result
 from headtrain.runs.results import RunResult
 
 
@@ -18,7 +19,7 @@ def results(tmp_path):
         draw = np.random.default_rng(k)
         scores = draw.random(50)
         ids = tuple(f"{i}.jpg" for i in range(50))
-        found.append(RunResult(tmp_path, k, Predictions(ids, scores / 2 + 0.1 * draw.random(50), scores), {}))
+        found.append(RunResult(Result(tmp_path, k), Predictions(ids, scores / 2 + 0.1 * draw.random(50), scores)))
     return found
 
 

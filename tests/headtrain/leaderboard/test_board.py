@@ -18,6 +18,8 @@ from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import Config, override
 from headtrain.settings.presets import PAPER
 
+LOG_HEADER = "epoch,squared_error,penalty,val_rho,val_mse,seconds,best"  # as the first version wrote it
+
 
 def head(
     split=1, val=0.5, test=0.4, name=None, status="finished", features="f", print_="aa" * 32, images=None, **settings
@@ -254,9 +256,9 @@ class TestReading:
         ("metrics.json", "[1]", "r/metrics.json: expected a file of a run"),
         ("metrics.json", '{"test": 3, "best": {"val_rho": "x"}}', "r/metrics.json: expected a file as amnet-head"),
         ("metrics.json", '{"interval": 3}', "r/metrics.json: expected a file as amnet-head"),
-        ("log.csv", "epoch,val_rho\n1,0.5\n", "r/log.csv: expected a file as amnet-head train writes it, found no"),
-        ("log.csv", "epoch,val_rho,seconds\n1,much,1\n", "r/log.csv: .* 'much'"),
-        ("log.csv", "epoch,val_rho,seconds\n1\n", "r/log.csv: "),
+        ("log.csv", "epoch,val_rho\n1,0.5\n", "r/log.csv: expected a log as amnet-head train writes it, found no"),
+        ("log.csv", f"{LOG_HEADER}\n1,1,1,much,1,1,True\n", "r/log.csv: .* 'much'"),
+        ("log.csv", f"{LOG_HEADER}\n1,1\n", "r/log.csv: .*found a line without penalty"),
         ("log.csv", "a\0b,\xff\n1\n", "r/log.csv: "),
     ])  # fmt: skip
     def test_a_damaged_file_is_named(self, make_run, name, text, message):

@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet
 import pytest
 import torch
 
@@ -13,15 +12,16 @@ from amnet_common.collection import Collection
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.errors import CollectionError, ConfigError, ExistsError, ExtraError, RunError
+from amnet_common.errors import CollectionError, ExistsError, RunError
 from headtrain.heads.checkpoint import BEST, save_head
 from headtrain.heads.paper import PaperHead
 from headtrain.heads.provenance import Provenance
 from headtrain.scoring.ensemble import load_ensemble, mean_entropy, say
-from headtrain.scoring.formats import FORMATS, format_of, read_rows
+from headtrain.scoring.formats import FORMATS, read_rows
 from headtrain.scoring.job import ALL, Scoring, about, write_table
-from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow
+from headtrain.scoring.rows import FAILED, PENDING, SCORED
 from headtrain.settings.configuration import override
+from headtrain.settings.presets import PAPER
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ def test_heads_of_unequal_steps_are_refused(make_run):
         load_ensemble([make_run("a"), make_run("b", steps=2)])
 
 
-def test_entropy_is_1_for_uniform_attention_and_0_for_a_single_place():
+def test_entropy_is_1_for_uniform_attention_and_0_for_a_single_location():
     attention = torch.zeros(2, 3, 196)
     attention[0] = 1 / 196
     attention[1, :, 7] = 1
@@ -138,31 +138,6 @@ def test_every_format_gives_back_what_was_written(make_job, collection, tmp_path
         assert (row.id, row.reason, row.features) == (wanted.id, wanted.reason, wanted.features)
         assert row.status != SCORED or (row.score, *row.steps) == pytest.approx((wanted.score, *wanted.steps), rel=1e-8)
     assert not job.part.exists()
-
-
-def test_a_parquet_file_is_one_that_pyarrow_reads_with_numbers_as_numbers(make_job, collection, tmp_path):
-    job = make_job(collection, out=tmp_path / "s.parquet", kind="parquet")
-    run(job)
-    found = pyarrow.parquet.read_table(job.out)
-    assert str(found.schema.field("score").type) == "double"
-    assert found.column("score").null_count == 1
-
-
-def test_json_lines_have_null_where_there_is_no_figure(make_job, collection, tmp_path):
-    job = make_job(collection, out=tmp_path / "s.jsonl", kind="jsonl")
-    run(job)
-    assert json.loads(job.out.read_text().splitlines()[2])["score"] is None
-
-
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ExtraError, match=r"pip install 'amnet\[parquet\]'"):
-        format_of(tmp_path / "s.parquet", None)
-
-
-def test_an_ending_that_says_no_format_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"expected a file ending in .csv, .jsonl, .parquet, found \.xlsx"):
-        format_of(tmp_path / "s.xlsx", None)
 
 
 def test_names_that_are_not_utf8_are_written_as_the_bytes_they_are(make_job, make_collection):
@@ -210,7 +185,7 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same_table(make_job, collect
     assert counts.resumed == blocks
 
 
-def test_what_is_left_of_another_scoring_is_not_gone_on_with(make_job, make_run, collection, monkeypatch):
+def test_what_is_left_of_another_scoring_is_not_resumed(make_job, make_run, collection, monkeypatch):
     monkeypatch.setattr("headtrain.scoring.job.BLOCK", 1)
     with monkeypatch.context() as patch:
         kill_after(patch, 1)
@@ -222,7 +197,7 @@ def test_what_is_left_of_another_scoring_is_not_gone_on_with(make_job, make_run,
         run(make_job(collection, [make_run("b", 2)]))
 
 
-def test_a_part_of_the_same_collections_in_another_order_is_not_gone_on_with(
+def test_a_part_of_the_same_collections_in_another_order_is_not_resumed(
     make_job, make_run, make_collection, monkeypatch
 ):
     monkeypatch.setattr("headtrain.scoring.job.BLOCK", 1)
@@ -276,7 +251,7 @@ def test_blocks_whose_features_have_changed_since_are_scored_again(
 
 
 @pytest.mark.parametrize("append", [True, False])
-def test_a_kill_while_the_table_gets_its_name_is_gone_on_with(
+def test_a_kill_while_the_table_gets_its_name_is_resumed(
     make_job, make_run, make_collection, spec, tmp_path, monkeypatch, append
 ):
     of, path, runs = make_collection.features_of, tmp_path / "g.h5", [make_run("a", 1)]
@@ -387,7 +362,7 @@ def test_names_that_are_not_utf8_are_met_again_when_a_table_is_added_to(
 def test_a_folder_with_an_unfinished_split_is_no_ensemble(make_run, tmp_path):
     for k in (1, 2):
         make_run(f"all/split-{k}", k)
-    (tmp_path / "all" / "split-2" / "run.json").write_text('{"config": {}}')
+    (tmp_path / "all" / "split-2" / "run.json").write_text(json.dumps({"config": PAPER.as_dict()}))
     with pytest.raises(RunError, match="expected finished heads, found that split-2 is not"):
         load_ensemble([tmp_path / "all"])
 
@@ -411,12 +386,6 @@ def test_damaged_features_are_not_scored_and_leave_no_table(make_job, collection
     assert not job.out.exists()
 
 
-def test_a_table_of_something_else_is_named_with_its_row(tmp_path):
-    (tmp_path / "s.csv").write_text("id,score\na.jpg,0.5\n")
-    with pytest.raises(RunError, match=r"s\.csv: row 1: expected a table of amnet-head score with 3 steps"):
-        list(read_rows(tmp_path / "s.csv", "csv", 3))
-
-
 def test_say_gives_each_row_its_own_whatever_the_batches(make_run, make_learnable):
     collection = make_learnable()
     heads = [*load_ensemble([make_run()]).values()]
@@ -426,8 +395,3 @@ def test_say_gives_each_row_its_own_whatever_the_batches(make_run, make_learnabl
         alone = say(heads, collection, rows[place : place + 1], range(2))
         assert together.score[place] == pytest.approx(alone.score[0], abs=1e-6)
         assert together.spread[place] == pytest.approx(alone.spread[0], abs=1e-6)
-
-
-def test_rows_of_images_without_features_have_nothing_but_their_status():
-    row = ScoreRow("a.jpg", PENDING, "t.h5")
-    assert (row.score, row.steps, row.spread, row.entropy) == (None, (), None, None)
