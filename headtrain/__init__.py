@@ -13,7 +13,7 @@ HOMES = {"load_head": "headtrain.heads.checkpoint", "score_collection": "headtra
 
 
 def __getattr__(name: str) -> object:
-    """The public functions, imported when they are asked for: torch takes seconds, and --help should not."""
+    """Import a public function when it is asked for: torch takes seconds, and --help should not."""
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ def figure() -> None:
 @click.argument("run", type=PATH)
 @click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
 def histogram(run: Path, out: Path) -> None:
-    """Figure 4: the distribution of human and predicted scores of a run's test images."""
+    """Draw Figure 4: the distribution of human and predicted scores of a run's test images."""
     from headtrain.figures.paper_figures import histogram as draw
     from headtrain.figures.pictures import refuse_other_ending, save
     from headtrain.runs.results import results_of
@@ -42,7 +42,7 @@ def histogram(run: Path, out: Path) -> None:
 @click.option("--out", default="slope.png", type=PATH, help="Picture, .png or .svg.")
 @device_option
 def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
-    """Figure 6: the slope of the step scores against memorability, over the test images of one head."""
+    """Draw Figure 6: the slope of the step scores against memorability, over the test images of one head."""
     from headtrain.figures.paper_figures import slope_figure
     from headtrain.figures.pictures import refuse_other_ending, save
 
@@ -55,7 +55,7 @@ def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
 def comparison(runs: Sequence[Path], out: Path) -> None:
-    """Figure 7: mean test rho of RUNS among the published figures of their data set."""
+    """Draw Figure 7: mean test rho of RUNS among the published figures of their data set."""
     from headtrain.figures.paper_figures import comparison as draw
     from headtrain.figures.pictures import refuse_other_ending, save
     from headtrain.leaderboard.table import name_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headtrain.evaluation.metrics import evaluate, spearman, spearman_tie_free
+from headtrain.evaluation.metrics import METRICS, evaluate, spearman, spearman_tie_free
 
 
 def pair(n=300):
@@ -66,3 +66,19 @@ def test_metrics_of_constant_predictions_are_json_with_null():
     values = evaluate(np.full(5, 0.1), np.arange(5.0)).as_dict()
     assert [name for name, value in values.items() if value is None] == ["rho", "pearson", "slope", "intercept"]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+def test_a_figure_of_merit_is_shown_everywhere_by_its_description():
+    """Every field with a column stands in the table and in the report, every one for the leaderboard on it."""
+    from headtrain.leaderboard.board import BOARD
+    from headtrain.leaderboard.table import COLUMNS
+    from headtrain.leaderboard.text import ROUNDED
+
+    assert {metric.column for metric in METRICS.values() if metric.column} <= set(COLUMNS)
+    assert {metric.board for metric in METRICS.values() if metric.board} == set(BOARD) <= set(ROUNDED)
+    assert set(evaluate(*pair()).as_dict()) == {*METRICS, "n"}
+
+
+def test_a_single_heads_figure_has_one_digit_more_than_a_mean():
+    assert METRICS["mse"].rounded(0.0123456) == "0.01235"
+    assert METRICS["rho"].rounded(math.nan) == "undefined"
