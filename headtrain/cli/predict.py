@@ -11,6 +11,7 @@ import click
 from amnet_common.commands import BAD_INPUT, OneLineErrors, printable
 from amnet_common.errors import ExistsError, SpecError
 from headtrain.cli.options import PATH, device_option, refuse_output
+from headtrain.scoring.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from amnet_common.collection import Collection
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean and spread.")  # fmt: skip
 @click.option("--weights", help="Of the trunk that the head was trained on, as for amnet-extract.")
-@click.option("--out", type=PATH, help="Also write a table: .csv, .jsonl or .parquet.")
+@click.option("--out", type=PATH, help=f"Also write a table: {FORMAT_NAMES}.")
 @device_option
 def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
     """Score image files and the images below folders. Exit status 1: some could not be read."""

@@ -14,7 +14,7 @@ from amnet_common.errors import ConfigError
 from headtrain.cli.computing import kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_output
 from headtrain.cli.trunks import warn_of_other_trunks
-from headtrain.scoring.formats import FORMATS
+from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
 if TYPE_CHECKING:
     from headtrain.scoring.blocks import Counts
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
               "several, one after the other.")  # fmt: skip
 @click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean and spread.")  # fmt: skip
-@click.option("--out", required=True, type=PATH, help=f"The table: .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}.")
+@click.option("--out", required=True, type=PATH, help=f"The table: {FORMAT_NAMES}.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the ending of --out does "
               "not say.")  # fmt: skip
 @click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "

@@ -67,6 +67,7 @@ def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 WRITERS: Mapping[str, Write] = {"csv": write_csv, "jsonl": write_jsonl, "parquet": write_parquet}
 READERS: Mapping[str, Read] = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
 FORMATS = tuple(WRITERS)
+FORMAT_NAMES = f".{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}"
 
 
 def format_of(path: Path, wanted: str | None) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from amnet_common.datasets import SplitList
 from amnet_common.files import write_json
 from headtrain.cli import main
+from headtrain.leaderboard.board import BOARD
 from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import override
@@ -85,10 +86,15 @@ def test_the_leaderboard_lists_what_train_wrote(make_collection, tmp_path):
 def test_heads_come_by_validation_rho_with_what_they_differ_in(runs):
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in amnet_head("runs", runs).stdout.splitlines()]
     columns = ["run", "status", "split", "lr", "val-rho", "test-rho", "mse", "best-epoch", "epochs-trained", "minutes"]
-    assert lines[0] == columns
-    best = [f"{runs}/lr-0.0001/split-1", "finished", "1", "0.0001", "0.6000", "0.4000 [0.100, 0.900]", "0.06000", "1"]
-    assert lines[2] == [*best, "1", "0.5"]
-    assert lines[-1] == [f"{runs}/begun", "unfinished", "1", "0.01", "0.2000", "-", "-", "1", "1", "0.5"]
+    assert set(lines[0]) - set(BOARD) == set(columns) - set(BOARD)
+    best, begun = dict(zip(lines[0], lines[2], strict=True)), dict(zip(lines[0], lines[-1], strict=True))
+    assert [best[column] for column in columns] == [
+        f"{runs}/lr-0.0001/split-1", "finished", "1", "0.0001", "0.6000", "0.4000 [0.100, 0.900]", "0.06000", "1", "1",
+        "0.5",
+    ]  # fmt: skip
+    assert [begun[column] for column in columns] == [
+        f"{runs}/begun", "unfinished", "1", "0.01", "0.2000", "-", "-", "1", "1", "0.5",
+    ]  # fmt: skip
 
 
 def test_csv_has_every_digit(runs):
