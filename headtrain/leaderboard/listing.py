@@ -10,7 +10,7 @@ from typing import NoReturn
 from amnet_common.errors import RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
-from headtrain.runs.folder import LOG, METRICS, PRUNED, RUN
+from headtrain.runs.folder import LOG, PRUNED, RESULT, RUN
 from headtrain.runs.log import Epoch, read_log
 from headtrain.runs.record import Begun, damage_named, read_begun, read_result
 from headtrain.settings.configuration import Config
@@ -84,7 +84,7 @@ def _begun_head(run: Path, begun: Begun) -> TrainedHead:
 
 def with_figures(head: TrainedHead) -> TrainedHead:
     """Add what came out of a run, or, while it is not finished, what its log says so far. Raises RunError."""
-    if (head.run / METRICS).exists():
+    if (head.run / RESULT).exists():
         found = read_result(head.run)
         head = replace(head, status=FINISHED, test=found.test, interval=found.interval, epochs=found.epochs,
                        seconds=found.seconds)  # fmt: skip

@@ -23,7 +23,7 @@ from amnet_common.files import write_json, write_text
 from headtrain.settings.config_file import to_toml
 from headtrain.settings.configuration import Config
 
-RUN, CONFIG, LOG, STATE, TEST, METRICS = "run.json", "config.toml", "log.csv", "state.pt", "test.csv", "metrics.json"
+RUN, CONFIG, LOG, STATE, TEST, RESULT = "run.json", "config.toml", "log.csv", "state.pt", "test.csv", "metrics.json"
 PRUNED = "dropped.json"
 SPLIT = re.compile(r"split-(\d+)")  # folders of --split all
 

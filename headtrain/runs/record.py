@@ -16,7 +16,7 @@ from amnet_common.errors import RunError
 from amnet_common.files import write_json
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
-from headtrain.runs.folder import METRICS, RUN
+from headtrain.runs.folder import RESULT, RUN
 from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 
@@ -89,13 +89,13 @@ def write_result(result: Result) -> None:
     values = asdict(result) | {"interval": [result.interval.low, result.interval.high]}
     del values["run"]
     always = ("split", "test", "interval", "optimistic", "selected_on")
-    write_json(result.run / METRICS, {key: value for key, value in values.items() if key in always or _is_said(value)})
+    write_json(result.run / RESULT, {key: value for key, value in values.items() if key in always or _is_said(value)})
 
 
 def read_result(run: Path) -> Result:
     """Read what came out of the run in a folder. Raises RunError that names the file."""
-    found = read_json(run / METRICS)
-    with damage_named(run / METRICS):
+    found = read_json(run / RESULT)
+    with damage_named(run / RESULT):
         low, high = found.get("interval", (None, None))
         return Result(
             run=run,

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from headtrain.evaluation.metrics import METRICS as FIGURES
+from headtrain.evaluation.metrics import METRICS
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.heads.provenance import Provenance
-from headtrain.runs.folder import METRICS, RUN
+from headtrain.runs.folder import RESULT, RUN
 from headtrain.runs.record import Result, read_begun, read_result
 from headtrain.settings.configuration import Config
 from headtrain.settings.described import OWN, described_settings
 
-RHO = FIGURES["rho"]
+RHO = METRICS["rho"]
 
 
 def run_lines(run: Path) -> Iterator[str]:
@@ -24,7 +24,7 @@ def run_lines(run: Path) -> Iterator[str]:
     yield from setting_lines(config)
     if checkpoint.exists():
         yield from trained_on(read_provenance(checkpoint))
-    if (run / METRICS).exists():
+    if (run / RESULT).exists():
         yield from result_lines(read_result(run))
 
 
@@ -48,7 +48,7 @@ def result_lines(result: Result) -> Iterator[str]:
     """Yield a line for the test, and one for each of the two epochs that the paper gives for LaMem."""
     low, high = map(RHO.rounded, (result.interval.low, result.interval.high))
     others = [f"{one.column} {one.rounded(getattr(result.test, name))}"
-              for name, one in FIGURES.items() if one.board and one is not RHO]  # fmt: skip
+              for name, one in METRICS.items() if one.board and one is not RHO]  # fmt: skip
     yield (f"test: rho {RHO.rounded(result.test.rho)} [{low}, {high}], {', '.join(others)}, {result.test.n} images; "
            f"epochs chosen on {result.selected_on}")  # fmt: skip
     for name, epoch in (("highest rho", result.best), ("lowest MSE", result.lowest_mse)):

@@ -17,7 +17,7 @@ from headtrain.compute.kernels import EAGER, Kernels, predictor_of
 from headtrain.features.batches import Picks, scales_on
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
-from headtrain.runs.folder import METRICS, RUN, split_folders
+from headtrain.runs.folder import RESULT, RUN, split_folders
 from headtrain.runs.record import read_begun
 
 BATCH = 64  # views at a time
@@ -52,7 +52,7 @@ def _splits_of(run: Path) -> list[Path]:
         return []
     splits = [path for path in split_folders(run) if (path / BEST).exists()]
     for split in splits:
-        if (split / RUN).exists() and not (split / METRICS).exists() and not read_begun(split).imported_from:
+        if (split / RUN).exists() and not (split / RESULT).exists() and not read_begun(split).imported_from:
             raise RunError(f"--head {run}: expected finished heads, found that {split.name} is not; --resume finishes "
                            "it, or name the finished ones")  # fmt: skip
     return splits

@@ -16,7 +16,7 @@ from amnet_common.errors import ConfigError, OutputError
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
-from headtrain.runs.folder import METRICS
+from headtrain.runs.folder import RESULT
 from headtrain.runs.record import refuse_other_run
 from headtrain.settings.configuration import Config
 
@@ -81,7 +81,7 @@ def standing(setup: Setup, one: PlannedRun) -> Standing:
         raise OutputError(f"--out {one.run}: expected a new folder, found one that exists; give another name, or "
                           "--resume to go on with it")  # fmt: skip
     refuse_other_run(one.run, identity_of(setup, one.config))
-    return Standing.FINISHED if (one.run / METRICS).exists() else Standing.UNFINISHED
+    return Standing.FINISHED if (one.run / RESULT).exists() else Standing.UNFINISHED
 
 
 def refuse_missing_views(config: Config, collection: Collection) -> None:

@@ -1,4 +1,4 @@
-"""What a sweep tries, which heads train together, and which are given up."""
+"""What a sweep tries, which heads train together, and which are pruned."""
 
 import numpy as np
 import pytest

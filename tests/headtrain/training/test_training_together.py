@@ -10,7 +10,7 @@ from amnet_common.errors import RunError
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
-from headtrain.runs.folder import METRICS, STATE, TEST
+from headtrain.runs.folder import RESULT, STATE, TEST
 from headtrain.runs.record import Result
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train_together
@@ -107,7 +107,7 @@ def test_a_bank_that_was_stopped_resumes_to_the_same_weights(make_learnable, con
     for number in "012":
         found, wanted = weights(tmp_path / "cut" / number), weights(tmp_path / "whole" / number)
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-        assert (tmp_path / "cut" / number / METRICS).exists()
+        assert (tmp_path / "cut" / number / RESULT).exists()
         assert not (tmp_path / "cut" / number / STATE).exists()
 
 
