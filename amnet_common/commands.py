@@ -1,11 +1,19 @@
-"""What the three commands share: an error of ours becomes one line and exit status 2, Ctrl-C one line and 130."""
+"""What the three commands share: how they end. An error of ours becomes one line and exit status 2.
+
+Exit status: 0 all is well; 1 done, but something is not as it should be, which the command says; 2 wrong use or input;
+70 an error of amnet itself, whose traceback stands in a file that the line names; 75 the disk is full, the same command
+resumes when there is room; 130 interrupted; 143 terminated.
+"""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,8 +23,11 @@ from amnet_common.errors import AmnetError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-BAD_INPUT, INTERRUPTED, TERMINATED = 2, 130, 143
+NOT_ALL_WELL, BAD_INPUT, OUR_FAULT, FULL_DISK, INTERRUPTED, TERMINATED = 1, 2, 70, 75, 130, 143
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DEBUG = "amnet_common.debug"  # in a context's meta: errors keep their tracebacks
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\\n", 13: "\\r"}
+CONTROLS |= {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,22 +37,26 @@ class Terminated(KeyboardInterrupt):
 class OneLineErrors(click.Command):
     """Run a command whose function returns its exit status; its errors become one line on stderr."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as click.Command
+        super().__init__(*args, **kwargs)
+        text = "Show the traceback of an error."
+        self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug, help=text))
+
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command and leave with its status: 2 after an error, 130 and 143 when interrupted and terminated."""
+        """Run the command and leave with its status, as the head of this file lists them."""
         try:
             status = super().invoke(ctx)
-        except AmnetError as error:
-            click.echo(f"{ctx.command_path}: {printable(str(error))}", err=True)
-            ctx.exit(BAD_INPUT)
-        except KeyboardInterrupt as stop:
-            click.echo(f"{ctx.command_path}: interrupted. {printable(str(stop))}".rstrip(), err=True)
-            ctx.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
-        except OSError as error:  # a disk that is full or a file that goes away in the middle
-            click.echo(f"{ctx.command_path}: {printable(str(error))}", err=True)
-            ctx.exit(BAD_INPUT)
+        except (KeyboardInterrupt, Exception) as error:
+            if ctx.meta.get(DEBUG):
+                traceback.print_exc()
+            line, status = ending(error)
+            click.echo(f"{ctx.command_path}: {printable(line)}".rstrip(), err=True)
+            ctx.exit(status)
         ctx.exit(status or 0)
 
 
@@ -52,6 +67,46 @@ class OneLineErrorsGroup(click.Group):
     """Group commands that are `OneLineErrors`."""
 
     command_class = OneLineErrors
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """Return the line and the exit status of a command that ends with an error.
+
+    An error that is none of ours has its traceback written to a file, which the line names.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted. {error}", TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+    if is_full_disk(error):
+        return f"{error}; free some room, then the same command, with --resume where it has that, goes on", FULL_DISK
+    if isinstance(error, AmnetError | OSError):  # OSError: a file that goes away in the middle
+        return str(error), BAD_INPUT
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"an error of amnet itself: {line[:300]}; {written_traceback(error)}", OUR_FAULT
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it comes from, says that there is no room left on a disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def written_traceback(error: BaseException) -> str:
+    """Write the traceback of an error to a new file in the system's temporary folder, and say where."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="amnet-error-", suffix=".log", delete=False, encoding="utf-8",
+                                         errors="backslashreplace") as file:  # fmt: skip
+            file.write(f"amnet {__version__}, python {sys.version.split()[0]}: {sys.argv}\n")
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return "--debug shows the traceback"
+    return f"its traceback is in {file.name}; please report it"
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta[DEBUG] = value
 
 
 @contextlib.contextmanager
@@ -92,5 +147,7 @@ def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
 
 
 def printable(text: str) -> str:
-    """Return a text as one line for any terminal: file names may hold line breaks, escape codes, and be no UTF-8."""
+    """Return a text as one line for any terminal: file names may hold line breaks, escape codes, marks that turn the
+    direction of what follows, and bytes that are no UTF-8.
+    """
     return text.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()

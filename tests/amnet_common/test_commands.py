@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amnet_common.commands import OneLineErrors, OneLineErrorsGroup, deferred_interrupt, printable
-from amnet_common.errors import CollectionError
+from amnet_common.errors import CollectionError, OutputError
 
 
 def run(body, kind=OneLineErrors):
@@ -63,10 +63,6 @@ def test_ignored_interrupt_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_our_own_mistakes_keep_their_traceback():
-    assert isinstance(run(body_that_raises(AssertionError("shape"))).exception, AssertionError)
-
-
 def test_group_names_its_command_in_the_line():
     group = OneLineErrorsGroup("tool")
     group.command("info")(body_that_raises(CollectionError("damaged")))
@@ -90,3 +86,39 @@ def test_printable_text_cannot_steer_a_terminal(text):
 
 def test_printable_leaves_ordinary_names_alone():
     assert printable("Zürich 影像.jpg") == "Zürich 影像.jpg"
+
+
+def test_an_error_of_ours_alone_is_one_line_with_a_file_of_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = run(body_that_raises(ZeroDivisionError("by\nzero")))
+    (log,) = tmp_path.iterdir()
+    line = f"tool: an error of amnet itself: ZeroDivisionError: by zero; its traceback is in {log}; please report it\n"
+    assert (result.exit_code, result.stderr) == (70, line)
+    assert "in body\n    raise error" in log.read_text()
+
+
+def test_debug_shows_the_traceback():
+    result = CliRunner().invoke(
+        click.command("tool", cls=OneLineErrors)(body_that_raises(CollectionError("x"))), ["--debug"]
+    )
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("tool: x\n")
+    assert "Traceback" not in run(body_that_raises(CollectionError("x"))).stderr
+
+
+def test_a_full_disk_has_a_status_of_its_own_however_it_is_wrapped():
+    def body():
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise OutputError("run/state.pt: cannot be written: No space left on device") from error
+
+    result = run(body)
+    assert result.exit_code == 75
+    assert result.stderr.startswith("tool: run/state.pt: cannot be written: No space left on device; free some room")
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u2028", "\u2029", "\u200f", "\x9b"])
+def test_marks_that_turn_or_break_a_line_are_shown_as_escapes(mark):
+    assert mark not in printable(f"a{mark}b")
+    assert len(printable(f"a{mark}b")) >= 6
