@@ -13,6 +13,7 @@ from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress, version_option
+from amnet_common.only_writer import only_writer
 
 PATH = click.Path(path_type=Path)
 
@@ -72,7 +73,8 @@ def _check_rows(parts: Sequence[Part], quick: bool, problems: list[Problem]) -> 
 @click.option("--out", type=PATH, required=True, help="The linked collection; it holds no features of its own.")
 def link_command(parts: tuple[Path, ...], out: Path) -> None:
     """Join parts and collections into one, without copying a feature byte. They must stay where they are."""
-    joined = link(parts, out)
+    with only_writer(out):
+        joined = link(parts, out)
     for line in joined.kernel_differences:
         click.echo(f"note: other kernels, last bits may differ: {printable(line)}", err=True)
     collection = joined.collection
@@ -85,7 +87,8 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
 def relabel_command(file: Path, labels: Path, out: Path) -> None:
     """Give the images of a collection new scores and splits, without extraction."""
-    collection = relabel(file, labels, out)
+    with only_writer(out):
+        collection = relabel(file, labels, out)
     scored = int((~np.isnan(collection.labels)).sum())
     click.echo(f"{out}: {counts(collection)}; {scored} images have a score")
 
@@ -98,7 +101,8 @@ def export_command(file: Path, out: Path, views: str) -> None:
     """Write the features of all finished images as one float16 array, with their ids."""
     collection = Collection(file)
     number = len(exported_rows(collection))
-    with deferred_interrupt() as check_interrupt, progress("export", number, "images") as bar:
+    bar = progress("export", number, "images")
+    with only_writer(out), deferred_interrupt() as check_interrupt, bar:
         for rows in export(collection, out, views == "all"):
             check_interrupt()
             bar.update(rows)

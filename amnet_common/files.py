@@ -1,4 +1,4 @@
-"""Files that get their names when they are whole, or not at all: the one way in which amnet writes.
+"""Files that get their names when they are whole, or not at all: how amnet writes everything that appears at once.
 
 What is written meanwhile has a random name beside the final one, made so that no link planted there is followed; it is
 on the disk before it gets its name, and the name before the call returns. JSON written here has null for NaN and
@@ -10,7 +10,9 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +21,16 @@ from typing import Any
 
 from amnet_common.errors import OutputError
 
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what temporary_name gives
 EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
-def whole_file(path: Path, option: str = "") -> Iterator[Path]:
+def whole_file(path: Path, option: str = "", durable: bool = True) -> Iterator[Path]:
     """Yield where to write a file meanwhile, and give it its name `path` at the end, replacing an older one.
 
-    After an error nothing of it is left, and an older file stays as it was. Raises OutputError, which begins with the
+    After an error nothing of it is left, and an older file stays as it was. `durable`: it survives a power cut as well,
+    which takes the time that the disk takes. Raises OutputError, which begins with the
     option that named the file.
     """
     try:
@@ -34,11 +38,36 @@ def whole_file(path: Path, option: str = "") -> Iterator[Path]:
             mode = stat.S_IMODE(temporary.stat().st_mode)
             yield temporary
             temporary.chmod(mode)  # as the umask has it: some libraries write files that only their owner may read
-            replace_by(temporary, path)
+            if durable:
+                replace_by(temporary, path)
+            else:
+                os.replace(temporary, path)
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{option} {path}: cannot be written: {error.strerror or error}".lstrip()) from error
+
+
+@contextmanager
+def whole_folder(path: Path, option: str = "") -> Iterator[Path]:
+    """Yield a new folder to fill meanwhile, and give it its name `path` at the end, which an empty folder may have.
+
+    After an error nothing of it is left. The folders above are made. Raises OutputError, which begins with the option
+    that named the folder.
+    """
+    temporary = path.with_name(temporary_name(path))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        sync_path(temporary)
+        os.rename(temporary, path)  # fails where the name is taken by a folder that holds something
+        sync_path(path.parent)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{option} {path}: cannot be made: {error.strerror or error}".lstrip()) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -67,13 +96,25 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
     Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(temporary_name(path))
     os.close(os.open(temporary, EXCLUSIVE, 0o666))
     try:
         yield temporary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def temporary_name(path: Path) -> str:
+    """Return a name that nobody can guess, hidden, that tells what it is going to be."""
+    return f".{path.name}.{secrets.token_hex(8)}.tmp"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers have left in a folder that no other process writes to now. Raises OSError."""
+    for path in folder.iterdir():
+        if LEFTOVER.fullmatch(path.name) and not path.is_dir():
+            path.unlink()
 
 
 def replace_by(written: Path, path: Path) -> None:

@@ -1,15 +1,21 @@
 """`amnet-head attend`: where a head looked, step by step."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors
+from amnet_common.commands import OneLineErrors, printable
 from amnet_common.errors import ConfigError, MissingRowsError
-from headtrain.cli.options import PATH, device_option, features_option, refuse_output
+from headtrain.cli.options import PATH, device_option, features_option
+from headtrain.cli.outputs import MAPS, PICTURE, overwrite_option, writing
 from headtrain.cli.trunks import warn_of_other_trunks
+
+if TYPE_CHECKING:
+    from headtrain.figures.looks import Look
 
 MOST_IMAGES = 50  # on one picture
 
@@ -22,24 +28,33 @@ MOST_IMAGES = 50  # on one picture
 @click.option("--images", type=PATH, help="Folder of the image files.  [default: where they were extracted from]")
 @click.option("--out", default="attention.png", type=PATH, help="Picture, .png or .svg.")
 @click.option("--maps", type=PATH, help="Also write the weights as they are, (n, T, 14, 14) float32, as a .npy file.")
+@overwrite_option
 @device_option
 def attend(
     features: Path, ids: Sequence[str], run: Path, view: int, images: Path | None, out: Path, maps: Path | None,
-    device: str,
+    overwrite: bool, device: str,
 ) -> None:  # fmt: skip
     """Draw the attention of each step over images of a collection, which are named as in it."""
     if len(ids) > MOST_IMAGES:
         raise ConfigError(f"attend: expected at most {MOST_IMAGES} images, found {len(ids)}")
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: expected a folder, found none")
-    refuse_output("--out", out, (".png", ".svg"))
-    if maps:
-        refuse_output("--maps", maps, (".npy",))
-    collection = Collection(features)
-    rows = rows_of(collection, ids)
+    inputs = [features, run]
+    with contextlib.ExitStack() as held:
+        held.enter_context(writing("--out", out, PICTURE, overwrite, inputs))
+        if maps:
+            held.enter_context(writing("--maps", maps, MAPS, overwrite, inputs))
+        collection = Collection(features)
+        looks = looked(collection, rows_of(collection, ids), run, view, images, device)
+        draw(looks, view, out, maps)
+
+
+def looked(
+    collection: Collection, rows: Sequence[int], run: Path, view: int, images: Path | None, device: str
+) -> "list[Look]":
+    """Compute what the head sees of each image; images whose files are gone are named."""
     from amnet_common.machine.devices import choose_device
-    from headtrain.figures.look_figure import draw_looks
-    from headtrain.figures.looks import looks_of, save_maps
+    from headtrain.figures.looks import looks_of
     from headtrain.heads.checkpoint import load_head
 
     head = load_head(run, choose_device(device))
@@ -47,12 +62,20 @@ def attend(
     looks = looks_of(collection, head, rows, view, images)
     for look in looks:
         if look.missing:
-            click.echo(f"{look.id}: drawn without its picture: {look.missing}", err=True)
+            click.echo(printable(f"{look.id}: drawn without its picture: {look.missing}"), err=True)
+    return looks
+
+
+def draw(looks: "Sequence[Look]", view: int, out: Path, maps: Path | None) -> None:
+    """Write the picture and, if they are asked for, the weights as they are."""
+    from headtrain.figures.look_figure import draw_looks
+    from headtrain.figures.looks import save_maps
+
     draw_looks(looks, out, view)
-    click.echo(out)
+    click.echo(printable(str(out)))
     if maps:
         save_maps(maps, looks)
-        click.echo(maps)
+        click.echo(printable(str(maps)))
 
 
 def rows_of(collection: Collection, ids: Sequence[str]) -> list[int]:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, progress
-from amnet_common.errors import OutputError
+from amnet_common.commands import OneLineErrors, printable, progress
+from amnet_common.errors import OutputError, RunError
+from amnet_common.files import whole_folder
+from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH, chosen_splits, features_option
+from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
     from headtrain.runs.results import RunResult
@@ -47,25 +50,34 @@ def compare(run: Path, other: Path) -> None:
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow_missing: bool) -> None:
     """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, kernel ridge on the mean of all views."""
+    from headtrain.evaluation.baselines import BASELINES
+
     collection = Collection(features)
     splits = chosen_splits(collection, split)
+    out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
+    with only_writer(out):
+        if out.exists():
+            raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
+        with whole_folder(out, "--out") as made:  # all of them or none
+            fit_all(collection, splits, made, data_seed, allow_missing)
+        print_table([out / name for name in BASELINES])
+
+
+def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed: int, allow_missing: bool) -> None:
+    """Fit every baseline on every split, each image being read once, and write the results below `out`."""
     import numpy as np
 
     from headtrain.evaluation.baselines import BASELINES, Pooled
     from headtrain.evaluation.metrics import spearman
     from headtrain.features.splits import split_subsets
-    from headtrain.runs.folder import free_run_name
-    from headtrain.runs.record import Result
+    from headtrain.runs.documents import Result
     from headtrain.runs.results import save_result
 
-    out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
-    if out.exists():
-        raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
     subsets = {number: split_subsets(collection, number, data_seed, allow_missing) for number in splits}
     pooled = Pooled(collection)
     with progress("read", len(subsets), "splits") as bar:
-        for p in subsets.values():  # each image is read once
-            pooled.take(np.concatenate([p.train.rows, p.val.rows, p.test.rows]), range(collection.views))
+        for one in subsets.values():
+            pooled.take(np.concatenate([one.train.rows, one.val.rows, one.test.rows]), range(collection.views))
             bar.update()
     for name, fit in BASELINES.items():
         for number in splits:
@@ -77,18 +89,33 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
             )  # fmt: skip
             save_result(result, found.test, collection, subsets[number])
             click.echo(f"{name}, split {number}: {found.chosen}", err=True)
-    print_table([out / name for name in BASELINES])
 
 
 def print_table(runs: Sequence[Path]) -> None:
     """Print the table of these runs."""
     from headtrain.leaderboard.table import name_of, table_lines
-    from headtrain.runs.results import results_of
 
-    systems = [(path, results_of(path)) for path in runs]
+    systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
-        click.echo(line)
+        click.echo(printable(line))
+
+
+def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":
+    """Read the results of runs; those that diverged are named and left out. Raises RunError if none is left."""
+    from headtrain.runs.results import DivergedRunError, results_of
+
+    found, reasons = [], []
+    for path in runs:
+        try:
+            found.append((path, results_of(path)))
+        except DivergedRunError as error:
+            reasons.append(str(error))
+    if not found:
+        raise RunError("; ".join(reasons))
+    for reason in reasons:
+        click.echo(printable(f"left out: {reason}"), err=True)
+    return found
 
 
 def data_of_runs(results: "Sequence[RunResult]") -> str | None:

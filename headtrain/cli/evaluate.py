@@ -10,6 +10,8 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors
 from amnet_common.errors import ConfigError, OutputError
+from amnet_common.files import whole_folder
+from amnet_common.only_writer import only_writer
 from headtrain.cli.compare import print_table
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
 
@@ -37,25 +39,28 @@ def evaluate(
     """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
     if bool(runs) == bool(scores):
         raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both")
-    if out.exists():
-        raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
-    collection = Collection(features)
-    views = chosen_views(collection, view)
-    from headtrain.evaluation.metrics import spearman
-    from headtrain.features.splits import split_subsets
-    from headtrain.runs.record import Result
-    from headtrain.runs.results import save_result
+    with only_writer(out):
+        if out.exists():
+            raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
+        collection = Collection(features)
+        views = chosen_views(collection, view)
+        from headtrain.evaluation.metrics import spearman
+        from headtrain.features.splits import split_subsets
+        from headtrain.runs.documents import Result
+        from headtrain.runs.results import save_result
 
-    for number in chosen_splits(collection, split):
-        started, subsets = time.monotonic(), split_subsets(collection, number, data_seed, allow_missing)
-        found = predicted(collection, subsets, number, runs, scores, views, device)
-        result = Result(
-            out / f"split-{number}", number, system=name or out.name, val_rho=spearman(found.val, subsets.val.scores),
-            heads=tuple(str(run) for run in runs), views=tuple(views), seconds=time.monotonic() - started,
-        )  # fmt: skip
-        save_result(result, found.test, collection, subsets)
-        click.echo(f"split {number}: val rho {result.val_rho:.4f}", err=True)
-    print_table([out])
+        with whole_folder(out, "--out") as made:  # all splits or none
+            for number in chosen_splits(collection, split):
+                started, subsets = time.monotonic(), split_subsets(collection, number, data_seed, allow_missing)
+                found = predicted(collection, subsets, number, runs, scores, views, device)
+                val_rho, seconds = spearman(found.val, subsets.val.scores), time.monotonic() - started
+                result = Result(
+                    made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, seconds=seconds,
+                    heads=tuple(str(run) for run in runs), views=tuple(views),
+                )  # fmt: skip
+                save_result(result, found.test, collection, subsets)
+                click.echo(f"split {number}: val rho {val_rho:.4f}", err=True)
+        print_table([out])
 
 
 def chosen_views(collection: Collection, text: str) -> range:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrorsGroup
+from amnet_common.commands import OneLineErrorsGroup, printable
 from amnet_common.errors import RunError
-from headtrain.cli.compare import data_of_runs
+from headtrain.cli.compare import data_of_runs, finished_of
 from headtrain.cli.options import PATH, device_option
+from headtrain.cli.outputs import PICTURE, overwrite_option, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -25,47 +26,49 @@ def figure() -> None:
 @figure.command()
 @click.argument("run", type=PATH)
 @click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
-def histogram(run: Path, out: Path) -> None:
+@overwrite_option
+def histogram(run: Path, out: Path, overwrite: bool) -> None:
     """Draw Figure 4: the distribution of human and predicted scores of a run's test images."""
     from headtrain.figures.paper_figures import histogram as draw
-    from headtrain.figures.pictures import refuse_other_ending, save
+    from headtrain.figures.pictures import save
     from headtrain.runs.results import results_of
 
-    refuse_other_ending(out)
-    save(draw(results_of(run), run.name), out)
-    click.echo(out)
+    with writing("--out", out, PICTURE, overwrite):
+        save(draw(results_of(run), run.name), out)
+    click.echo(printable(str(out)))
 
 
 @figure.command()
 @click.argument("run", type=PATH)
 @click.option("--features", type=PATH, help="The collection.  [default: where the run was trained]")
 @click.option("--out", default="slope.png", type=PATH, help="Picture, .png or .svg.")
+@overwrite_option
 @device_option
-def slope(run: Path, features: Path | None, out: Path, device: str) -> None:
+def slope(run: Path, features: Path | None, out: Path, overwrite: bool, device: str) -> None:
     """Draw Figure 6: the slope of the step scores against memorability, over the test images of one head."""
     from headtrain.figures.paper_figures import slope_figure
-    from headtrain.figures.pictures import refuse_other_ending, save
+    from headtrain.figures.pictures import save
 
-    refuse_other_ending(out)
-    save(slope_figure(steps_of(run, features, device), run.name), out)
-    click.echo(out)
+    with writing("--out", out, PICTURE, overwrite):
+        save(slope_figure(steps_of(run, features, device), run.name), out)
+    click.echo(printable(str(out)))
 
 
 @figure.command()
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
-def comparison(runs: Sequence[Path], out: Path) -> None:
+@overwrite_option
+def comparison(runs: Sequence[Path], out: Path, overwrite: bool) -> None:
     """Draw Figure 7: mean test rho of RUNS among the published figures of their data set."""
     from headtrain.figures.paper_figures import comparison as draw
-    from headtrain.figures.pictures import refuse_other_ending, save
+    from headtrain.figures.pictures import save
     from headtrain.leaderboard.table import name_of
-    from headtrain.runs.results import results_of
 
-    refuse_other_ending(out)
-    found = [(run, results_of(run)) for run in runs]
-    systems = [(name_of(run, results), results) for run, results in found]
-    save(draw(systems, data_of_runs([result for _, results in found for result in results])), out)
-    click.echo(out)
+    with writing("--out", out, PICTURE, overwrite):
+        found = finished_of(runs)
+        systems = [(name_of(run, results), results) for run, results in found]
+        save(draw(systems, data_of_runs([result for _, results in found for result in results])), out)
+    click.echo(printable(str(out)))
 
 
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
@@ -76,7 +79,7 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     from headtrain.features.splits import split_subsets
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
-    from headtrain.runs.record import read_begun
+    from headtrain.runs.documents import read_begun
     from headtrain.scoring.ensemble import say
     from headtrain.scoring.scores import refuse_missing_view
 

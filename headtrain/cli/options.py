@@ -1,13 +1,13 @@
 """Options that several commands share, and one for each setting, made from its field."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.errors import CollectionError, ConfigError, OutputError
+from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
 from headtrain.settings.configuration import SETTINGS, Config, Setting, override
 from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
@@ -15,20 +15,6 @@ from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
 PATH = click.Path(path_type=Path)
 ALL = "all"
 Command = Callable[..., Any]
-
-
-def refuse_output(option: str, out: Path, endings: Sequence[str] = (), inputs: Sequence[Path] = ()) -> None:
-    """Raise OutputError or ConfigError for a file that cannot be written, has another ending, or is itself read."""
-    if endings and out.suffix.lower() not in endings:
-        raise ConfigError(
-            f"{option} {out}: expected a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}"
-        )
-    if out.is_dir():
-        raise OutputError(f"{option} {out}: expected a file, found a folder")
-    if not out.parent.is_dir():
-        raise OutputError(f"{option} {out}: expected an existing folder, found no {out.parent}")
-    if any(out.exists() and read.exists() and out.samefile(read) for read in inputs):
-        raise ConfigError(f"{option} {out}: expected another file than those that are read, found one of them")
 
 
 features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")

@@ -1,5 +1,6 @@
 """`amnet-head predict`: scores of a few photographs, without a collection left behind."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import BAD_INPUT, OneLineErrors, printable
-from amnet_common.errors import ExistsError, SpecError
-from headtrain.cli.options import PATH, device_option, refuse_output
+from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, printable
+from amnet_common.errors import SpecError
+from headtrain.cli.options import PATH, device_option
+from headtrain.cli.outputs import TABLE, writing
 from headtrain.scoring.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -28,10 +30,19 @@ if TYPE_CHECKING:
 @device_option
 def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
     """Score image files and the images below folders. Exit status 1: some could not be read."""
-    if out and out.exists():
-        raise ExistsError(f"--out {out}: expected a new file, found one that exists; give another name")
-    if out:
-        refuse_output("--out", out)
+    with writing("--out", out, TABLE, False) if out else contextlib.nullcontext():
+        rows = predicted(paths, runs, weights, out, device)
+    if rows is None:  # amnet-extract has said why
+        return BAD_INPUT
+    for row in rows:
+        click.echo(printable(line_of(row)))
+    return NOT_ALL_WELL if any(row.score is None for row in rows) else 0
+
+
+def predicted(
+    paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str
+) -> "list[ScoreRow] | None":
+    """Score photographs, and write them to `out` if it is given; None if they cannot be extracted."""
     from amnet_common.machine.devices import choose_device
     from headtrain.scoring.ensemble import load_ensemble
     from headtrain.scoring.formats import format_of, write_whole
@@ -44,16 +55,14 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
         collection = extracted(photos, Path(work), spec, weights, device)
-        if collection is None:  # amnet-extract has said why
-            return BAD_INPUT
+        if collection is None:
+            return None
         for path, head in heads.items():
             refuse_other_trunk(path, head, collection)
         rows = list(scored([*heads.values()], collection, photos))
-    for row in rows:
-        click.echo(printable(line_of(row)))
     if out:
         write_whole(out, kind, rows, first.config.outputs)
-    return int(any(row.score is None for row in rows))
+    return rows
 
 
 def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, progress
+from amnet_common.commands import OneLineErrors, printable, progress
 from amnet_common.errors import ConfigError
-from headtrain.cli.options import PATH, features_option, refuse_output
+from headtrain.cli.compare import finished_of
+from headtrain.cli.options import PATH, features_option
+from headtrain.cli.outputs import PAGE, overwrite_option, writing
 from headtrain.cli.trunks import warn_of_other_trunks
+
+if TYPE_CHECKING:
+    from headtrain.report.contents import System
 
 
 @click.command(cls=OneLineErrors)
@@ -20,29 +26,37 @@ from headtrain.cli.trunks import warn_of_other_trunks
 @click.option("--gallery", default=24, type=click.IntRange(0, 100), help="Images of each kind that are shown large: "
               "most and least memorable, worst errors.")  # fmt: skip
 @click.option("--title", help="Of the page.  [default: the runs' names]")
+@overwrite_option
 def report(
-    runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None
-) -> None:
+    runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None,
+    overwrite: bool,
+) -> None:  # fmt: skip
     """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
-    refuse_output("--out", out, (".html", ".htm"))
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: expected a folder, found none")
-    collection = Collection(features)
+    with writing("--out", out, PAGE, overwrite, [features]):
+        write_report(finished_of(runs), Collection(features), out, images, gallery, title)
+
+
+def write_report(
+    systems: "Sequence[System]", collection: Collection, out: Path, images: Path | None, gallery: int,
+    title: str | None,
+) -> None:  # fmt: skip
+    """Write the page of finished runs, and say how large it is and which pictures it lacks."""
     from headtrain.heads.checkpoint import BEST, read_provenance
     from headtrain.report.contents import contents
     from headtrain.report.images import Images
     from headtrain.report.page import page, write_page
-    from headtrain.runs.results import results_of
 
-    made = {str(result.run): read_provenance(result.run / BEST) for run in runs for result in results_of(run)
+    made = {str(result.run): read_provenance(result.run / BEST) for _, results in systems for result in results
             if (result.run / BEST).exists()}  # fmt: skip
     warn_of_other_trunks(made, [collection])
     small = Images(collection, images)
-    with progress("report", len(runs), "runs") as bar:
-        found = contents(runs, collection, small, gallery, bar.update)
-    text = page(found, title or f"amnet: {', '.join(run.name for run in runs)}")
+    with progress("report", len(systems), "runs") as bar:
+        found = contents(systems, collection, small, gallery, bar.update)
+    text = page(found, title or f"amnet: {', '.join(run.name for run, _ in systems)}")
     write_page(out, text)
     if small.missing:
         click.echo(f"{small.missing} of {len(small.table)} pictures are not shown: "
                    f"{next(one['missing'] for one in small.table if one['missing'])}", err=True)  # fmt: skip
-    click.echo(f"{out}: {len(text) / 1e6:.1f} MB")
+    click.echo(printable(f"{out}: {len(text) / 1e6:.1f} MB"))

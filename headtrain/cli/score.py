@@ -11,8 +11,9 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, printable, progress
 from amnet_common.errors import ConfigError
-from headtrain.cli.computing import kernel_options
-from headtrain.cli.options import PATH, device_option, refuse_output
+from headtrain.cli.computing import Computing, kernel_options
+from headtrain.cli.options import PATH, device_option
+from headtrain.cli.outputs import TABLE, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "
               "mean over all cached views.")  # fmt: skip
 @click.option("--append", is_flag=True, help="Score only what is new since --out was written.")
-@click.option("--overwrite", is_flag=True, help="Replace --out.")
+@click.option("--overwrite", is_flag=True, help="Replace an older table.")
 @click.option("--top", default=0, type=click.IntRange(0), help="Print so many of the highest scores.")
 @click.option("--bottom", default=0, type=click.IntRange(0), help="Print so many of the lowest scores.")
 @kernel_options
@@ -43,36 +44,46 @@ def score(
 ) -> None:  # fmt: skip
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
     spread out the attention is. An interrupted scoring goes on with the same command."""
+    from headtrain.scoring.job import write_table
+
     if append and overwrite:
         raise ConfigError("score: expected --append or --overwrite, found both")
-    refuse_output("--out", out, inputs=[*files, *runs])
     refuse_twice("--features", files)
     refuse_twice("--head", runs)
-    collections = [Collection(file) for file in files]
+    computing = Computing(device, precision, compiled)
+    with writing("--out", out, TABLE, True, [*files, *runs]):  # whether it may be replaced, write_table says
+        collections = [Collection(file) for file in files]
+        job = job_of(collections, runs, out, kind, views, computing)
+        begun = time.monotonic()
+        with progress("score", sum(map(len, collections)), "images") as bar:
+            try:
+                counts = write_table(job, append, overwrite, bar.update)
+            except KeyboardInterrupt as stop:
+                raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
+        click.echo(printable(describe(counts, out, time.monotonic() - begun)))
+        print_ends(job, top, bottom)
+
+
+def job_of(
+    collections: "Sequence[Collection]", runs: Sequence[Path], out: Path, kind: str | None, views: str,
+    computing: Computing,
+) -> "Scoring":  # fmt: skip
+    """Load the heads, choose how they are computed, and say so."""
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
     from headtrain.compute.kernels import choose_kernels
     from headtrain.scoring.ensemble import load_ensemble
     from headtrain.scoring.formats import format_of
-    from headtrain.scoring.job import ALL, Scoring, write_table
+    from headtrain.scoring.job import ALL, Scoring
 
-    kind = format_of(out, kind)
-    device = choose_device(device)
+    kind, device = format_of(out, kind), choose_device(computing.device)
     keep_freed_memory()
     heads = load_ensemble(runs, device)
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
-    kernels = choose_kernels(precision, compiled, device, shown)
-    job = Scoring(heads, collections, out, kind, views, kernels)
+    kernels = choose_kernels(computing.precision, computing.compiled, device, shown)
     warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
     click.echo(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
-    begun = time.monotonic()
-    with progress("score", sum(map(len, collections)), "images") as bar:
-        try:
-            counts = write_table(job, append, overwrite, bar.update)
-        except KeyboardInterrupt as stop:
-            raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
-    click.echo(describe(counts, out, time.monotonic() - begun))
-    print_ends(job, top, bottom)
+    return Scoring(heads, collections, out, kind, views, kernels)
 
 
 def refuse_twice(option: str, paths: Sequence[Path]) -> None:

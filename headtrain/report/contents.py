@@ -20,26 +20,26 @@ from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import name_of
 from headtrain.report.gallery import cards
 from headtrain.report.images import SMALL, Images
+from headtrain.runs.documents import read_begun
 from headtrain.runs.folder import LOG, RUN
 from headtrain.runs.log import read_log
-from headtrain.runs.record import read_begun
-from headtrain.runs.results import RunResult, results_of
+from headtrain.runs.results import RunResult
 from headtrain.settings.configuration import option_of
 from headtrain.settings.described import described_settings
 
 MOST_POINTS = 1500  # of a scatter plot; a seeded choice of more test images
 Advance = Callable[[int], object]
+System = tuple[Path, Sequence[RunResult]]  # a run, or a folder of splits, with its results
 
 
 def contents(
-    runs: Sequence[Path], collection: Collection, images: Images, count: int, advance: Advance = lambda _: None
+    systems: Sequence[System], collection: Collection, images: Images, count: int, advance: Advance = lambda _: None
 ) -> dict[str, Any]:
     """Return the contents of a page about finished runs (folders of one split, or of several) on one collection.
 
     `count`: images of each kind a run. `advance` is told of each run that is done. Raises RunError for a folder that is
     none, or of other images.
     """
-    systems = [(run, results_of(run)) for run in runs]
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     for run, results in systems:
         refuse_other_images(run, results, row_of, collection)
@@ -147,7 +147,7 @@ def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Imag
         yield [float(predictions.scores[position]), float(predictions.predicted[position]), result.split, image]
 
 
-def comparisons(systems: Sequence[tuple[Path, Sequence[RunResult]]]) -> Iterator[dict[str, Any]]:
+def comparisons(systems: Sequence[System]) -> Iterator[dict[str, Any]]:
     """Yield comparisons of the first run with each other one that was tested on the same lists."""
     first, *others = [(name_of(run, results), [result.predictions for result in results]) for run, results in systems]
     for name, predictions in others:

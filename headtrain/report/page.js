@@ -338,7 +338,7 @@ function grey(image) {
   return canvas;
 }
 
-// A map in base64, a byte a place, as a small canvas in the colours of heat; low weights leave the picture visible.
+// A map in base64, a byte a location, as a small canvas in the colours of heat; low weights leave the picture visible.
 function heat(map) {
   const codes = Uint8Array.from(atob(map), (letter) => letter.charCodeAt(0));
   const side = Math.round(Math.sqrt(codes.length));

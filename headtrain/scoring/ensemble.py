@@ -17,8 +17,8 @@ from headtrain.compute.kernels import EAGER, Kernels, predictor_of
 from headtrain.features.batches import Picks, scales_on
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
+from headtrain.runs.documents import read_begun
 from headtrain.runs.folder import RESULT, RUN, split_folders
-from headtrain.runs.record import read_begun
 
 BATCH = 64  # views at a time
 
@@ -29,7 +29,7 @@ class Said(NamedTuple):
     score: np.ndarray  # (n,) float64
     steps: np.ndarray  # (n, T) float64; they add up to the score
     spread: np.ndarray  # (n,) float64, standard deviation of the score over heads and views; NaN where there is one
-    entropy: np.ndarray  # (n,) float64, of the attention, mean over the steps: 1 looks everywhere alike, 0 at one place
+    entropy: np.ndarray  # (n,) float64, of the attention, mean over the steps: 1 looks everywhere alike, 0 at one point
 
 
 def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from amnet_common.files import whole_file
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record
 
 Write = Callable[[Path, Iterable[ScoreRow], int], None]
-Read = Callable[[Path], Iterator[Mapping[str, Any]]]
+Read = Callable[[Path], Generator[Mapping[str, Any]]]
 GROUP = 16_384  # rows of a Parquet file written together
 
 
@@ -24,7 +25,7 @@ def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
         writer.writerows(as_texts(as_record(row, steps)) for row in rows)
 
 
-def read_csv(path: Path) -> Iterator[Mapping[str, Any]]:
+def read_csv(path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the records of a CSV table."""
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         yield from csv.DictReader(file)
@@ -36,7 +37,7 @@ def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
         file.writelines(json.dumps(as_record(row, steps), allow_nan=False) + "\n" for row in rows)
 
 
-def read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
+def read_jsonl(path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the records of a table of JSON lines."""
     with open(path, encoding="ascii") as file:
         yield from map(json.loads, file)
@@ -56,7 +57,7 @@ def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
             writer.write_table(arrow.Table.from_pylist(records, schema))
 
 
-def read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+def read_parquet(path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the records of a Parquet table. Raises ExtraError without pyarrow."""
     _, parquet = _arrow()
     with parquet.ParquetFile(path) as file:
@@ -94,7 +95,7 @@ def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> 
         WRITERS[kind](temporary, rows, steps)
 
 
-def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:
+def read_rows(path: Path, kind: str, steps: int) -> Generator[ScoreRow]:
     """Yield the rows of a table that was written here. Raises RunError, with the row, for another file."""
     number = 0
     try:
@@ -104,6 +105,19 @@ def read_rows(path: Path, kind: str, steps: int) -> Iterator[ScoreRow]:
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         raise RunError(f"{path}: row {number}: expected a table of amnet-head score with {steps} steps, found another "
                        f"file ({error})") from error  # fmt: skip
+
+
+def is_table(path: Path) -> bool:
+    """Tell whether a file is a table of scores in one of the formats, by its first record's columns."""
+    for kind in FORMATS:
+        try:
+            with closing(READERS[kind](path)) as records:
+                first = next(records, None)
+        except (ExtraError, OSError, ValueError, csv.Error):  # pyarrow's errors are ValueErrors
+            continue
+        if isinstance(first, Mapping) and set(columns(1)) <= first.keys():
+            return True
+    return False
 
 
 def _arrow() -> tuple[Any, Any]:

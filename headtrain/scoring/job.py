@@ -21,11 +21,11 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import ExistsError, OutputError, RunError
-from amnet_common.files import replace_by, temporary_beside, write_json
+from amnet_common.files import replace_by, temporary_beside, whole_file, write_json
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.checkpoint import checkpoint_of
 from headtrain.heads.head import Head
-from headtrain.runs.record import read_json
+from headtrain.runs.documents import read_json
 from headtrain.scoring.blocks import Counts, score_block
 from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts
@@ -126,7 +126,7 @@ def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
     if not about(job.out).exists():
         raise RunError(f"--append: expected {about(job.out).name} beside {job.out}, which says what its scores are of, "
                        "found none; --overwrite scores anew")  # fmt: skip
-    begun = read_json(about(job.out))
+    begun = read_json(about(job.out), "what a table says of itself")
     if _sha256(job.out) not in (begun.get("sha256"), begun.get("before")):
         raise RunError(f"--append: expected {job.out} as it was written, found it changed since; give another --out")
     lines = unlike(begun, identity, COMPARED, job)
@@ -186,11 +186,12 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
     """Where the header and each block of OUT.part end, with the block's checksum, as far as their features are still
     the same; of a new part the header alone. Raises RunError for a part of another scoring.
     """
-    if not (job.part.exists() and about(job.part).exists()):
+    if job.part.is_symlink() or not (job.part.exists() and about(job.part).exists()):
         about(job.part).unlink(missing_ok=True)
-        write_csv(job.part, (), job.steps)
+        with whole_file(job.part, "--out") as temporary:  # in place of a link that stands there, not through it
+            write_csv(temporary, (), job.steps)
         return [[job.part.stat().st_size, 0]]
-    begun = read_json(about(job.part))
+    begun = read_json(about(job.part), "what a part says of itself")
     lines = unlike(begun.get("identity", {}), identity, identity, job)
     if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
         found = "; ".join(lines) or "it has been cut"

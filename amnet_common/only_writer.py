@@ -1,0 +1,87 @@
+"""One command at a time for an output: a lock beside it that dies with its process, however that ends.
+
+The lock is on the file `.NAME.lock` beside the output, which is removed at the end. It is an open-file-description lock
+(Linux; network file systems pass it on), elsewhere one of flock. Where a file system has neither, nothing is locked.
+Nothing is ever written into the lock file, and a symbolic link under its name is not followed.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from amnet_common.errors import BusyError, OutputError
+
+FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: to the end), process (0)
+BUSY = (errno.EAGAIN, errno.EACCES)
+UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, 524)  # 524: NFS without locks
+FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+@contextmanager
+def only_writer(path: Path, option: str = "--out") -> Iterator[None]:
+    """Be the only command that writes the file or folder `path`, which need not exist yet; its folder is made.
+
+    Raises BusyError if another command is at it, OutputError if nothing can be written there.
+    """
+    lock = lock_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _locked(lock)
+    except OSError as error:
+        raise OutputError(f"{option} {path}: cannot be written: {error.strerror or error}") from error
+    if file is None:
+        raise BusyError(f"{option} {path}: expected to be the only command that writes it, found another at work; wait "
+                        "for it, or give another name")  # fmt: skip
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()  # still held: whoever waits for this very file finds that it has gone, and makes its own
+        os.close(file)
+
+
+def lock_of(path: Path) -> Path:
+    """Return the name of the lock file of an output; those who name it otherwise, through a link say, get the same."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(f".{real.name}.lock")
+
+
+def _locked(lock: Path) -> int | None:
+    """Open and lock a lock file, and return its descriptor; None if another process holds it. Raises OSError."""
+    while True:
+        file = os.open(lock, FLAGS, 0o666)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, file)
+            if not _take(file):
+                return None
+            if _is_still_there(file, lock):
+                undo.pop_all()
+                return file
+
+
+def _take(file: int) -> bool:
+    """Lock an open file, without waiting; True as well where nothing can be locked. Raises OSError."""
+    try:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in BUSY:
+            return False
+        if error.errno not in UNSUPPORTED:
+            raise
+    return True
+
+
+def _is_still_there(file: int, lock: Path) -> bool:
+    """Tell whether an opened lock file still has its name: its holder may just have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file), os.lstat(lock))
+    except FileNotFoundError:
+        return False
