@@ -45,6 +45,10 @@ class RunError(AmnetError, ValueError):
     """Report that a run, or a file of one, is missing, damaged or not the one that is needed."""
 
 
+class DamagedRunError(RunError):
+    """Report that a file of a run is not what amnet-head writes: empty, cut, or of something else."""
+
+
 class OutputError(AmnetError, OSError):
     """Report that a file cannot be written where it was asked for."""
 

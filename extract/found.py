@@ -5,6 +5,7 @@ It is looked at here and judged in `extract.job`; nothing is written, and torch 
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,32 +26,42 @@ class Images:
     unknown: tuple[str, str] | None  # list and image: some splits leave it out, and it is no file either
 
 
-@dataclass(frozen=True)
 class Found:
-    """Hold what stands on the disk of a request."""
+    """Hold what stands on the disk of a request.
 
-    collection: Collection | None  # to be resumed; None: none is there, or it is to be thrown away
-    changes: Changes
-    images: Images
+    `collection`: to be resumed; None: none is there, or it is to be thrown away. `images` and `changes` are looked at
+    when they are asked for: a request that is refused for its settings reads no image file.
+    """
+
+    def __init__(self, request: Request, collection: Collection | None) -> None:
+        self.request, self.collection = request, collection
+
+    @cached_property
+    def images(self) -> Images:
+        """Tell which image files of the data set are there."""
+        return look_at_images(self.request.dataset)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """Find the image files that have changed since they were extracted; of no collection there are none."""
+        if self.collection is None:
+            return Changes()
+        root = self.request.dataset.image_root
+        return find_changes(self.collection, root, self.request.row_range, self.request.rehash)
 
 
 def look(request: Request) -> Found:
-    """Look at the file of a request, if there is one, and at the image files.
+    """Look at the file of a request, if there is one.
 
     Raises CollectionError if the file is no whole collection, BusyError if it is to be thrown away while another
     process fills it.
     """
-    images = look_at_images(request.dataset)
     if not os.path.exists(request.out):  # unlike Path.exists, False for names no system takes
-        return Found(None, Changes(), images)
+        return Found(request, None)
     if request.overwrite:
         with taken_alone(request.out):
-            return Found(None, Changes(), images)
-    collection = Collection(request.out)
-    if collection.linked or collection.ids != request.dataset.ids:  # rows of other images
-        return Found(collection, Changes(), images)
-    root = request.dataset.image_root
-    return Found(collection, find_changes(collection, root, request.row_range, request.rehash), images)
+            return Found(request, None)
+    return Found(request, Collection(request.out))
 
 
 def taken_alone(path: Path) -> RowWriter:

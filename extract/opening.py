@@ -16,7 +16,7 @@ from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
-from amnet_common.errors import ExistsError
+from amnet_common.errors import CollectionError, ExistsError
 from extract.compute import Compute, Hardware, choose_compute
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
@@ -96,15 +96,21 @@ def created(job: Job, tools: Tools) -> Job:
     If another process has created it meanwhile, return what that one leaves to do. Raises as `create` and `decide`.
     """
     try:
-        create(job.request, tools)
+        uuid = create(job.request, tools)
     except ExistsError:
         if job.request.overwrite or not os.path.exists(job.request.out):  # a symbolic link to itself, say
             raise
         return decide(job.request, look(job.request))
-    return replace(job, request=replace(job.request, overwrite=False), collection=Collection(job.request.out))
+    collection = Collection(job.request.out)
+    if collection.uuid != uuid:
+        raise CollectionError(
+            f"--out {job.request.out}: expected the collection {uuid} that this command has made, "
+            f"found {collection.uuid}: another process has begun it anew; run the command again"
+        )
+    return replace(job, request=replace(job.request, overwrite=False), collection=collection)
 
 
-def create(request: Request, tools: Tools) -> None:
+def create(request: Request, tools: Tools) -> str:
     """Create the collection of a request, empty. Raises ExistsError if the name is taken, SpecError, OutputError."""
     scales = _scales(request, tools)
     spec = make_spec(tools.weights, request, tools.compute, scales)
@@ -112,7 +118,7 @@ def create(request: Request, tools: Tools) -> None:
     with contextlib.ExitStack() as held:
         if request.overwrite and os.path.exists(request.out):
             held.enter_context(taken_alone(request.out))
-        create_skeleton(
+        return create_skeleton(
             request.out,
             request.dataset,
             request.plan.views,

@@ -46,16 +46,20 @@ def create_skeleton(
     provenance: Mapping[str, Any],
     scales: np.ndarray | None = None,
     replace: bool = False,
-) -> None:
-    """Publish an empty collection at `path`, whole or not at all. `scales` (D,) float32 belong to dtype uint8.
+) -> str:
+    """Publish an empty collection at `path`, whole or not at all; return its uuid.
+
+    `scales` (D,) float32 belong to dtype uint8.
 
     Raises OutputError if the folder cannot be written, ExistsError if `path` exists and `replace` is not given.
     """
     ids = [encode_id(id_) for id_ in dataset.ids]
     sizes = tables(len(ids), views, max(map(len, ids)), spec.dtype)
 
+    identity = uuid.uuid4().hex
+
     def fill(file: h5py.File) -> None:
-        _fill_common(file, dataset, ids, spec, provenance)
+        _fill_common(file, dataset, ids, spec, provenance, identity)
         for name, (shape, dtype) in sizes.items():
             if name != IMAGES:
                 _contiguous(file, name, shape, dtype)
@@ -69,6 +73,7 @@ def create_skeleton(
 
     changing = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in sizes.values())
     _publish_file(path, fill, _static_bytes(dataset), changing, replace)
+    return identity
 
 
 def create_link(
@@ -82,7 +87,7 @@ def create_link(
     table = np.array([(os.fsencode(name), uuid_.encode()) for name, uuid_ in sources], SOURCE)
 
     def fill(file: h5py.File) -> None:
-        _fill_common(file, dataset, ids, spec, provenance)
+        _fill_common(file, dataset, ids, spec, provenance, uuid.uuid4().hex)
         _static(file, SOURCES, table)
 
     _publish_file(path, fill, _static_bytes(dataset) + table.nbytes, 0, replace=False)
@@ -104,12 +109,12 @@ def _static_bytes(dataset: Dataset) -> int:
 
 
 def _fill_common(
-    file: h5py.File, dataset: Dataset, ids: list[bytes], spec: Spec, provenance: Mapping[str, Any]
+    file: h5py.File, dataset: Dataset, ids: list[bytes], spec: Spec, provenance: Mapping[str, Any], identity: str
 ) -> None:
     """What every collection has, linked or not."""
     images = np.zeros(len(ids), image_dtype(max(map(len, ids))))
     images["id"] = ids
-    file.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "uuid": fixed(uuid.uuid4().hex)})
+    file.attrs.update({"format": fixed(FORMAT), "format_version": VERSION, "uuid": fixed(identity)})
     file.attrs.update({"spec": fixed(spec.to_json()), "fingerprint": fixed(spec.fingerprint)})
     file.attrs.update({"roster": fixed(image_list_sha256(ids)), "provenance": fixed(canonical_json(provenance))})
     _contiguous(file, IMAGES, images.shape, images.dtype)[...] = images

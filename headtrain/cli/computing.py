@@ -45,7 +45,7 @@ def chosen_kernels(
     """
     from headtrain.compute.kernels import AUTO, choose_kernels
     from headtrain.features.batches import views_an_epoch
-    from headtrain.runs.record import begun_kernels
+    from headtrain.runs.documents import begun_kernels
 
     precision, compiled = computing.precision, computing.compiled
     if resumed and (begun := begun_kernels(resumed)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors
+from amnet_common.commands import OneLineErrors, printable
 from headtrain.cli.options import PATH
 
 FORMATS = ("table", "csv", "json")
@@ -31,16 +31,23 @@ def leaderboard(
     gets whose heads stand on the same lists as those of all others. Test figures of the rest must steer nothing.
     """
     from headtrain.leaderboard import text as row_text
-    from headtrain.leaderboard.board import head_rows, ordered, summary_rows
+    from headtrain.leaderboard.board import head_rows, ordered, summary_rows, with_damaged
     from headtrain.leaderboard.facts import matching, read_condition
-    from headtrain.leaderboard.listing import heads_below
+    from headtrain.leaderboard.listing import listed
 
     conditions = [read_condition(text) for text in texts]
-    heads = matching(heads_below(folder), conditions)
-    rows = summary_rows(heads) if summary else head_rows(heads)
-    if summary and not rows[0]["best"]:
+    found = listed(folder)
+    heads = matching(found.heads, conditions) if found.heads else []
+    rows = (summary_rows(heads) if summary else head_rows(heads)) if heads else []
+    if summary and rows and not rows[0]["best"]:
         click.echo(NO_MARK, err=True)
-    if column or reverse:
+    if rows and (column or reverse):
         rows = ordered(rows, column or "val-rho", reverse)
+    if summary:
+        for run, why in found.damaged:
+            click.echo(printable(f"{run}: damaged, left out: {why}"), err=True)
+    elif not conditions:
+        rows = with_damaged(rows, found.damaged)
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
-    click.echo(write(rows[:top]))
+    if rows:
+        click.echo(write(rows[:top]))

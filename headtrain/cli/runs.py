@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from amnet_common.commands import OneLineErrors
+from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH
 from headtrain.settings.configuration import MOST_STEPS
 from headtrain.settings.presets import RELEASED
@@ -32,7 +33,8 @@ def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_st
     from headtrain.runs.importing import import_released, save_imported
 
     head = import_released(checkpoint, steps, not no_attention, "last" if last_step else RELEASED.head.output)
-    save_imported(out, head, checkpoint)
+    with only_writer(out):
+        save_imported(out, head, checkpoint)
     trunk = "with" if head.provenance and "weights_sha256" in head.provenance.spec else "without"
     click.echo(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
                f"{checkpoint.name} came {trunk} its trunk")  # fmt: skip

@@ -1,16 +1,17 @@
 """`amnet-head sweep`: every combination of some settings, or a search, on every split, many heads in a pass."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, progress
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progress
 from amnet_common.errors import ConfigError, OutputError
+from amnet_common.only_writer import only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
@@ -22,13 +23,16 @@ from headtrain.cli.options import (
     setting_options,
 )
 from headtrain.cli.placing import Placed, residency_option
+from headtrain.runs.folder import refuse_absent
+from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
-    from headtrain.runs.record import Result
+    from headtrain.runs.documents import Diverged, Result
     from headtrain.sweep.passes import Pass
-    from headtrain.training.loop import Pruned, Report
-    from headtrain.training.planned import PlannedRun
+    from headtrain.sweep.sweeping import Damaged, SweepReport
+    from headtrain.training.loop import Pruned
+    from headtrain.training.planned import PlannedRun, Setup
     from headtrain.training.tensorboard import EventLogs
 
 AUTO = "auto"
@@ -66,69 +70,109 @@ def sweep(
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
     tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
-) -> None:  # fmt: skip
-    """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard."""
-    refuse_contradictions(given["seed"], ranges, trials, halving, out, resume)
-    collection = Collection(features)
-    splits = chosen_splits(collection, split)
-    base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
-    from amnet_common.machine.devices import choose_device
-    from amnet_common.machine.memory import keep_freed_memory
-    from headtrain.features.splits import split_subsets
+) -> int:  # fmt: skip
+    """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard.
+
+    Exit status 1: some heads diverged, or have damaged files; the others are trained.
+    """
+    refuse_contradictions(given["seed"], ranges, trials, halving)
+    with only_writer(out):
+        refuse_or_resume(out, resume)
+        collection = Collection(features)
+        splits = chosen_splits(collection, split)
+        base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
+        from amnet_common.machine.devices import choose_device
+        from amnet_common.machine.memory import keep_freed_memory
+        from headtrain.features.splits import split_subsets
+        from headtrain.sweep.sweeping import Halving
+        from headtrain.sweep.sweeping import sweep as train_all
+        from headtrain.training.planned import Setup
+        from headtrain.training.tensorboard import EventLogs
+
+        events = EventLogs() if tensorboard else None
+        keep_freed_memory()
+        computing = Computing(choose_device(device), precision, compiled, residency, check)
+        most, settings = heads_chooser(heads_per_pass, computing.device), base.training
+        subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on)
+                   for k in splits}  # fmt: skip
+        begun = out if resume else None
+        kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, settings, begun)
+        setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels)
+                  for k, of_split in subsets.items()}  # fmt: skip
+        source_of = Placed(collection, subsets, computing)
+
+        def train(plan: "Sequence[Pass]") -> "Iterable[SweepReport]":
+            return train_all(setups, plan, Halving(halving) if halving else None, source_of)
+
+        if trials:
+            reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, Ways(most, train))
+        else:
+            reports, total = of_grid(base, grids, range(seeds), splits, out, Ways(most, train))
+        failed = watch(reports, total, out, events)
+        print_summary(out)
+        return NOT_ALL_WELL if failed else 0
+
+
+class Ways(NamedTuple):
+    """Hold how many heads of a configuration a pass may hold, and what trains passes."""
+
+    most: Callable[[Config], int]
+    train: "Callable[[Sequence[Pass]], Iterable[SweepReport]]"
+
+
+def of_grid(
+    base: Config, grids: Sequence[str], seeds: Sequence[int], splits: Sequence[int], out: Path, ways: Ways
+) -> "tuple[Iterable[SweepReport], int]":
+    """Train every combination; return the reports and the number of epochs at most."""
     from headtrain.sweep.grid import points, read_axis
+    from headtrain.sweep.passes import passes
+    from headtrain.training.planned import PlannedRun
+
+    most, train = ways
+    found = points(base, [read_axis(text) for text in grids], seeds)
+    runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
+    plan = passes(runs, most)
+    click.echo(describe_plan(len(found), len(splits), plan), err=True)
+    return train(plan), sum(one.config.training.epochs for _, one in runs)
+
+
+def searched(
+    setups: "Mapping[int, Setup]", base: Config, grids: Sequence[str], ranges: Sequence[str], seeds: Sequence[int],
+    trials: int, out: Path, ways: Ways,
+) -> "tuple[Iterable[SweepReport], int]":  # fmt: skip
+    """Train the trials of a search; return the reports and the number of epochs at most."""
+    from headtrain.sweep.grid import read_axis
     from headtrain.sweep.passes import passes
     from headtrain.sweep.searching import begin_search, search, trial_runs
     from headtrain.sweep.space import read_range
-    from headtrain.sweep.sweeping import Halving
-    from headtrain.sweep.sweeping import sweep as train_all
-    from headtrain.training.planned import PlannedRun, Setup
-    from headtrain.training.tensorboard import EventLogs
 
-    events = EventLogs() if tensorboard else None
+    most, train = ways
     axes, between = [read_axis(text) for text in grids], [read_range(text) for text in ranges]
-    keep_freed_memory()
-    computing = Computing(choose_device(device), precision, compiled, residency, check)
-    most, training = heads_chooser(heads_per_pass, computing.device), base.training
-    subsets = {k: split_subsets(collection, k, training.data_seed, allow_missing, training.select_on) for k in splits}
-    first, begun = subsets[splits[0]], out if resume else None
-    kernels = chosen_kernels(computing, first, collection.views, training, begun)
-    setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels)
-              for k, of_split in subsets.items()}  # fmt: skip
-    source_of = Placed(collection, subsets, computing)
-
-    def train(plan: "Sequence[Pass]") -> "Iterable[Report]":
-        return train_all(setups, plan, Halving(halving) if halving else None, source_of)
-
-    if trials:
-        size = max(1, most(base) // seeds)
-        study = begin_search(setups, base, range(seeds), axes, between, out)
-        left = max(0, trials - study.finished)
-        click.echo(describe_search(left, trials, len(splits) * seeds, size), err=True)
-        runs_of = partial(trial_runs, base=base, seeds=range(seeds), splits=splits, out=out)
-        reports: Iterable[Report] = search(study, trials, size, runs_of, lambda runs: train(passes(runs, most)))
-        total = left * len(splits) * seeds * training.epochs
-    else:
-        found = points(base, axes, range(seeds))
-        runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
-        plan = passes(runs, most)
-        click.echo(describe_plan(len(found), len(splits), plan), err=True)
-        reports, total = train(plan), sum(one.config.training.epochs for _, one in runs)
-    watch(reports, total, out, events)
-    print_summary(out)
+    size, heads = max(1, most(base) // len(seeds)), len(setups) * len(seeds)
+    study = begin_search(setups, base, seeds, axes, between, out)
+    left = max(0, trials - study.finished)
+    click.echo(describe_search(left, trials, heads, size), err=True)
+    runs_of = partial(trial_runs, base=base, seeds=seeds, splits=list(setups), out=out)
+    reports = search(study, trials, size, runs_of, lambda runs: train(passes(runs, most)))
+    return reports, left * heads * base.training.epochs
 
 
-def refuse_contradictions(
-    seed: int | None, ranges: Sequence[str], trials: int | None, halving: int | None, out: Path, resume: bool
-) -> None:
-    """Raise ConfigError or OutputError for options that do not go together."""
+def refuse_contradictions(seed: int | None, ranges: Sequence[str], trials: int | None, halving: int | None) -> None:
+    """Raise ConfigError for options that do not go together."""
     if seed is not None:
         raise ConfigError("--seed: expected --seeds N, which trains the seeds 0 to N - 1 of each combination")
     if ranges and not trials:
         raise ConfigError("--range: expected --trials N as well; every combination wants --grid KEY=VALUE,VALUE")
     if halving and trials:
         raise ConfigError("--halving: expected without --trials, which compares heads that are trained to their end")
-    if out.exists() and not resume:
-        raise OutputError(f"--out {out}: expected a new folder, found one that exists; --resume goes on with its sweep")
+
+
+def refuse_or_resume(out: Path, resume: bool) -> None:
+    """Raise OutputError for a folder that is there without --resume, RunError for one that is not with it."""
+    if resume:
+        refuse_absent(out)
+    elif out.exists():
+        raise OutputError(f"--out {out}: expected a new folder, found one that exists; --resume resumes its sweep")
 
 
 def heads_chooser(text: str, device: str) -> Any:  # noqa: ANN401 - Callable[[Config], int]
@@ -154,11 +198,16 @@ def describe_search(left: int, trials: int, heads: int, size: int) -> str:
     return f"{left} of {trials} trials to go: {left * heads} heads, in batches of {min(size, trials)} trials"
 
 
-def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs | None") -> None:
-    """Show one bar of `total` epochs over all heads; a line for each head at its end."""
+def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "EventLogs | None") -> int:
+    """Show one bar of `total` epochs over all heads, a line for each head at its end; return how many have no result
+    though they were not pruned.
+    """
+    from headtrain.runs.documents import Diverged
     from headtrain.runs.log import Epoch
+    from headtrain.sweep.sweeping import Damaged
 
     done: Counter[PlannedRun] = Counter()
+    failed = 0
     with progress("sweep", total, "epochs") as bar:
         try:
             for planned, report in reports:
@@ -168,21 +217,29 @@ def watch(reports: "Iterable[Report]", total: int, out: Path, events: "EventLogs
                     if events:
                         events.follow(planned.run)
                     continue
-                if events:
+                failed += isinstance(report, Diverged | Damaged)
+                if events and not isinstance(report, Damaged):
                     events.end(planned.run)
                 total -= planned.config.training.epochs - done[planned]
                 bar.total = total
-                bar.write(f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}")
+                bar.write(printable(f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}"))
         except KeyboardInterrupt as stop:
             raise type(stop)(f"{out} keeps its saved epochs; the same command with --resume goes on") from None
+    return failed
 
 
-def describe_end(report: "Result | Pruned") -> str:
+def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
     """Describe how the training of a head ended."""
+    from headtrain.runs.documents import Diverged
+    from headtrain.sweep.sweeping import Damaged
     from headtrain.training.loop import Pruned
 
     if isinstance(report, Pruned):
         return f"pruned after epoch {report.epoch}"
+    if isinstance(report, Diverged):
+        return f"diverged: {report.why}"
+    if isinstance(report, Damaged):
+        return f"left out: {report.why}"
     assert report.best, "a training has a best epoch"
     return f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
 
@@ -190,7 +247,8 @@ def describe_end(report: "Result | Pruned") -> str:
 def print_summary(out: Path) -> None:
     """Print the leaderboard of the sweep."""
     from headtrain.leaderboard.board import summary_rows
-    from headtrain.leaderboard.listing import heads_below
+    from headtrain.leaderboard.listing import listed
     from headtrain.leaderboard.text import as_table
 
-    click.echo(as_table(summary_rows(heads_below(out))))
+    if heads := listed(out).heads:
+        click.echo(as_table(summary_rows(heads)))

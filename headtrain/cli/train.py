@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import print_table
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
@@ -21,13 +21,14 @@ from headtrain.cli.options import (
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
+from headtrain.runs.folder import RUN, free_run_name, refuse_absent
 from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
     from headtrain.features.splits import Subsets
+    from headtrain.runs.documents import Diverged, Result
     from headtrain.runs.log import Epoch
-    from headtrain.runs.record import Result
     from headtrain.training.planned import Setup
     from headtrain.training.tensorboard import EventLogs
 
@@ -52,16 +53,21 @@ def train(
     allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, tensorboard: bool,
     device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
-) -> None:  # fmt: skip
-    """Train a head; test it once, with the checkpoint of the best validation rank correlation."""
+) -> int:  # fmt: skip
+    """Train a head; test it once, with the checkpoint of the best validation rank correlation.
+
+    Exit status 1: a training diverged, and has no result.
+    """
     if resume and out is None:
-        raise ConfigError("--resume: expected --out RUN, the run to go on with, found none")
+        raise ConfigError("--resume: expected --out RUN, the run to be resumed, found none")
+    if resume and out:
+        refuse_absent(out)
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
-    from headtrain.runs.folder import free_run_name
+    from headtrain.runs.documents import Result
     from headtrain.training.loop import train as train_head
     from headtrain.training.tensorboard import EventLogs
 
@@ -73,11 +79,18 @@ def train(
     for number in splits:
         run = run_of(out, number, splits)
         setup = setup_of(collection, config, number, computing, allow_missing, out if resume else None)
-        results.append(watched(train_head(setup, config, run), run, events))
-        click.echo(describe_result(results[-1], run))
+        ended = watched(train_head(setup, config, run), run, events)
+        if isinstance(ended, Result):
+            results.append(ended)
+            click.echo(describe_result(ended, run))
+        else:
+            click.echo(f"{run}: diverged: {ended.why}", err=True)
+    if len(splits) > len(results):
+        return NOT_ALL_WELL
     if len(splits) > 1:
         click.echo(describe_mean(results))
         print_table([out])
+    return 0
 
 
 def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
@@ -87,8 +100,7 @@ def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
 
 def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config | None:
     """Read the configuration of the run that is to be resumed; None if it has not been begun."""
-    from headtrain.runs.folder import RUN
-    from headtrain.runs.record import read_begun
+    from headtrain.runs.documents import read_begun
 
     first = run_of(out, splits[0], splits) if out and resume else None
     return read_begun(first).config if first and (first / RUN).exists() else None
@@ -109,7 +121,9 @@ def setup_of(
     return Setup(collection, subsets, split, computing.device, computing.check, resumed is not None, source, kernels)
 
 
-def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventLogs | None") -> "Result":
+def watched(
+    epochs: "Generator[Epoch, None, Result | Diverged]", run: Path, events: "EventLogs | None"
+) -> "Result | Diverged":
     """Print each epoch, and follow it with the events; return the result."""
     try:
         while True:
@@ -117,7 +131,7 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
             if events:
                 events.follow(run)
     except StopIteration as stop:
-        result: Result = stop.value
+        result: Result | Diverged = stop.value
         if events:
             events.end(run)
         return result
@@ -127,8 +141,8 @@ def watched(epochs: "Generator[Epoch, None, Result]", run: Path, events: "EventL
 
 def describe_subsets(subsets: "Subsets") -> str:
     """Describe what is trained, selected and tested on, and how much is left out."""
-    counts = ((part, getattr(subsets, part)) for part in ("train", "val", "test"))
-    texts = [f"{len(p.rows)} {name}" + (f" ({p.left_out} left out)" if p.left_out else "") for name, p in counts]
+    found = ((name, getattr(subsets, name)) for name in ("train", "val", "test"))
+    texts = [f"{len(one.rows)} {name}" + (f" ({one.left_out} left out)" if one.left_out else "") for name, one in found]
     return f"images: {', '.join(texts)}; epochs are chosen on {subsets.selection}"
 
 

@@ -18,7 +18,6 @@ from headtrain.features.splits import Subsets
 from headtrain.settings.configuration import TrainingConfig
 
 GPU, RAM, DISK, AUTO = "gpu", "ram", "disk", "auto"
-CHOICES = (AUTO, GPU, RAM, DISK)
 GPU_SHARE, RAM_SHARE = 0.6, 0.5  # of what is free: heads and batches want some too
 LOAD = 256  # views read at once
 

@@ -39,7 +39,8 @@ def split_subsets(
 
     `select_on` test: the test list validates as well, as in the authors' code on SUN; the result is then `optimistic`.
 
-    Raises CollectionError if the collection has no such split, or fewer than 2 images with features in a subset;
+    Raises CollectionError if the collection has no such split, or a subset with fewer than 2 images
+    with features, or with the same score for all;
     MissingRowsError if images of it have no features and `allow_missing` is not given.
     """
     train, test = collection.split(f"train_{split}"), collection.split(f"test_{split}")
@@ -66,6 +67,10 @@ def split_subsets(
         if len(subset.rows) < 2:
             raise CollectionError(f"{collection.path}: expected at least 2 {name} images with features in split "
                                   f"{split}, found {len(subset.rows)}")  # fmt: skip
+        if np.ptp(subset.scores) == 0:
+            raise CollectionError(f"{collection.path}: expected different scores of the {name} images of split "
+                                  f"{split}, found {subset.scores[0]:g} for all {len(subset.rows)}: nothing can be "
+                                  "learnt or ranked there; amnet-cache relabel gives other scores")  # fmt: skip
     train_subset, val_subset, test_subset = subsets
     return Subsets(selection, train_subset, val_subset, test_subset, optimistic=select_on == "test")
 

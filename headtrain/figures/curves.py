@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amnet_common.errors import RunError
 from headtrain.figures.pictures import new_figure, refuse_other_ending, save
+from headtrain.runs.documents import read_begun
 from headtrain.runs.folder import LOG, RUN, split_folders
 from headtrain.runs.log import Epoch, read_log
-from headtrain.runs.record import read_begun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

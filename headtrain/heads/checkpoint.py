@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from amnet_common.errors import ConfigError, OutputError, RunError
+from amnet_common.errors import ConfigError, RunError
 from amnet_common.files import whole_file
 from headtrain.heads.architectures import new_head
 from headtrain.heads.head import Head
@@ -35,10 +35,7 @@ def save_tensors(path: Path, state: Tensors, provenance: Provenance) -> None:
     """Write a checkpoint as `save_head` does, of a head's state by the names in it. Raises OutputError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with whole_file(path) as temporary:
-        try:
-            safetensors.torch.save_file(tensors, temporary, provenance.metadata())
-        except safetensors.SafetensorError as error:
-            raise OutputError(f"{path}: cannot be written: {error}") from error
+        temporary.write_bytes(safetensors.torch.save(tensors, provenance.metadata()))
 
 
 def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
@@ -60,8 +57,16 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path}: expected the parameters of its own configuration: {reason}") from error
+    refuse_undefined(path, head)
     head.provenance = provenance
     return head.eval().requires_grad_(False).to(device)
+
+
+def refuse_undefined(path: Path, head: Head) -> None:
+    """Raise RunError if a parameter or a statistic of a head is NaN or infinite, as after a training that diverged."""
+    for name, tensor in head.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise RunError(f"{path}: expected finite parameters, found NaN or infinity in {name}: a training diverged")
 
 
 def checkpoint_of(run: Path) -> Path:

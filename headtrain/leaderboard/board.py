@@ -6,6 +6,7 @@ What is best is said by validation alone: the order, and the mark of a summary. 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
             "split": head.split,
             **describe(head),
             "val-rho": head.val_rho,
-            **test_figures(head),
+            **figures_of_test(head),
             "best-epoch": head.best_epoch,
             "epochs-trained": head.epochs,
             "minutes": head.seconds / 60,
@@ -46,7 +47,16 @@ def head_rows(heads: Sequence[TrainedHead]) -> list[Row]:
     return ordered(without_empty(rows, "note"), "val-rho")
 
 
-def test_figures(head: TrainedHead) -> Row:
+def with_damaged(rows: Sequence[Row], damaged: Sequence[tuple[Path, str]]) -> list[Row]:
+    """Add a row for each run that cannot be read, with the reason as its note."""
+    if not damaged:
+        return list(rows)
+    columns = dict.fromkeys([*(rows[0] if rows else ("run", "status")), "note"])
+    found = [{**columns, **row} for row in rows]
+    return found + [{**columns, "run": str(run), "status": "damaged", "note": why} for run, why in damaged]
+
+
+def figures_of_test(head: TrainedHead) -> Row:
     """Return a head's test figures by column, None where one is not defined; rho has its interval beside it."""
     found: Row = {}
     for column, metric in BOARD.items():
@@ -89,7 +99,7 @@ def summary_row(heads: Sequence[TrainedHead], settings: Row, lists: set[tuple[in
     finished = [head for head in heads if head.finished]
     figures: Row = {}
     for column in ("val-rho", *BOARD):
-        values = [head.val_rho if column == "val-rho" else test_figures(head)[column] for head in finished]
+        values = [head.val_rho if column == "val-rho" else figures_of_test(head)[column] for head in finished]
         figures |= {column: mean(values), f"{column}-sd": spread(values)}
     return {
         "best": False,

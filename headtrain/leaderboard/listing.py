@@ -2,20 +2,20 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
-from amnet_common.errors import RunError
+from amnet_common.errors import ConfigError, DamagedRunError, RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
-from headtrain.runs.folder import LOG, PRUNED, RESULT, RUN
+from headtrain.runs.documents import Begun, damage_named, read_begun, read_result
+from headtrain.runs.folder import DIVERGED, LOG, PRUNED, RESULT, RUN
 from headtrain.runs.log import Epoch, read_log
-from headtrain.runs.record import Begun, damage_named, read_begun, read_result
 from headtrain.settings.configuration import Config
 
-FINISHED, UNFINISHED, PRUNED_EARLY = "finished", "unfinished", "pruned"
+FINISHED, UNFINISHED, PRUNED_EARLY, DIVERGED_AT = "finished", "unfinished", "pruned", "diverged"
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,45 @@ class TrainedHead:
         return self.status == FINISHED
 
 
-def heads_below(folder: Path) -> list[TrainedHead]:
+class Listed(NamedTuple):
+    """Hold what stands below a folder: the trained heads, and what could not be read, with the reason."""
+
+    heads: list[TrainedHead]
+    damaged: list[tuple[Path, str]]
+
+
+def listed(folder: Path) -> Listed:
     """List all heads that were trained into run folders below `folder`, finished or not, in the order of their names.
 
-    Raises RunError if there is none, or if a file of one of them is damaged.
+    A run whose files are damaged, or a folder that cannot be read, hides no other. Raises RunError if there is none.
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: expected a folder of runs, found none")
-    heads = [head for run in run_folders(folder) if (head := read_head(run))]
-    if not heads:
+    heads: list[TrainedHead] = []
+    damaged: list[tuple[Path, str]] = []
+
+    def unreadable(error: OSError) -> None:
+        damaged.append((Path(error.filename), f"cannot be read: {error.strerror}"))
+
+    for run in run_folders(folder, unreadable):
+        try:
+            head = read_head(run)
+        except (RunError, ConfigError) as error:
+            damaged.append((run, str(error)))
+        else:
+            heads += [head] if head else []
+    if not heads and not damaged:
         raise RunError(f"{folder}: expected runs of amnet-head train (folders with {RUN}), found none")
-    return heads
+    return Listed(heads, damaged)
 
 
-def run_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders with run.json, `folder` itself or below it. Raises RunError for one that cannot be read."""
-    for path, below, names in os.walk(folder, onerror=_refuse_unreadable):
-        below.sort()
+def run_folders(folder: Path, unreadable: Callable[[OSError], object]) -> Iterator[Path]:
+    """Yield the folders with run.json, `folder` itself or below it, hidden ones left out.
+
+    `unreadable` is told of folders that cannot be read.
+    """
+    for path, below, names in os.walk(folder, onerror=unreadable):
+        below[:] = sorted(name for name in below if not name.startswith("."))
         if RUN in names:
             below.clear()
             yield Path(path)
@@ -88,12 +110,15 @@ def with_figures(head: TrainedHead) -> TrainedHead:
         found = read_result(head.run)
         head = replace(head, status=FINISHED, test=found.test, interval=found.interval, epochs=found.epochs,
                        seconds=found.seconds)  # fmt: skip
-        return head if found.best is None else with_best(head, found.best)
+        if found.best is None:
+            raise DamagedRunError(f"{head.run / RESULT}: expected the best epoch of a training, found none")
+        return with_best(head, found.best)
+    status = DIVERGED_AT if (head.run / DIVERGED).exists() else UNFINISHED
+    status = PRUNED_EARLY if (head.run / PRUNED).exists() else status
     if not (head.run / LOG).exists():
-        return head
+        return replace(head, status=status)
     epochs = read_log(head.run)
-    status, seconds = PRUNED_EARLY if (head.run / PRUNED).exists() else UNFINISHED, sum(one.seconds for one in epochs)
-    head = replace(head, status=status, epochs=len(epochs), seconds=seconds)
+    head = replace(head, status=status, epochs=len(epochs), seconds=sum(one.seconds for one in epochs))
     defined = [one for one in epochs if math.isfinite(one.val_rho)]
     return with_best(head, max(defined, key=lambda one: one.val_rho)) if defined else head
 
@@ -101,7 +126,3 @@ def with_figures(head: TrainedHead) -> TrainedHead:
 def with_best(head: TrainedHead, best: Epoch) -> TrainedHead:
     """Add the epoch of the highest validation rho."""
     return replace(head, val_rho=best.val_rho if math.isfinite(best.val_rho) else None, best_epoch=best.epoch)
-
-
-def _refuse_unreadable(error: OSError) -> NoReturn:
-    raise RunError(f"{error.filename}: expected a folder that can be read: {error.strerror}") from error

@@ -3,8 +3,11 @@
 Files of older versions lack fields: these then have the defaults below.
 """
 
+import contextlib
 import json
 import math
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from amnet_common.collection.spec import differences
-from amnet_common.errors import RunError
+from amnet_common.errors import DamagedRunError, RunError
 from amnet_common.files import write_json
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
-from headtrain.runs.folder import RESULT, RUN
+from headtrain.runs.folder import DIVERGED, RESULT, RUN
 from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 
 DECISIVE = ("config", "split", "selected_on", "fingerprint", "images", "precision")  # what must be equal to resume
+MOST_BYTES = 16_000_000  # of a JSON file of a run: some kilobytes as a rule
 SAID_BY_WORD = "optimistic"  # in selected_on of versions that had no field for it
 
 
@@ -48,7 +52,7 @@ class Result:
     """
 
     run: Path
-    split: int
+    split: int  # 0: the first version did not say
     test: Metrics = Metrics()  # noqa: RUF009 (frozen)
     interval: Interval = Interval(math.nan, math.nan)  # noqa: RUF009 (frozen) - of the test rho, 95 %
     best: Epoch | None = None  # of the highest validation rho
@@ -99,7 +103,7 @@ def read_result(run: Path) -> Result:
         low, high = found.get("interval", (None, None))
         return Result(
             run=run,
-            split=int(found["split"]),
+            split=int(found.get("split", 0)),
             test=Metrics.from_dict(found["test"]),
             interval=Interval(_number(low), _number(high)),
             best=_epoch(found.get("best")),
@@ -115,6 +119,28 @@ def read_result(run: Path) -> Result:
             **{name: str(found.get(name, "")) for name in
                ("preset", "selected_on", "features", "fingerprint", "system", "chosen")},
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """Hold what diverged.json says: a training that could not go on. Such a run has no result."""
+
+    epoch: int  # after which it ended
+    why: str
+
+
+def write_diverged(run: Path, found: Diverged) -> None:
+    """Mark a run as diverged. Raises OutputError."""
+    write_json(run / DIVERGED, asdict(found))
+
+
+def read_diverged(run: Path) -> Diverged | None:
+    """Read how the run in a folder diverged; None if it did not. Raises DamagedRunError that names the file."""
+    if not (run / DIVERGED).exists():
+        return None
+    found = read_json(run / DIVERGED)
+    with damage_named(run / DIVERGED):
+        return Diverged(int(found["epoch"]), str(found["why"]))
 
 
 def is_optimistic(found: Mapping[str, Any]) -> bool:
@@ -140,37 +166,59 @@ def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
 def begun_kernels(folder: Path) -> tuple[str, bool] | None:
     """Return in which precision the first run that is `folder`, or stands below it, was begun, and whether compiled.
 
-    None if there is no run. Raises RunError.
+    Damaged runs are passed over; None if there is no other.
     """
-    first = min(folder.glob(f"**/{RUN}"), default=None)
-    if first is None:
-        return None
-    begun = read_begun(first.parent)
-    return begun.precision, begun.compiled
+    for path in sorted(folder.glob(f"**/{RUN}")):
+        with contextlib.suppress(DamagedRunError):
+            begun = read_begun(path.parent)
+            return begun.precision, begun.compiled
+    return None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises RunError."""
+def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:
+    """Read a small JSON object. Raises DamagedRunError for what is none, too large, or no regular file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"{path}: expected a file of a run, found none that can be read ({error})") from error
+        found = json.loads(small_text(path), parse_constant=_refuse_constant)
+        if not isinstance(found, dict):
+            raise ValueError(f"not an object but {type(found).__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DamagedRunError(f"{path}: expected {what}, found none that can be read ({reason})") from error
+    return found
+
+
+def small_text(path: Path) -> str:
+    """Read a text of at most MOST_BYTES from a regular file, a pipe or a device being refused without waiting.
+
+    Raises OSError and ValueError.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes")
+    return data.decode("utf-8")
 
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes its reader raise into a RunError that names the file."""
+    """Turn what a damaged file makes its reader raise into a DamagedRunError that names the file."""
     try:
         yield
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        if isinstance(error, RunError):
+    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, DamagedRunError):
             raise
         found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
+        raise DamagedRunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name}, which is no JSON")
 
 
 def _is_said(value: Any) -> bool:  # noqa: ANN401 - of any field
-    return value not in (None, "", 0, {}, ()) and not (isinstance(value, float) and math.isnan(value))
+    return value not in (None, "", {}, ()) and not (isinstance(value, float) and math.isnan(value))
 
 
 def _number(value: float | None) -> float:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from amnet_common.errors import RunError
+from amnet_common.errors import DamagedRunError
 from amnet_common.files import whole_file
 from headtrain.runs.folder import LOG
 
@@ -44,9 +44,15 @@ READ: Mapping[Any, Callable[[Any], Any]] = {
 }
 
 
-def write_log(run: Path, epochs: Sequence[Epoch]) -> None:
-    """Write log.csv with a line for each of `epochs`, which replaces an older one whole. Raises OutputError."""
-    with whole_file(run / LOG) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+def write_log(run: Path, epochs: Sequence[Epoch], durable: bool = True) -> None:
+    """Write log.csv with a line for each of `epochs`, which replaces an older one whole.
+
+    `durable`: it survives a power cut. Raises OutputError.
+    """
+    with (
+        whole_file(run / LOG, durable=durable) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(epochs[0])])
         writer.writeheader()
         writer.writerows(asdict(epoch) for epoch in epochs)
@@ -59,9 +65,9 @@ def read_log(run: Path) -> list[Epoch]:
             epochs = [_whole(row) for row in csv.DictReader(file)]
     except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
         found = f"no {error}" if isinstance(error, KeyError) else error
-        raise RunError(f"{run / LOG}: expected a log as amnet-head train writes it, found {found}") from error
+        raise DamagedRunError(f"{run / LOG}: expected a log as amnet-head train writes it, found {found}") from error
     if not epochs:
-        raise RunError(f"{run / LOG}: expected a line for each epoch, found none")
+        raise DamagedRunError(f"{run / LOG}: expected a line for each epoch, found none")
     return epochs
 
 
@@ -69,7 +75,7 @@ def _whole(row: Mapping[str, str | None]) -> Epoch:
     """Read a line, which must have every column that logs of all versions have."""
     kinds = {item.name: item.type for item in fields(Epoch)}
     for column in COLUMNS:
-        if row[column] is None:
+        if not row[column]:
             raise ValueError(f"a line without {column}")
         READ[kinds[column]](row[column])  # in the order of the columns: the first bad cell is named
     return Epoch.from_dict(row)

@@ -7,12 +7,13 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.errors import OutputError, RunError
+from amnet_common.files import whole_folder
 from headtrain.evaluation.bootstrap import interval
 from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
+from headtrain.runs.documents import Result, read_diverged, read_result, write_result
 from headtrain.runs.folder import TEST, split_folders
-from headtrain.runs.record import Result, read_result, write_result
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class RunResult:
         return evaluate(self.predictions.predicted, self.predictions.scores)
 
 
+class DivergedRunError(RunError):
+    """Report a run that has no result, and never will: its training diverged."""
+
+
 def results_of(run: Path) -> list[RunResult]:
     """Read the results below `run`, in the order of splits.
 
@@ -51,12 +56,15 @@ def results_of(run: Path) -> list[RunResult]:
 
 
 def _result(folder: Path) -> RunResult:
+    if diverged := read_diverged(folder):
+        raise DivergedRunError(f"{folder}: expected a finished run, found one that diverged after epoch "
+                               f"{diverged.epoch}: {diverged.why}")  # fmt: skip
     if not (folder / TEST).exists():
         raise RunError(f"{folder}: expected a finished run with {TEST}, found none; --resume finishes it")
     return RunResult(read_result(folder), read_predictions(folder / TEST))
 
 
-def test_predictions(predicted: np.ndarray, collection: Collection, subsets: Subsets) -> Predictions:
+def predictions_of_test(predicted: np.ndarray, collection: Collection, subsets: Subsets) -> Predictions:
     """Put predictions (n_test,) beside the ids and the human scores of the test images."""
     return Predictions(tuple(collection.ids[row] for row in subsets.test.rows), predicted, subsets.test.scores)
 
@@ -83,10 +91,9 @@ def save_result(result: Result, predicted: np.ndarray, collection: Collection, s
 
     The folder is `result.run`. Raises OutputError if it exists or cannot be made.
     """
-    try:
-        result.run.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"--out {result.run}: cannot be made: {error.strerror}") from error
-    predictions = test_predictions(predicted, collection, subsets)
-    write_predictions(result.run / TEST, predictions)
-    write_result(with_test(result, predictions, collection, subsets))
+    predictions = predictions_of_test(predicted, collection, subsets)
+    if result.run.exists():
+        raise OutputError(f"--out {result.run}: expected a new folder, found one that exists; give another name")
+    with whole_folder(result.run, "--out") as made:
+        write_predictions(made / TEST, predictions)
+        write_result(replace(with_test(result, predictions, collection, subsets), run=made))

@@ -6,8 +6,8 @@ from pathlib import Path
 from headtrain.evaluation.metrics import METRICS
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.heads.provenance import Provenance
+from headtrain.runs.documents import Result, read_begun, read_result
 from headtrain.runs.folder import RESULT, RUN
-from headtrain.runs.record import Result, read_begun, read_result
 from headtrain.settings.configuration import Config
 from headtrain.settings.described import OWN, described_settings
 

@@ -4,6 +4,7 @@ Section and equation numbers: Fajtl et al., CVPR 2018. "Assumption" marks what t
 """
 
 import dataclasses
+import math
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -48,7 +49,7 @@ class HeadConfig:
     regress_dropout: float = setting(0.0, "assumption: none", "Dropout of h before f_m, and of f_m's hidden layer.")
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
         _require(0 <= self.steps <= MOST_STEPS, "--steps", f"0 to {MOST_STEPS}", self.steps)
         for name in ("hidden", "regress_hidden"):
             _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
@@ -102,7 +103,7 @@ class TrainingConfig:
                              "the data set has none.")  # fmt: skip
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        _check_values(self)
         for name in ("learning_rate", "lr_factor"):
             _require(getattr(self, name) > 0, option_of(name), "more than 0", getattr(self, name))
         for name in ("batch_size", "epochs", "patience", "lr_step"):
@@ -201,10 +202,12 @@ def option_of(name: str) -> str:
     return OPTIONS.get(name, name)
 
 
-def _check_choices(config: HeadConfig | TrainingConfig) -> None:
+def _check_values(config: HeadConfig | TrainingConfig) -> None:
+    """Raise ConfigError for a value that is none of its choices, or no finite number."""
     for item in dataclasses.fields(config):
         value, choices = getattr(config, item.name), item.metadata["choices"]
         _require(not choices or value in choices, option_of(item.name), f"one of {', '.join(choices)}", value)
+        _require(not isinstance(value, float) or math.isfinite(value), option_of(item.name), "a finite number", value)
 
 
 def _require(holds: bool, name: str, wanted: str, found: object) -> None:

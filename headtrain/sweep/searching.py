@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from amnet_common.errors import ConfigError
-from headtrain.runs.record import Result
+from amnet_common.errors import ConfigError, RunError
+from headtrain.runs.documents import Diverged, Result
 from headtrain.settings.configuration import Config, override
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.passes import SplitRun
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
-from headtrain.training.loop import Report
-from headtrain.training.planned import PlannedRun, Setup, identity_of, refuse_missing_views
+from headtrain.sweep.sweeping import Damaged, SweepReport
+from headtrain.training.planned import PlannedRun, Setup, identity_of, refuse_unfitting
 
 WORST = -1.0  # that rho can be
 
@@ -32,7 +32,7 @@ def begin_search(
         raise ConfigError(f"--trials: expected --select-on validation, by which a search chooses, found "
                           f"{base.training.select_on}")  # fmt: skip
     for config in corners(base, axes, ranges):
-        refuse_missing_views(config, next(iter(setups.values())).collection)
+        refuse_unfitting(config, next(iter(setups.values())).collection)
     return Search(out, axes, ranges, base.training.data_seed, facts_of(setups, base, seeds))
 
 
@@ -51,8 +51,8 @@ def facts_of(setups: Mapping[int, Setup], base: Config, seeds: Sequence[int]) ->
 
 def search(
     study: Search, trials: int, size: int, runs_of: Callable[[Trial], list[SplitRun]],
-    train: Callable[[list[SplitRun]], Iterable[Report]],
-) -> Generator[Report]:  # fmt: skip
+    train: Callable[[list[SplitRun]], Iterable[SweepReport]],
+) -> Generator[SweepReport]:  # fmt: skip
     """Train batches of `size` trials until `trials` are told. Yields and raises as `train`."""
     while (left := trials - study.finished) > 0:
         batch = {trial: runs_of(trial) for trial in study.ask(min(size, left))}
@@ -60,16 +60,17 @@ def search(
 
 
 def train_batch(
-    study: Search, batch: Mapping[Trial, list[SplitRun]], train: Callable[[list[SplitRun]], Iterable[Report]]
-) -> Generator[Report]:  # fmt: skip
+    study: Search, batch: Mapping[Trial, list[SplitRun]], train: Callable[[list[SplitRun]], Iterable[SweepReport]]
+) -> Generator[SweepReport]:  # fmt: skip
     """Train the runs of several trials together; a trial is told when the last of its heads has its result."""
     owner = {planned: trial for trial, runs in batch.items() for _, planned in runs}
     rhos: dict[Trial, list[float]] = {trial: [] for trial in batch}
     for planned, report in train([pair for runs in batch.values() for pair in runs]):
-        if isinstance(report, Result):
-            assert report.best
+        if isinstance(report, Damaged):  # the trial could never be told, and would be asked for again and again
+            raise RunError(f"{report.why}; remove {planned.run}, then --resume trains it anew")
+        if isinstance(report, Result | Diverged):
             trial = owner[planned]
-            rhos[trial].append(report.best.val_rho)
+            rhos[trial].append(report.best.val_rho if isinstance(report, Result) and report.best else math.nan)
             if len(rhos[trial]) == len(batch[trial]):
                 study.tell(trial, objective(rhos[trial]))
         yield planned, report
@@ -78,8 +79,8 @@ def train_batch(
 def objective(rhos: Sequence[float]) -> float:
     """Return the mean over splits and seeds of the highest validation rho.
 
-    NaN, of heads that say the same of every image, counts as -1, the worst: a trial without a value would tell the
-    sampler nothing, and it would come back to such points.
+    NaN, of heads that diverged or say the same of every image, counts as -1, the worst: a trial without a value would
+    tell the sampler nothing, and it would come back to such points.
     """
     return float(np.mean([WORST if math.isnan(rho) else rho for rho in rhos]))
 

@@ -1,15 +1,18 @@
 """The study of a search, in OUT/study.db as Optuna and optuna-dashboard read it. All that knows Optuna is here."""
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amnet_common.collection.spec import differences
-from amnet_common.errors import ExtraError, RunError
+from amnet_common.errors import BusyError, ExtraError, OutputError, RunError
 from amnet_common.seeds import derived_seed
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, described
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+PATIENCE = 60  # seconds that the database may be held by others
 STUDY, SPACE, FACTS = "study.db", "space", "facts"  # the file; the study's attributes
 
 
@@ -48,26 +52,30 @@ class Search:
         """
         keys: list[Axis | Range] = [*axes, *ranges]
         self._settings = {one.key: one.settings for one in keys}
-        self._seed = seed
+        self._seed, self._out = seed, out
         self._study = open_study(out)
         self._distributions = distributions(axes, ranges)
-        refuse_other_study(out, self._study, {SPACE: described(axes, ranges), FACTS: dict(facts)})
-        for trial in self._running():
-            if trial.params.keys() != self._distributions.keys():  # killed while its values were drawn
-                self._study.tell(trial.number, state=state("FAIL"))
+        with database_errors(out):
+            refuse_other_study(out, self._study, {SPACE: described(axes, ranges), FACTS: dict(facts)})
+            for trial in self._running():
+                if trial.params.keys() != self._distributions.keys():  # killed while its values were drawn
+                    self._study.tell(trial.number, state=state("FAIL"))
 
     def ask(self, count: int) -> list[Trial]:
         """Return that many trials: those that were asked before and never told, then new ones."""
-        return [*self.unfinished(), *self._new(count - len(self._running()))][:count]
+        with database_errors(self._out):
+            return [*self.unfinished(), *self._new(count - len(self._running()))][:count]
 
     def tell(self, trial: Trial, value: float) -> None:
         """Say how good a trial was: the more the better."""
-        self._study.tell(trial.number, value)
+        with database_errors(self._out):
+            self._study.tell(trial.number, value)
 
     @property
     def finished(self) -> int:
         """Count the trials that were told."""
-        return len(self._study.get_trials(deepcopy=False, states=[state("COMPLETE")]))
+        with database_errors(self._out):
+            return len(self._study.get_trials(deepcopy=False, states=[state("COMPLETE")]))
 
     def unfinished(self) -> list[Trial]:
         """Return the trials that were asked, before a kill say, and never told."""
@@ -95,19 +103,35 @@ def open_study(out: Path) -> "Study":
     """Make the study in the folder `out`, or open that of before. Raises ExtraError, OSError and RunError."""
     try:
         import optuna
-        from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise ExtraError("expected optuna, found none; pip install 'amnet[sweep]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
-    try:
+    with database_errors(out):
         storage = optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": partial(connect, out)})
         return optuna.create_study(study_name="sweep", storage=storage, direction="maximize", load_if_exists=True)
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        line = str(error).partition("\n")[0]
-        raise RunError(
-            f"{out / STUDY}: expected a study of this version of Optuna, found another file ({line})"
-        ) from error
+
+
+@contextmanager
+def database_errors(out: Path) -> Iterator[None]:
+    """Turn what the study's database raises into one line that says what to do.
+
+    Raises BusyError while another program holds it, OutputError where the disk is full, RunError for another file.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, RuntimeError) as error:
+        line, study = str(error).partition("\n")[0], out / STUDY
+        if "database is locked" in str(error):
+            raise BusyError(f"{study}: expected it free, found it held by another program for {PATIENCE} s (an "
+                            "optuna-dashboard, say); close that, then --resume") from error  # fmt: skip
+        if "disk is full" in str(error):
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OutputError(f"{study}: cannot be written: {full.strerror}") from full
+        raise RunError(f"{study}: expected a study of this version of Optuna, found another file ({line})") from error
 
 
 def connect(out: Path) -> sqlite3.Connection:
@@ -115,7 +139,7 @@ def connect(out: Path) -> sqlite3.Connection:
 
     Waits a minute for a dashboard that writes notes.
     """
-    return sqlite3.connect(out / STUDY, timeout=60, check_same_thread=False)
+    return sqlite3.connect(out / STUDY, timeout=PATIENCE, check_same_thread=False)
 
 
 def refuse_other_study(out: Path, study: "Study", now: Mapping[str, Any]) -> None:

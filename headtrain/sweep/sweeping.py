@@ -2,17 +2,21 @@
 
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from amnet_common.errors import DamagedRunError
 from headtrain.evaluation.metrics import ordering_key
 from headtrain.features.batches import Source
-from headtrain.runs.folder import PRUNED
+from headtrain.runs.documents import Diverged, Result, read_begun, read_diverged, read_result
+from headtrain.runs.folder import PRUNED, RESULT, RUN
+from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
-from headtrain.training.loop import Choose, Report, keep_all, train_together
+from headtrain.training.loop import Choose, Pruned, prune_none, train_together
 from headtrain.training.member import Member
-from headtrain.training.planned import Setup, refuse_missing_views
+from headtrain.training.planned import PlannedRun, Setup, refuse_unfitting
 
 SourceOf = Callable[[int, Sequence[TrainingConfig]], Source]
 
@@ -45,26 +49,55 @@ def best_rho(member: Member) -> float:
     return max((epoch.val_rho for epoch in member.epochs), key=ordering_key)
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """Report a run whose files cannot be read: the others go on without it."""
+
+    why: str
+
+
+SweepReport = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged"]
+
+
 def sweep(
     setups: Mapping[int, Setup],
     plan: Sequence[Pass],
     halving: Halving | None = None,
     source_of: SourceOf | None = None,
-) -> Generator[Report]:
-    """Train every pass, resuming runs that were stopped; `setups` by split. Yields and raises as `train_together`.
+) -> Generator[SweepReport]:
+    """Train every pass, resuming runs that were stopped; `setups` by split. Yields and raises as
+    `train_together`; a run whose files are damaged is reported and left out.
 
     `source_of(split, settings)`: what the passes of a split read from, asked for when its first one begins.
     """
     for one in plan:
         for planned in one.planned:
-            refuse_missing_views(planned.config, setups[one.split].collection)
+            refuse_unfitting(planned.config, setups[one.split].collection)
     for split, group in itertools.groupby(plan, key=lambda one: one.split):
         of_split = [*group]
         settings = [planned.config.training for one in of_split for planned in one.planned]
         source = None  # of the split before: its memory is wanted
         source = source_of(split, settings) if source_of else None
         setup = replace(setups[split], source=source, resume=True)
-        prune = halving.of_split(split) if halving else keep_all
+        prune = halving.of_split(split) if halving else prune_none
         for one in of_split:
-            left = [planned for planned in one.planned if not (halving and (planned.run / PRUNED).exists())]
-            yield from train_together(setup, left, prune)
+            whole: list[PlannedRun] = []
+            for planned in one.planned:
+                if why := damage_of(planned.run):
+                    yield planned, Damaged(why)
+                elif not (halving and (planned.run / PRUNED).exists()):
+                    whole.append(planned)
+            yield from train_together(setup, whole, prune)
+
+
+def damage_of(run: Path) -> str:
+    """Say what is wrong with the files of a run that was begun; empty if nothing is, or none was begun."""
+    try:
+        if (run / RUN).exists():
+            read_begun(run)
+        if (run / RESULT).exists():
+            read_result(run)
+        read_diverged(run)
+    except DamagedRunError as error:
+        return str(error)
+    return ""

@@ -1,19 +1,23 @@
 """Heads of one split trained together, each stopped early by validation, each tested once with its best checkpoint."""
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from amnet_common.files import write_json
+from amnet_common.only_writer import only_writer
 from headtrain.compute.bank.bank import Bank
 from headtrain.compute.bank.banks import new_bank
 from headtrain.compute.bank.grouping import may_train_together
 from headtrain.evaluation.metrics import evaluate
 from headtrain.features.statistics import Statistics, channel_statistics
-from headtrain.runs.folder import PRUNED
+from headtrain.runs.documents import Diverged, Result, read_diverged, read_result, write_diverged
+from headtrain.runs.folder import PRUNED, STATE
 from headtrain.runs.log import Epoch
-from headtrain.runs.record import Result, read_result
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import predict_subset, train_epoch
 from headtrain.training.member import Member, begin, resume
@@ -21,7 +25,7 @@ from headtrain.training.outcome import finish
 from headtrain.training.pace import Pace
 from headtrain.training.planned import PlannedRun, Setup, Standing, standings
 
-Report = tuple[PlannedRun, "Epoch | Result | Pruned"]
+Report = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged"]
 
 
 @dataclass(frozen=True)
@@ -31,40 +35,48 @@ class Pruned:
     epoch: int
 
 
+BLIND = "predictions are the same for every validation image, in every epoch: nothing was learnt"
+TO_TRAIN = (Standing.ABSENT, Standing.UNFINISHED)
 Choose = Callable[[Sequence[Member]], Sequence[Member]]  # of the members after an epoch, those to prune
 
 
-def keep_all(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - one of several ways to choose
+def prune_none(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 - one of several ways to choose
     """Prune no member."""
     return []
 
 
-def train(setup: Setup, config: Config, run: Path) -> Generator[Epoch, None, Result]:
-    """Train one head into the folder `run`: yields each epoch when it is in the log, returns the result.
+def train(setup: Setup, config: Config, run: Path) -> Generator[Epoch, None, Result | Diverged]:
+    """Train one head into the folder `run`: yields each epoch when it is in the log, returns how it ended.
 
     It is `train_together` of one, and raises as that does.
     """
     for _, report in train_together(setup, [PlannedRun(config, run)]):
-        if isinstance(report, Result):
+        if isinstance(report, Result | Diverged):
             return report
         if isinstance(report, Epoch):
             yield report
     raise AssertionError("a training ends with its result")
 
 
-def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = keep_all) -> Generator[Report]:
-    """Train heads that fit in one bank: yields (planned, epoch) when it is in the log, (planned, result) at its end.
+def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = prune_none) -> Generator[Report]:
+    """Train heads that fit in one bank: yields (planned, epoch) when it is in the log, and at a head's end its result,
+    or that it was pruned or has diverged.
 
-    `prune` is asked after each epoch. Raises as `standings` does, before any folder is made; OutputError if one cannot
-    be written, CollectionError for damaged features.
+    `prune` is asked after each epoch. Raises as `standings` does, before any folder is made; BusyError if another
+    command trains into one of the folders, OutputError if one cannot be written, CollectionError for damaged features.
     """
     assert may_train_together(one.config for one in planned)
-    found = [*zip(planned, standings(setup, planned), strict=True)]
-    for one, standing in found:
-        if standing is Standing.FINISHED:
-            yield one, read_result(one.run)
-    for members in begun_members(setup, [pair for pair in found if pair[1] is not Standing.FINISHED]):
-        yield from train_bank(members, setup, prune)
+    with contextlib.ExitStack() as held:
+        for one in planned:
+            held.enter_context(only_writer(one.run))
+        found = [*zip(planned, standings(setup, planned), strict=True)]
+        for one, standing in found:
+            if standing is Standing.FINISHED:
+                yield one, read_result(one.run)
+            if standing is Standing.DIVERGED and (diverged := read_diverged(one.run)):
+                yield one, diverged
+        for members in begun_members(setup, [pair for pair in found if pair[1] in TO_TRAIN]):
+            yield from train_bank(members, setup, prune)
 
 
 def begun_members(setup: Setup, planned: Sequence[tuple[PlannedRun, Standing]]) -> Generator[list[Member]]:
@@ -97,32 +109,39 @@ def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[
             finished = [member.finished for member in members]
             if any(finished):
                 leaving = taken_out(members, finished)
-                bank = bank_of(members)  # the old one's memory holds that of every head, and goes with those who leave
+                bank = into_bank(
+                    members
+                )  # the old one's memory holds that of every head, and goes with those who leave
                 yield from finish_each(leaving, setup)
             if members:
                 bank = bank or new_bank([member.head for member in members])
                 reports = one_epoch(bank, members, setup)
                 save_at_pace(members, pace)
                 yield from reports
+                diverged = [bool(member.diverged) for member in members]
+                if any(diverged):
+                    leaving = taken_out(members, diverged)
+                    bank = into_bank(members)
+                    yield from diverge_each(leaving)
                 pruned = chosen(members, prune)
                 if any(pruned):
                     save_all(members)  # resumed, those who go on must not come to this rung again
                     leaving = taken_out(members, pruned)
-                    bank = bank_of(members)
+                    bank = into_bank(members)
                     yield from prune_each(leaving)
     except GeneratorExit:  # between two epochs: nothing of what was trained is lost
         save_all(members)
         raise
 
 
-def bank_of(members: Sequence[Member]) -> Bank | None:
+def into_bank(members: Sequence[Member]) -> Bank | None:
     """Move the heads of all members into common memory; None if there are none."""
     return new_bank([member.head for member in members]) if members else None
 
 
 def chosen(members: Sequence[Member], prune: Choose) -> list[bool]:
     """Tell of each member whether it is to be pruned."""
-    lost = prune(members)
+    lost = prune(members) if members else []
     return [any(member is one for one in lost) for member in members]
 
 
@@ -137,8 +156,25 @@ def finish_each(members: list[Member], setup: Setup) -> Generator[Report]:
     """Save and test members that are finished, and let go of each when it has been reported."""
     save_all(members)
     while members:
-        report = members[0].planned, finish(members.pop(0), setup)
+        planned, member = members[0].planned, members.pop(0)
+        ended = diverge(member, BLIND) if member.blind else finish(member, setup)
+        del member
+        yield planned, ended
+
+
+def diverge_each(members: list[Member]) -> Generator[Report]:
+    """Mark members that diverged, and let go of each when it has been reported."""
+    while members:
+        report = members[0].planned, diverge(members[0], members.pop(0).diverged)
         yield report
+
+
+def diverge(member: Member, why: str) -> Diverged:
+    """Say in its folder that the training of a member cannot go on, or was in vain."""
+    found = Diverged(len(member.epochs), why)
+    write_diverged(member.planned.run, found)
+    (member.planned.run / STATE).unlink(missing_ok=True)
+    return found
 
 
 def prune_each(members: list[Member]) -> Generator[Report]:
@@ -175,7 +211,20 @@ def one_epoch(bank: Bank, members: Sequence[Member], setup: Setup) -> list[Repor
     view, val = members[0].config.training.eval_view, setup.subsets.val
     predicted = predict_subset([member.average.head for member in members], setup.read_from, val, view)
     seconds = (time.monotonic() - begun) / len(members)
+    for member, loss, of_one in zip(members, losses, predicted, strict=True):
+        member.diverged = divergence(loss, of_one, number)
     return [
-        (member.planned, member.record(error, penalty, evaluate(of_one, val.scores), seconds))
+        (member.planned, member.add_epoch(error, penalty, evaluate(of_one, val.scores), seconds))
         for member, (error, penalty), of_one in zip(members, losses.tolist(), predicted, strict=True)
     ]
+
+
+def divergence(loss: np.ndarray, predicted: np.ndarray, epoch: int) -> str:
+    """Say why a training cannot go on after an epoch with these mean losses (2,) and predictions (n,); empty if it can.
+
+    What is not finite stays so: no later epoch mends it.
+    """
+    for what, values in (("the loss", loss), ("a prediction", predicted)):
+        if not np.isfinite(values).all():
+            return f"{what} is no finite number after epoch {epoch}; a lower --lr, or --clip, may help"
+    return ""

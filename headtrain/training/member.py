@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amnet_common.files import remove_leftovers
 from amnet_common.seeds import derived_seed
 from headtrain.evaluation.metrics import Metrics, ordering_key
 from headtrain.features.statistics import Statistics, target_statistics
@@ -34,11 +35,17 @@ class Member:
     epochs: list[Epoch] = field(default_factory=list)
     best: Tensors = field(default_factory=dict)  # the average's state after the best epoch
     saved: int = 0  # epochs that stand in the folder
+    diverged: str = ""  # why the training cannot go on
 
     @property
     def config(self) -> Config:
         """Return the configuration of head and training."""
         return self.planned.config
+
+    @property
+    def blind(self) -> bool:
+        """Tell whether no epoch has a validation rho: predictions were the same for every image."""
+        return all(math.isnan(epoch.val_rho) for epoch in self.epochs)
 
     @property
     def finished(self) -> bool:
@@ -59,7 +66,7 @@ class Member:
         self.optimiser.step()
         self.average.update(self.head)
 
-    def record(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
+    def add_epoch(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
         """Add an epoch to the log; `save` puts the rest on the disk. Raises OutputError."""
         improved = ordering_key(val.rho) > max(
             (ordering_key(epoch.val_rho) for epoch in self.epochs), default=-math.inf
@@ -69,17 +76,17 @@ class Member:
         self.epochs.append(Epoch(number, error, penalty, val.rho, val.mse, seconds, improved, lower))
         if improved:
             self.best = {name: tensor.clone() for name, tensor in self.average.head.state_dict().items()}
-        write_log(self.planned.run, self.epochs)
+        write_log(self.planned.run, self.epochs, durable=False)  # each epoch; `save` makes it last
         return self.epochs[-1]
 
     def save(self) -> None:
         """Put everything on the disk that is not there yet. Raises OutputError."""
         if len(self.epochs) > self.saved:
             save_state(self.planned.run, self.head, self.optimiser, self.average, self.best, self.epochs)
-            self.publish()
+            self.write_checkpoints()
             self.saved = len(self.epochs)
 
-    def publish(self) -> None:
+    def write_checkpoints(self) -> None:
         """Write the checkpoints and the log of the epochs so far. Raises OutputError."""
         best = max(epoch.epoch for epoch in self.epochs if epoch.best)
         save_tensors(self.planned.run / BEST, self.best, self.provenance.at(best))
@@ -103,11 +110,12 @@ def resume(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> 
 
     Raises RunError for a state that cannot be read.
     """
+    remove_leftovers(planned.run)
     member = new_member(setup, planned, statistics)
     member.epochs, member.best = load_state(planned.run, member.head, member.optimiser, member.average)
     member.saved = len(member.epochs)
     if member.epochs:
-        member.publish()  # a kill may have come between the state and these
+        member.write_checkpoints()  # a kill may have come between the state and these
     return member
 
 

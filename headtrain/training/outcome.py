@@ -2,9 +2,9 @@
 
 from headtrain.evaluation.predictions import write_predictions
 from headtrain.heads.checkpoint import load_head
+from headtrain.runs.documents import Result, write_result
 from headtrain.runs.folder import STATE, TEST
-from headtrain.runs.record import Result, write_result
-from headtrain.runs.results import test_predictions, with_test
+from headtrain.runs.results import predictions_of_test, with_test
 from headtrain.training.epoch import predict_subset
 from headtrain.training.member import Member
 from headtrain.training.planned import Setup
@@ -14,7 +14,7 @@ def finish(member: Member, setup: Setup) -> Result:
     """Test the best checkpoint of a member that is finished. Raises OutputError and CollectionError."""
     run, epochs, test, view = member.planned.run, member.epochs, setup.subsets.test, member.config.training.eval_view
     (predicted,) = predict_subset([load_head(run, setup.device)], setup.collection, test, view)
-    predictions = test_predictions(predicted, setup.collection, setup.subsets)
+    predictions = predictions_of_test(predicted, setup.collection, setup.subsets)
     best = [epoch for epoch in epochs if epoch.best][-1]
     lowest = [epoch for epoch in epochs if epoch.lowest_mse][-1:] or [best]
     trained = Result(

@@ -4,6 +4,7 @@ Everything is found out and refused here, before the first folder is made.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,8 +17,8 @@ from amnet_common.errors import ConfigError, OutputError
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
-from headtrain.runs.folder import RESULT
-from headtrain.runs.record import refuse_other_run
+from headtrain.runs.documents import refuse_other_run
+from headtrain.runs.folder import DIVERGED, RESULT, is_half_made
 from headtrain.settings.configuration import Config
 
 
@@ -60,6 +61,7 @@ class Standing(Enum):
     ABSENT = auto()  # begin
     UNFINISHED = auto()  # resume
     FINISHED = auto()  # nothing to do
+    DIVERGED = auto()  # it could not go on, and cannot
 
 
 def standings(setup: Setup, planned: Sequence[PlannedRun]) -> list[Standing]:
@@ -69,7 +71,7 @@ def standings(setup: Setup, planned: Sequence[PlannedRun]) -> list[Standing]:
     for views that the collection has not.
     """
     for one in planned:
-        refuse_missing_views(one.config, setup.collection)
+        refuse_unfitting(one.config, setup.collection)
     return [standing(setup, one) for one in planned]
 
 
@@ -79,19 +81,33 @@ def standing(setup: Setup, one: PlannedRun) -> Standing:
         return Standing.ABSENT
     if not setup.resume:
         raise OutputError(f"--out {one.run}: expected a new folder, found one that exists; give another name, or "
-                          "--resume to go on with it")  # fmt: skip
+                          "--resume to resume it")  # fmt: skip
+    if is_half_made(one.run):
+        return Standing.ABSENT
     refuse_other_run(one.run, identity_of(setup, one.config))
+    if (one.run / DIVERGED).exists():
+        return Standing.DIVERGED
     return Standing.FINISHED if (one.run / RESULT).exists() else Standing.UNFINISHED
 
 
-def refuse_missing_views(config: Config, collection: Collection) -> None:
-    """Raise ConfigError if the collection has not the views that are trained on, or that are evaluated."""
+def refuse_unfitting(config: Config, collection: Collection) -> None:
+    """Raise ConfigError if the collection has not the views that are trained on or evaluated, or others in shape."""
+    refuse_other_shape(config, collection)
     most, asked = collection.views - 1, config.training
     if asked.eval_view > most:
         raise ConfigError(f"--eval-view: expected a view in 0..{most} of {collection.path}, found {asked.eval_view}")
     if asked.augs is not None and asked.augs > most:
         raise ConfigError(f"--augs: expected at most the {most} augmented views of {collection.path}, "
                           f"found {asked.augs}")  # fmt: skip
+
+
+def refuse_other_shape(config: Config, collection: Collection) -> None:
+    """Raise ConfigError if a head of this configuration does not take views of the collection's shape."""
+    *grid, channels = collection.view_shape
+    wanted, found = (math.prod(grid), channels), (config.head.locations, config.head.channels)
+    if wanted != found:
+        raise ConfigError(f"[head]: expected {wanted[0]} locations of {wanted[1]} channels, as {collection.path} has, "
+                          f"found {found[0]} of {found[1]}")  # fmt: skip
 
 
 def identity_of(setup: Setup, config: Config) -> dict[str, Any]:

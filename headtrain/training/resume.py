@@ -3,8 +3,10 @@
 Random numbers need no state: order, views and dropout of an epoch come from generators keyed by seed and epoch.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO, Any
 
 import torch
 
@@ -30,8 +32,30 @@ def save_state(
         "best": best,
         "epochs": [asdict(epoch) for epoch in epochs],
     }
-    with whole_file(run / STATE) as temporary:
-        torch.save(state, temporary)
+    with whole_file(run / STATE) as temporary, open(temporary, "wb") as file:
+        torch_save(state, file)
+
+
+def torch_save(state: Mapping[str, Any], file: IO[bytes]) -> None:
+    """Save with torch, whose RuntimeError for a disk that takes no more becomes the OSError that it hides."""
+    hidden: list[OSError] = []
+
+    class Noting:
+        def write(self, data: bytes) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:
+                hidden.append(error)
+                raise
+
+        def flush(self) -> None:
+            file.flush()
+
+    try:
+        torch.save(state, Noting())  # type: ignore[arg-type] # it writes and flushes, and does nothing else
+        file.flush()
+    except RuntimeError as error:
+        raise (hidden[0] if hidden else error) from error
 
 
 def load_state(
@@ -51,6 +75,6 @@ def load_state(
         optimiser.load_state_dict(state["optimiser"])
         average.head.load_state_dict(state["average"])
         average.updates = int(state["updates"])
-        return [Epoch(**values) for values in state["epochs"]], dict(state["best"])
+        return [Epoch.from_dict(values) for values in state["epochs"]], dict(state["best"])
     except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes
         raise RunError(f"{path}: expected the state of this run, found one that cannot be read ({error})") from error

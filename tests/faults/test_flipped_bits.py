@@ -103,7 +103,7 @@ def test_every_flipped_bit_is_found_and_none_is_served(
     assert looker.answer(SECONDS)["status"] == 0  # every bit is back in its place
 
 
-BY = {"opening": "refused_on_opening", "seal": "found_by_the_seal", "mark": "found_by_a_mark",
+BY = {"opening": "refused_on_opening", "seal": "found_by_the_integrity_hash", "mark": "found_by_a_mark",
       "checksum": "found_by_a_checksum"}  # fmt: skip
 HEADS = (*BY.values(), "not_found", "hung", "crashed", "served_as_good")
 

@@ -7,7 +7,7 @@ from scipy import stats
 from headtrain.evaluation.predictions import Predictions
 from headtrain.evaluation.published import FIGURES
 from headtrain.figures.paper_figures import Steps, comparison, histogram, slope_figure, slopes
-from headtrain.runs.record import Result
+from headtrain.runs.documents import Result
 from headtrain.runs.results import RunResult
 
 

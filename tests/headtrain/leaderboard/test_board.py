@@ -1,5 +1,6 @@
 """Rows of the leaderboard: what they show, how they are ordered, and which may be called best."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from amnet_common.files import write_json
 from headtrain.evaluation.metrics import Metrics
 from headtrain.leaderboard.board import head_rows, ordered, summary_rows
 from headtrain.leaderboard.facts import COLUMNS, matching, read_condition
-from headtrain.leaderboard.listing import TrainedHead, heads_below, read_head
+from headtrain.leaderboard.listing import TrainedHead, listed, read_head
 from headtrain.leaderboard.text import as_csv, as_table
 from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
@@ -246,8 +247,8 @@ class TestReading:
         make_run("imported", imported_from="weights.pkl")
         (tmp_path / "baselines" / "ridge").mkdir(parents=True)
         write_json(tmp_path / "baselines" / "ridge" / "metrics.json", {"system": "ridge"})
-        assert [h.run for h in heads_below(tmp_path)] == [tmp_path / "a", tmp_path / "b" / "split-1"]
-        assert [h.run for h in heads_below(tmp_path / "a")] == [tmp_path / "a"]
+        assert [h.run for h in listed(tmp_path).heads] == [tmp_path / "a", tmp_path / "b" / "split-1"]
+        assert [h.run for h in listed(tmp_path / "a").heads] == [tmp_path / "a"]
 
     @pytest.mark.parametrize(("name", "text", "message"), [
         ("run.json", "{", "r/run.json: expected a file of a run"),
@@ -261,8 +262,13 @@ class TestReading:
         ("log.csv", f"{LOG_HEADER}\n1,1\n", "r/log.csv: .*found a line without penalty"),
         ("log.csv", "a\0b,\xff\n1\n", "r/log.csv: "),
     ])  # fmt: skip
-    def test_a_damaged_file_is_named(self, make_run, name, text, message):
+    def test_a_damaged_run_is_named_and_hides_no_other(self, make_run, name, text, message):
         run = make_run()
         (run / name).write_text(text, encoding="latin-1")
-        with pytest.raises(RunError, match=message):
-            heads_below(run.parent)
+        other = make_run("whole", rhos=(0.5,))
+        found = listed(run.parent)
+        assert [head.run for head in found.heads] == [other]
+        ((path, why),) = found.damaged
+        assert path == run
+        assert re.search(message, why)
+        assert "\n" not in why

@@ -10,9 +10,9 @@ from amnet_common.errors import RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import METRICS, Metrics
 from headtrain.features.splits import split_subsets
+from headtrain.runs.documents import Result, read_begun, read_result, write_result
 from headtrain.runs.folder import split_folders
 from headtrain.runs.log import Epoch
-from headtrain.runs.record import Result, read_begun, read_result, write_result
 from headtrain.settings.presets import PAPER
 from headtrain.training.loop import train
 from headtrain.training.planned import Setup

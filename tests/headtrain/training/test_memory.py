@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headtrain.features.splits import split_subsets
-from headtrain.runs.record import Result
+from headtrain.runs.documents import Result
 from headtrain.settings.configuration import override
 from headtrain.training.loop import Pruned, train_together
 from headtrain.training.planned import PlannedRun, Setup
@@ -20,7 +20,7 @@ def live_bytes() -> int:
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # objects that warn when they are looked at
-        tensors = [one for one in gc.get_objects() if isinstance(one, torch.Tensor)]
+        tensors = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
     return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
 
 

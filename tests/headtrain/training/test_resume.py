@@ -61,7 +61,9 @@ def test_a_kill_between_state_and_checkpoints_loses_nothing(make_learnable, conf
     collection = make_learnable()
     epochs_of(collection, config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr("headtrain.training.member.Member.publish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "headtrain.training.member.Member.write_checkpoints", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             epochs_of(collection, config, tmp_path / "cut")
     assert (tmp_path / "cut" / STATE).exists()

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from amnet_common.errors import AmnetError, ExtraError
 from headtrain.cli import main
 from headtrain.features.splits import split_subsets
+from headtrain.runs.documents import read_begun
 from headtrain.runs.log import Epoch, read_log
-from headtrain.runs.record import read_begun
 from headtrain.settings.config_file import to_toml
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train

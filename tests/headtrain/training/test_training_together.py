@@ -10,8 +10,8 @@ from amnet_common.errors import RunError
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
+from headtrain.runs.documents import Result
 from headtrain.runs.folder import RESULT, STATE, TEST
-from headtrain.runs.record import Result
 from headtrain.settings.configuration import override
 from headtrain.training.loop import train_together
 from headtrain.training.planned import PlannedRun, Setup
