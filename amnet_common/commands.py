@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NOT_ALL_WELL, BAD_INPUT, OUR_FAULT, FULL_DISK, INTERRUPTED, TERMINATED = 1, 2, 70, 75, 130, 143
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+AGAIN = "run the same command again"
 DEBUG = "amnet_common.debug"  # in a context's meta: errors keep their tracebacks
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\\n", 13: "\\r"}
 CONTROLS |= {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))}
@@ -77,7 +78,8 @@ def ending(error: BaseException) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted. {error}", TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     if is_full_disk(error):
-        return f"{error}; free some room, then the same command, with --resume where it has that, goes on", FULL_DISK
+        cure = "" if AGAIN in str(error) else f"; free some room and {AGAIN}, with --resume if it has that"
+        return f"{error}{cure}", FULL_DISK
     if isinstance(error, AmnetError | OSError):  # OSError: a file that goes away in the middle
         return str(error), BAD_INPUT
     line = " ".join(f"{type(error).__name__}: {error}".split())

@@ -21,7 +21,7 @@ from typing import Any
 
 from amnet_common.errors import OutputError
 
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what temporary_name gives
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what temporary_name gives
 EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -110,11 +110,18 @@ def temporary_name(path: Path) -> str:
     return f".{path.name}.{secrets.token_hex(8)}.tmp"
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers have left in a folder that no other process writes to now. Raises OSError."""
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what killed writers have left in a folder, of the file or folder `name` or of all, none of which another
+    process writes now. What cannot be removed stays.
+    """
     for path in folder.iterdir():
-        if LEFTOVER.fullmatch(path.name) and not path.is_dir():
-            path.unlink()
+        found = LEFTOVER.fullmatch(path.name)
+        if found and name in ("", found[1]):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def replace_by(written: Path, path: Path) -> None:

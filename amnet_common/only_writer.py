@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from amnet_common.errors import BusyError, OutputError
+from amnet_common.files import remove_leftovers
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: to the end), process (0)
 BUSY = (errno.EAGAIN, errno.EACCES)
 UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, 524)  # 524: NFS without locks
+COMPANIONS = (".json", ".part", ".part.json", ".ids.txt")  # endings of what a command writes beside its output
 FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -38,6 +40,9 @@ def only_writer(path: Path, option: str = "--out") -> Iterator[None]:
         raise BusyError(f"{option} {path}: expected to be the only command that writes it, found another at work; wait "
                         "for it, or give another name")  # fmt: skip
     try:
+        with contextlib.suppress(OSError):
+            for ending in ("", *COMPANIONS):  # of commands that were killed
+                remove_leftovers(path.parent, f"{path.name}{ending}")
         yield
     finally:
         with contextlib.suppress(OSError):

@@ -81,6 +81,8 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
             refuse_other_shape(head, collection)
     identity = identity_of(job)
     adding = append and job.out.exists()
+    if not job.part.exists():
+        about(job.part).unlink(missing_ok=True)  # of a kill after the table got its name
     if job.out.exists() and not (adding or overwrite):
         raise ExistsError(f"--out {job.out}: expected a new file, found one that exists; --append adds what is new to "
                           "it, --overwrite scores anew")  # fmt: skip
