@@ -101,8 +101,11 @@ def export_command(file: Path, out: Path, views: str) -> None:
     """Write the features of all finished images as one float16 array, with their ids."""
     collection = Collection(file)
     number = len(exported_rows(collection))
-    bar = progress("export", number, "images")
-    with only_writer(out), deferred_interrupt() as check_interrupt, bar:
+    with (
+        only_writer(out),
+        deferred_interrupt() as check_interrupt,
+        progress("export", number, "images") as bar,
+    ):
         for rows in export(collection, out, views == "all"):
             check_interrupt()
             bar.update(rows)

@@ -25,14 +25,17 @@ FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_C
 
 
 @contextmanager
-def only_writer(path: Path, option: str = "--out") -> Iterator[None]:
-    """Be the only command that writes the file or folder `path`, which need not exist yet; its folder is made.
+def only_writer(path: Path, option: str = "--out", make_folders: bool = False) -> Iterator[None]:
+    """Be the only command that writes the file or folder `path`, which need not exist yet.
+
+    `make_folders`: make those that it is to stand in.
 
     Raises BusyError if another command is at it, OutputError if nothing can be written there.
     """
     lock = lock_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
         file = _locked(lock)
     except OSError as error:
         raise OutputError(f"{option} {path}: cannot be written: {error.strerror or error}") from error

@@ -55,7 +55,7 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
     collection = Collection(features)
     splits = chosen_splits(collection, split)
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
-    with only_writer(out):
+    with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
         with whole_folder(out, "--out") as made:  # all of them or none

@@ -39,7 +39,7 @@ def evaluate(
     """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
     if bool(runs) == bool(scores):
         raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both")
-    with only_writer(out):
+    with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
         collection = Collection(features)

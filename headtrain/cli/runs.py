@@ -33,7 +33,7 @@ def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_st
     from headtrain.runs.importing import import_released, save_imported
 
     head = import_released(checkpoint, steps, not no_attention, "last" if last_step else RELEASED.head.output)
-    with only_writer(out):
+    with only_writer(out, make_folders=True):
         save_imported(out, head, checkpoint)
     trunk = "with" if head.provenance and "weights_sha256" in head.provenance.spec else "without"
     click.echo(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "

@@ -76,7 +76,7 @@ def sweep(
     Exit status 1: some heads diverged, or have damaged files; the others are trained.
     """
     refuse_contradictions(given["seed"], ranges, trials, halving)
-    with only_writer(out):
+    with only_writer(out, make_folders=True):
         refuse_or_resume(out, resume)
         collection = Collection(features)
         splits = chosen_splits(collection, split)

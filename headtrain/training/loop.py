@@ -68,7 +68,7 @@ def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = 
     assert may_train_together(one.config for one in planned)
     with contextlib.ExitStack() as held:
         for one in planned:
-            held.enter_context(only_writer(one.run))
+            held.enter_context(only_writer(one.run, make_folders=True))
         found = [*zip(planned, standings(setup, planned), strict=True)]
         for one, standing in found:
             if standing is Standing.FINISHED:

@@ -156,11 +156,12 @@ def test_a_folder_without_runs_is_named(tmp_path, monkeypatch):
     assert ".: expected runs of amnet-head train (folders with run.json), found none" in empty.stderr
 
 
-def test_a_damaged_run_is_named_in_one_line(runs):
+def test_a_damaged_run_is_a_row_with_its_reason(runs):
     (runs / "begun" / "run.json").write_text("{}")
-    result = amnet_head("runs", runs)
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert f"{runs}/begun/run.json: expected" in result.stderr
+    rows = {row["run"]: row for row in listed(runs)}
+    assert len(rows) == 5
+    assert rows[f"{runs}/begun"]["status"] == "damaged"
+    assert f"{runs}/begun/run.json: expected" in rows[f"{runs}/begun"]["note"]
 
 
 def test_neither_torch_nor_scipy_is_waited_for(runs):

@@ -143,15 +143,15 @@ def test_the_picture_of_an_unfinished_run_stands_in_its_folder(make_log):
 
 def test_a_vector_drawing_is_made_by_the_file_ending_and_replaces_an_older_one(splits, tmp_path):
     out = tmp_path / "c.SVG"
-    out.write_text("old")
-    assert amnet_head("curves", splits, "--out", out).exit_code == 0
+    for words in ((), ("--overwrite",)):
+        assert amnet_head("curves", splits, "--out", out, *words).exit_code == 0
     assert ElementTree.parse(out).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parametrize(("out", "message"), [
     ("c.pdf", "c.pdf: expected a file ending in .png or .svg, found .pdf"),
     ("c", "c: expected a file ending in .png or .svg, found none"),
-    ("no/c.png", "no/c.png: cannot be written: No such file or directory"),
+    ("no/c.png", "no/c.png: expected an existing folder, found no "),
 ])  # fmt: skip
 def test_a_picture_that_cannot_be_written_ends_with_one_line_and_status_2(run, tmp_path, out, message):
     result = amnet_head("curves", run, "--out", tmp_path / out)
