@@ -8,6 +8,7 @@ resumes when there is room; 130 interrupted; 143 terminated.
 import contextlib
 import errno
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -43,6 +44,11 @@ class OneLineErrors(click.Command):
         text = "Show the traceback of an error."
         self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug, help=text))
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click.Command
+        """Run the command in Python's UTF-8 mode, whatever the locale."""
+        in_utf8_mode()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and leave with its status, as the head of this file lists them."""
         try:
@@ -69,6 +75,22 @@ class OneLineErrorsGroup(click.Group):
 
     command_class = OneLineErrors
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click.Group
+        """Run the command in Python's UTF-8 mode, whatever the locale."""
+        in_utf8_mode()
+        return super().main(*args, **kwargs)
+
+
+def in_utf8_mode() -> None:
+    """Begin the process anew in Python's UTF-8 mode where the locale has another encoding.
+
+    An id is the bytes of a file's name read as UTF-8, the same in every locale; else a collection that was begun in one
+    could not be resumed in another.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [os.fsencode(word) for word in (sys.executable, *sys.argv)])
+
 
 def ending(error: BaseException) -> tuple[str, int]:
     """Return the line and the exit status of a command that ends with an error.
@@ -80,6 +102,9 @@ def ending(error: BaseException) -> tuple[str, int]:
     if is_full_disk(error):
         cure = "" if AGAIN in str(error) else f"; free some room and {AGAIN}, with --resume if it has that"
         return f"{error}{cure}", FULL_DISK
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{error}; a process may have {most} files open here (ulimit -n)", BAD_INPUT
     if isinstance(error, AmnetError | OSError):  # OSError: a file that goes away in the middle
         return str(error), BAD_INPUT
     line = " ".join(f"{type(error).__name__}: {error}".split())

@@ -6,6 +6,7 @@ infinity, which strict readers refuse.
 """
 
 import contextlib
+import ctypes
 import errno
 import json
 import math
@@ -22,6 +23,8 @@ from typing import Any
 from amnet_common.errors import OutputError
 
 LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what temporary_name gives
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # exFAT, SMB, many FUSE
+AT_FDCWD, RENAME_NOREPLACE = -100, 1  # of Linux
 EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -140,11 +143,43 @@ def publish(written: Mapping[Path, Path]) -> None:
         sync_path(temporary)
     with contextlib.ExitStack() as undo:
         for path, temporary in written.items():
-            os.link(temporary, path)
+            give_new_name(temporary, path)
             undo.callback(path.unlink)
         for folder in {path.parent for path in written}:
             sync_path(folder)
         undo.pop_all()
+
+
+def give_new_name(temporary: Path, path: Path) -> None:
+    """Give a finished file a name that must be free: by a hard link, where there are none by a rename that replaces
+    nothing, and where there is no such either (macOS has neither on exFAT) by taking the name first.
+
+    In the last way alone a kill in between leaves an empty file of that name. Raises FileExistsError, OSError.
+    """
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if not rename_noreplace(temporary, path):
+            os.close(os.open(path, EXCLUSIVE, 0o666))
+            os.replace(temporary, path)
+
+
+def rename_noreplace(source: Path, target: Path) -> bool:
+    """Rename a file to a name that must be free, by renameat2 of Linux; return False where there is no such call.
+
+    Raises FileExistsError, OSError.
+    """
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return False
+    if function(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), RENAME_NOREPLACE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL):
+        return False
+    raise OSError(number, os.strerror(number), str(source), None, str(target))
 
 
 def sync_path(path: Path) -> None:

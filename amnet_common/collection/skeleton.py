@@ -149,8 +149,9 @@ def _publish_file(path: Path, fill: Callable[[h5py.File], None], written: int, c
         with temporary_beside(path) as temporary:
             _require_room(temporary, written, changing)
             with h5py.File(
-                temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False
-            ) as file:
+                temporary, "w", libver=LIBVER, alignment_threshold=PAGE, alignment_interval=PAGE, track_order=False,
+                locking=False,  # nobody else knows the name, and network file systems may have no locks
+            ) as file:  # fmt: skip
                 fill(file)
             _write_integrity(temporary)
             if replace:

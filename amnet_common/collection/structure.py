@@ -57,7 +57,7 @@ def read_structure(path: Path) -> Structure:
     if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
         raise CollectionError(f"{path}: expected a collection, found no such file")
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with opened(path) as file:
             check_format(file, str(path))
             reading = _Reading(file, path)
             structure = reading.structure()
@@ -68,6 +68,19 @@ def read_structure(path: Path) -> Structure:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
+
+
+def opened(path: Path) -> h5py.File:
+    """Open a file for reading without HDF5's lock, or, where this process holds it open with one, as that does.
+
+    Raises OSError.
+    """
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "locking" not in str(error):
+            raise
+        return h5py.File(path, "r")
 
 
 def check_format(file: h5py.File, where: str) -> None:

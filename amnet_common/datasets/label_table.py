@@ -1,17 +1,15 @@
 """A spreadsheet saved as CSV: columns `id,score[,split]`, one line an image. Rows keep the order of the file."""
 
-import csv
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
 from amnet_common.errors import DatasetError
 
 PARTS = ("train", "val", "test")
-DELIMITERS = (",", ";", "\t")  # spreadsheets in many countries save with semicolons
 
 
 def read_label_table(root: Path, labels: Path) -> Dataset:
@@ -21,7 +19,7 @@ def read_label_table(root: Path, labels: Path) -> Dataset:
     """
     scores: dict[str, float] = {}
     members: dict[str, list[int]] = {part: [] for part in PARTS}
-    for where, line in _lines(labels):
+    for where, line in table_lines(labels, "--labels", ("id", "score"), more="[,split]"):
         id_ = checked_id((line["id"] or "").strip(), where)
         if id_ in scores:
             raise DatasetError(f"{where}: expected each image once, found {id_!r} again")
@@ -38,21 +36,3 @@ def read_label_table(root: Path, labels: Path) -> Dataset:
     rows = {f"{part}_1": np.array(m, np.int64) for part, m in members.items() if m}
     splits = {name: SplitList(r, values[r]) for name, r in rows.items()}
     return Dataset("csv", root, tuple(scores), splits, values)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, delimiter=max(DELIMITERS, key=header.count), restval="")
-            missing = {"id", "score"} - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{path}:1: expected columns id,score[,split], found {header.strip()!r}")
-            for line in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in line:
-                    raise DatasetError(f"{where}: expected {len(reader.fieldnames or ())} fields, found more")
-                yield where, line
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"--labels {path}: expected a readable UTF-8 CSV file, found {error}") from error

@@ -100,7 +100,7 @@ def check_ids(ids: Sequence[str], where: str) -> None:
 def checked_score(text: str, where: str) -> float:
     """Convert the text of a score to a finite number; else raise DatasetError that starts with `where`."""
     try:
-        score = float(text)
+        score = math.nan if "_" in text else float(text)  # 1_0 is a number to Python alone
     except ValueError:
         score = math.nan
     if not math.isfinite(score):

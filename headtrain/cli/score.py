@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
               "not say.")  # fmt: skip
 @click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "
               "mean over all cached views.")  # fmt: skip
+@click.option("--safe-csv", is_flag=True, help="Put an apostrophe before cells of a CSV table that a spreadsheet would "
+              "take for formulas: names that begin with = + - @.")  # fmt: skip
 @click.option("--append", is_flag=True, help="Score only what is new since --out was written.")
 @click.option("--overwrite", is_flag=True, help="Replace an older table.")
 @click.option("--top", default=0, type=click.IntRange(0), help="Print so many of the highest scores.")
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
 @kernel_options
 @device_option
 def score(
-    files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str, append: bool,
-    overwrite: bool, top: int, bottom: int, precision: str, compiled: bool | None, device: str,
+    files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str, safe_csv: bool,
+    append: bool, overwrite: bool, top: int, bottom: int, precision: str, compiled: bool | None, device: str,
 ) -> None:  # fmt: skip
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
     spread out the attention is. An interrupted scoring goes on with the same command."""
@@ -53,7 +56,9 @@ def score(
     computing = Computing(device, precision, compiled)
     with writing("--out", out, TABLE, True, [*files, *runs]):  # whether it may be replaced, write_table says
         collections = [Collection(file) for file in files]
-        job = job_of(collections, runs, out, kind, views, computing)
+        job = replace(job_of(collections, runs, out, kind, views, computing), safe_csv=safe_csv)
+        if safe_csv and job.kind != "csv":
+            raise ConfigError(f"--safe-csv: expected a CSV table, found {job.kind}")
         begun = time.monotonic()
         with progress("score", sum(map(len, collections)), "images") as bar:
             try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from amnet_common.errors import ConfigError, ExtraError, RunError
 from amnet_common.files import whole_file
-from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record
+from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record, no_formula, shown
 
 Write = Callable[[Path, Iterable[ScoreRow], int], None]
 Read = Callable[[Path], Generator[Mapping[str, Any]]]
@@ -18,7 +18,7 @@ GROUP = 16_384  # rows of a Parquet file written together
 
 
 def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
-    """Write a table as CSV, with a header. Names that are not UTF-8 keep their bytes."""
+    """Write a table as CSV, with a header. Bytes of names that are not UTF-8 stand as \\xNN."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(columns(steps))
@@ -84,9 +84,10 @@ def format_of(path: Path, wanted: str | None) -> str:
     return found
 
 
-def written_id(id_: str, kind: str) -> str:
+def written_id(id_: str, kind: str, safe: bool = False) -> str:
     """Return an image's id as a table of that format gives it back."""
-    return str(_utf8(id_)) if kind == "parquet" else id_
+    text = id_ if kind == "jsonl" else shown(id_)
+    return no_formula(text) if safe else text
 
 
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
@@ -130,6 +131,4 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _utf8(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return shown(value) if isinstance(value, str) else value

@@ -52,6 +52,7 @@ class Scoring:
     kind: str  # of scoring.formats.FORMATS
     views: str = CENTRE  # or ALL: the mean over every cached view
     kernels: Kernels = EAGER
+    safe_csv: bool = False  # no cell of a CSV table looks like a formula
 
     @property
     def steps(self) -> int:
@@ -106,7 +107,7 @@ def identity_of(job: Scoring) -> dict[str, Any]:
         "precision": job.kernels.precision,
         "fingerprints": sorted({collection.spec.fingerprint for collection in job.collections}),
         "collections": [collection.uuid for collection in job.collections],
-        "format": job.kind,
+        "format": "csv-safe" if job.safe_csv else job.kind,
         "block": BLOCK,
     }
 
@@ -155,7 +156,7 @@ def _fill_part(
             if number >= len(whole):
                 table = score_block(heads, collection, rows, views_of(job, collection), job.kernels, before)
                 counts.add(table, before)
-                file.write(_lines(table, job.steps))
+                file.write(_lines(table, job))
                 file.flush()
                 os.fsync(file.fileno())
                 whole.append([file.tell(), block_checksum(collection, rows)])
@@ -207,10 +208,11 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
     return list(whole)
 
 
-def _lines(rows: Sequence[ScoreRow], steps: int) -> bytes:
+def _lines(rows: Sequence[ScoreRow], job: Scoring) -> bytes:
     """As `write_csv` has them."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(as_texts(as_record(row, steps)) for row in rows)
+    exact = job.kind != "csv"  # what the other formats are made from keeps every byte
+    csv.writer(text).writerows(as_texts(as_record(row, job.steps), exact, job.safe_csv) for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -239,7 +241,7 @@ class Matched:
     def take(self, id_: str) -> ScoreRow | None:
         """Return the old row of this image, if its turn has come; else None."""
         found = self._next
-        if found is None or found.id != written_id(id_, self._job.kind):
+        if found is None or found.id != written_id(id_, self._job.kind, self._job.safe_csv):
             return None
         self._next = next(self._old, None)
         return found

@@ -1,6 +1,5 @@
 """Predictions for the lists of a split by what is already there: heads together, or another system's table."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import checked_score
-from amnet_common.errors import RunError
+from amnet_common.errors import DatasetError, RunError
 from headtrain.features.splits import Subsets
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
@@ -64,18 +64,10 @@ def by_table(scores: Mapping[str, float], path: Path, collection: Collection, su
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """Read a CSV table with the columns id and score. Raises RunError or DatasetError with file and line."""
+    """Read a CSV table with the columns id and score. Raises DatasetError with file and line."""
     scores: dict[str, float] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file)
-            if not {"id", "score"} <= set(reader.fieldnames or ()):
-                raise RunError(f"--scores {path}:1: expected columns id,score, found {reader.fieldnames}")
-            for line in reader:
-                where = f"--scores {path}:{reader.line_num}"
-                if line["id"] in scores:
-                    raise RunError(f"{where}: expected each image once, found {line['id']!r} again")
-                scores[line["id"]] = checked_score(line["score"] or "", where)
-    except (OSError, csv.Error) as error:
-        raise RunError(f"--scores {path}: expected a readable CSV file, found {error}") from error
+    for where, line in table_lines(path, "--scores", ("id", "score"), "surrogateescape"):
+        if line["id"] in scores:
+            raise DatasetError(f"{where}: expected each image once, found {line['id']!r} again")
+        scores[line["id"]] = checked_score(line["score"], where)
     return scores

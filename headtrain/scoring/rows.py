@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
 SCORED, FAILED, PENDING = "scored", "failed", "pending"
 
 
@@ -47,9 +48,30 @@ def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
     return ScoreRow(score=score, steps=found, spread=spread, entropy=entropy, **texts)
 
 
-def as_texts(record: Mapping[str, Any]) -> Sequence[str]:
-    """Return the cells as text: figures with the nine digits that tell every float32 apart."""
-    return ["" if v is None else f"{v:.9g}" if isinstance(v, float) else str(v) for v in record.values()]
+def as_texts(record: Mapping[str, Any], exact: bool = False, safe: bool = False) -> Sequence[str]:
+    """Return the cells of a record as texts, figures with the nine digits that tell every float32 apart.
+
+    `exact`: bytes of names that are no UTF-8 are kept as they are; else they stand as \\xNN. `safe`: no text looks like
+    a formula to a spreadsheet.
+    """
+    return [_cell(value, exact, safe) for value in record.values()]
+
+
+def _cell(value: object, exact: bool, safe: bool) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
+    text = value if exact else shown(value)
+    return no_formula(text) if safe else text
+
+
+def shown(text: str) -> str:
+    """Return a text as UTF-8 can say it: bytes of a name that are none stand as \\xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def no_formula(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe stands before what looks like one."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def figure(value: float) -> float | None:

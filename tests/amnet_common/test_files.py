@@ -1,5 +1,6 @@
 """Files get their names when they are whole, or not at all, and nothing that was planted beside them is followed."""
 
+import errno
 import json
 import math
 import os
@@ -87,3 +88,21 @@ def test_publishing_never_replaces_a_file_and_gives_all_names_or_none(tmp_path):
     assert not free.exists()
     publish({free: new})
     assert free.read_text() == "new"
+
+
+@pytest.mark.parametrize("links", ["none", "none, and no rename that replaces nothing"])
+def test_where_there_are_no_hard_links_a_name_is_given_all_the_same_and_never_taken(tmp_path, monkeypatch, links):
+    def no_links(*_, **__):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "link", no_links)
+    if links != "none":
+        monkeypatch.setattr("amnet_common.files.rename_noreplace", lambda *_: False)
+    new, taken = tmp_path / "new", tmp_path / "taken"
+    new.write_text("new")
+    taken.write_text("old")
+    with pytest.raises(FileExistsError):
+        publish({taken: new})
+    assert (taken.read_text(), new.read_text()) == ("old", "new")
+    publish({tmp_path / "free": new})
+    assert (tmp_path / "free").read_text() == "new"

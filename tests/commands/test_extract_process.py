@@ -1,5 +1,6 @@
 """`amnet-extract` as a real process: its console script, Ctrl-C, and SIGTERM."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -52,3 +53,19 @@ def _run_and_stop(args, number: signal.Signals) -> int:
                          "the same command again goes on from there\n")  # fmt: skip
     assert "Traceback" not in rest
     return process.returncode
+
+
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_ids_are_the_same_in_every_locale(root, tmp_path, locale):
+    (root / "images" / "0.png").rename(root / "images" / "Zürich.png")
+    text = (root / "splits" / "train_1.txt").read_text().replace("0.png", "Zürich.png")
+    (root / "splits" / "train_1.txt").write_text(text, encoding="utf-8")
+    words = ["--dataset", "lamem", "--root", root, "--out", tmp_path / "t.h5", "--weights", "untrained", "--augs", "0",
+             "--precision", "float32"]  # fmt: skip
+    command = Path(sys.executable).with_name("amnet-extract")
+    for environment in (locale, {}):
+        done = subprocess.run(
+            [command, *map(str, words)], capture_output=True, env=os.environ | environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert Collection(tmp_path / "t.h5").ids == ("1.png", "2.png", "3.png", "Zürich.png")

@@ -160,3 +160,15 @@ def test_unpickling_refuses_another_collection_of_the_same_name(make_collection)
     os.replace(make_collection(name="other.h5"), path)
     with pytest.raises(CollectionError, match=rf"{path}: expected the collection \w+ that was pickled, found \w+"):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("first", ["h5py", "amnet"])
+def test_a_file_that_the_same_process_holds_open_by_h5py_opens_in_both_orders(make_collection, first):
+    path = make_collection(done=(0,))
+    if first == "h5py":
+        with h5py.File(path) as file:
+            assert Collection(path).ids[0] == file["images"]["id"][0].decode()
+    else:
+        collection = Collection(path)
+        with h5py.File(path) as file:
+            assert collection.read([0]).shape == (1, *file["features"].shape[2:])

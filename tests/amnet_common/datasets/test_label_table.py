@@ -1,11 +1,14 @@
 """A spreadsheet as CSV: id,score[,split]."""
 
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from amnet_common.datasets import load_dataset
+from amnet_common.datasets.label_table import read_label_table
 from amnet_common.errors import DatasetError
 
 
@@ -87,3 +90,21 @@ def test_missing_table_is_named(tmp_path):
 def test_table_without_lines_is_refused(read):
     with pytest.raises(DatasetError, match="--dataset csv: expected at least one image, found none"):
         read("id,score\n")
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("id,score,score\na.jpg,0.1,0.2\n", "labels.csv:1: expected each column once, found 'score' again"),
+    ('id,score\n"a.jpg,0.1\nb.jpg,0.2\n', "expected a readable UTF-8 CSV file, found a quote that is not closed"),
+    ("id,score\na.jpg,1_0\n", "labels.csv:2: expected a number as score, found '1_0'"),
+])  # fmt: skip
+def test_tables_that_could_be_read_wrongly_are_refused(read, content, message):
+    with pytest.raises(DatasetError, match=re.escape(message)):
+        read(content)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "labels.csv"
+    {"pipe": os.mkfifo, "device": lambda name: name.symlink_to("/dev/zero"), "folder": Path.mkdir}[kind](path)
+    with pytest.raises(DatasetError, match=r"--labels .*labels\.csv: expected a "):
+        read_label_table(tmp_path, path)

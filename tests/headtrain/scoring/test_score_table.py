@@ -140,12 +140,21 @@ def test_every_format_gives_back_what_was_written(make_job, collection, tmp_path
     assert not job.part.exists()
 
 
-def test_names_that_are_not_utf8_are_written_as_the_bytes_they_are(make_job, make_collection):
+def test_names_that_are_not_utf8_stand_in_a_table_that_is(make_job, make_collection):
     id_ = b"caf\xe9, 1.jpg".decode("utf-8", "surrogateescape")
     job = make_job(Collection(make_collection((id_, "b.jpg"), done=(0, 1))))
     run(job)
-    assert b'"caf\xe9, 1.jpg",' in job.out.read_bytes()
-    assert table(job)[0].id == id_
+    assert job.out.read_text(encoding="utf-8").splitlines()[1].startswith('"caf\\xe9, 1.jpg",')
+    run(job, append=True)
+    assert [row.id for row in table(job)] == ["caf\\xe9, 1.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_names_that_a_spreadsheet_would_compute_stand_behind_an_apostrophe_if_asked(make_job, make_collection, start):
+    job = make_job(Collection(make_collection((f"{start}1.jpg", "b.jpg"), done=(0, 1))), safe_csv=True)
+    run(job)
+    assert [line.partition(",")[0] for line in job.out.read_text().splitlines()[1:]] == [f"'{start}1.jpg", "b.jpg"]
+    assert run(job, append=True).kept == 2
 
 
 class KilledError(Exception):
