@@ -26,6 +26,7 @@ from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList
 
 PATIENCE = 120  # seconds for one command
+INSTANTS = int(os.environ.get("AMNET_FAULTS_INSTANTS", "10"))  # of each command at which it is killed
 KILLED, FULL, REFUSED = (-9, -14), 75, 2
 TEMPORARY = re.compile(r"\..*(\.tmp|\.lock|\.part)$|.*\.part(\.json)?$")
 SMALL = ["--epochs", "2", "--hidden", "4", "--device", "cpu", "--precision", "float32", "--no-compile"]
@@ -211,14 +212,14 @@ def test_some_instants_of_fast_commands(run, fresh, name):
 @pytest.mark.faults
 @pytest.mark.parametrize("name", CASES)
 def test_a_command_that_is_killed_at_any_instant_loses_nothing(run, fresh, figures, name):
-    kills = under_faults(name, run, fresh, ["die before", "die after"], most=25)
+    kills = under_faults(name, run, fresh, ["die before", "die after"], INSTANTS)
     figures.add("Kills of commands", command=name, kills=kills, lost=0, half_written=0, tracebacks=0)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", CASES)
 def test_a_command_whose_disk_is_full_at_any_instant_says_so_and_loses_nothing(run, fresh, figures, name):
-    faults = under_faults(name, run, fresh, ["no room"], most=12)
+    faults = under_faults(name, run, fresh, ["no room"], INSTANTS // 2)
     figures.add("Full disk of commands", command=name, instants=faults, lost=0, half_written=0, tracebacks=0)
 
 
@@ -244,7 +245,7 @@ def test_a_real_disk_that_is_full_loses_nothing(run, fresh, figures, small_disk,
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.name.startswith(case.out)
                or case.out in path.relative_to(folder).parts)  # fmt: skip
     draw, full = random.Random(0), 0
-    for _ in range(10):
+    for _ in range(INSTANTS // 2):
         work = small_disk / "w"
         shutil.copytree(fresh(), work)
         free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
@@ -257,7 +258,9 @@ def test_a_real_disk_that_is_full_loses_nothing(run, fresh, figures, small_disk,
         finished(run, case, work)
         compare(case, work, wanted)
         shutil.rmtree(work)
-    figures.add("A tmpfs that is full", command=name, sizes=10, full=full, lost=0, half_written=0, tracebacks=0)
+    figures.add(
+        "A tmpfs that is full", command=name, sizes=INSTANTS // 2, full=full, lost=0, half_written=0, tracebacks=0
+    )
 
 
 @pytest.mark.faults
@@ -266,7 +269,7 @@ def test_of_two_commands_on_one_output_one_ends_in_a_line_and_the_other_is_whole
     case, folder = CASES[name], fresh()
     assert run(case, folder)[0] == 0
     wanted, draw, refused = left(folder, case.out), random.Random(0), 0
-    for _ in range(10):
+    for _ in range(INSTANTS // 2):
         folder = fresh()
         statuses, texts, _ = run(case, folder, twice=True, apart=draw.choice([0, 0.01, draw.uniform(0, 0.5)]))
         assert sorted(statuses) in ([0, 0], [0, REFUSED]), texts
@@ -276,4 +279,4 @@ def test_of_two_commands_on_one_output_one_ends_in_a_line_and_the_other_is_whole
                 assert re.search("found another at work|expected a new|exists already", text.splitlines()[-1]), text
         compare(case, folder, wanted)
         shutil.rmtree(folder.parent)
-    figures.add("Two at once", command=name, pairs=10, refused_in_one_line=refused, lost=0, half_written=0)
+    figures.add("Two at once", command=name, pairs=INSTANTS // 2, refused_in_one_line=refused, lost=0, half_written=0)
