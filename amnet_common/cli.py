@@ -12,7 +12,7 @@ from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
-from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress, version_option
+from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress, say, version_option
 from amnet_common.only_writer import only_writer
 
 PATH = click.Path(path_type=Path)
@@ -31,7 +31,7 @@ def info(file: Path, failed: bool) -> None:
     """Show what a collection holds, from which weights and view plan, and how much of it is done."""
     collection = Collection(file)
     for line in failed_lines(collection) if failed else info_lines(collection):
-        click.echo(printable(line))
+        say(line)
 
 
 @main.command()
@@ -51,11 +51,11 @@ def verify(file: Path, quick: bool, mend: bool) -> int:
     _name(problems)
     bad = len({(problem.path, problem.row) for problem in problems if problem.row is not None})
     if repaired:
-        click.echo(f"{file}: {repaired} bad rows marked pending; the same amnet-extract fills them again")
+        say(f"{file}: {repaired} bad rows marked pending; the same amnet-extract fills them again")
     elif bad:
-        click.echo(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
+        say(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
     elif not problems:
-        click.echo(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
+        say(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
     return 1 if problems else 0
 
 
@@ -76,9 +76,9 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
     with only_writer(out):
         joined = link(parts, out)
     for line in joined.kernel_differences:
-        click.echo(f"note: other kernels, last bits may differ: {printable(line)}", err=True)
+        say(f"note: other kernels, last bits may differ: {printable(line)}", err=True)
     collection = joined.collection
-    click.echo(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
+    say(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
 
 
 @main.command("relabel")
@@ -90,7 +90,7 @@ def relabel_command(file: Path, labels: Path, out: Path) -> None:
     with only_writer(out):
         collection = relabel(file, labels, out)
     scored = int((~np.isnan(collection.labels)).sum())
-    click.echo(f"{out}: {counts(collection)}; {scored} images have a score")
+    say(f"{out}: {counts(collection)}; {scored} images have a score")
 
 
 @main.command("export")
@@ -110,9 +110,9 @@ def export_command(file: Path, out: Path, views: str) -> None:
             check_interrupt()
             bar.update(rows)
     missing = f"; {len(collection) - number} without features are left out" if number < len(collection) else ""
-    click.echo(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
+    say(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
 
 
 def _name(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        click.echo(printable(f"{problem.path}: {problem.text}"))
+        say(f"{problem.path}: {problem.text}")

@@ -178,3 +178,8 @@ def printable(text: str) -> str:
     direction of what follows, and bytes that are no UTF-8.
     """
     return text.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()
+
+
+def say(text: object, err: bool = False) -> None:
+    """Print a line of text, or of whatever shows itself as one, as `printable` makes it."""
+    click.echo(printable(str(text)), err=err)

@@ -13,7 +13,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
-from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, version_option
+from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, say, version_option
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from extract.crops import PLANS, ViewPlan, view_plan
@@ -150,11 +150,11 @@ def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
     new = find_new_images(dataset, old)
     names = printable(", ".join(str(collection.path) for collection in old))
     held = len(dataset.ids) - int(new.keep.sum())
-    click.echo(f"{held} of {len(dataset.ids)} images are in {names}", err=True)
+    say(f"{held} of {len(dataset.ids)} images are in {names}", err=True)
     for line in except_notes(dataset, old, new, names):
-        click.echo(f"note: {line}", err=True)
+        say(f"note: {line}", err=True)
     if not new.keep.any():
-        click.echo(f"nothing to do: every image is in {names}")
+        say(f"nothing to do: every image is in {names}")
         raise click.exceptions.Exit(0)
     return subset(dataset, new.keep)
 
@@ -180,7 +180,7 @@ def print_plan(job: Job, tools: "Tools") -> int:
     rate = probe_rate(tools.trunk, tools.compute.batch_size)
     request = job.request
     for line in plan_lines(make_plan(job), request.dtype, request.out, rate, tools.describe()):
-        click.echo(printable(line))
+        say(line)
     return 0
 
 
@@ -201,8 +201,8 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     job = open_job(job, tools)
     images = job.images
     views = request.plan.views
-    click.echo(printable(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
-                         f"{tools.describe()}"), err=True)  # fmt: skip
+    say(f"{request.out}: {images} of {len(request.dataset.ids)} images to do, {views} views each; "
+                         f"{tools.describe()}", err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
     if not new:
@@ -221,15 +221,15 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     done = sum(not report.error for report in seen)
     if done:
         work = Work.on_this_machine(done, views, request.dtype, workers, tools.compute)
-        click.echo(breakdown(cutter.clock.seconds, elapsed, work, tools.compute), err=True)
+        say(breakdown(cutter.clock.seconds, elapsed, work, tools.compute), err=True)
     return finish(job, seen, elapsed)
 
 
 def compile_now(tools: "Tools") -> None:
     """Compile what is to be compiled, and say how long it took. Raises ConfigError if that cannot be done."""
     if tools.compute.compiled:
-        click.echo("compiling the network, some 5 to 20 s ...", err=True)
-        click.echo(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
+        say("compiling the network, some 5 to 20 s ...", err=True)
+        say(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
 
 
 def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:
@@ -252,15 +252,15 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     """Name what failed, print the last line, and return the exit status: 1 if rows of the command have failed."""
     request, failed = job.request, [report for report in reports if report.error]
     for report in failed[:MOST_NAMED]:
-        click.echo(f"failed: {printable(request.dataset.ids[report.row])}: {printable(report.error)}", err=True)
+        say(f"failed: {printable(request.dataset.ids[report.row])}: {printable(report.error)}", err=True)
     if len(failed) > MOST_NAMED:
-        click.echo(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
+        say(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
     for line in notes(job):
-        click.echo(line, err=True)
+        say(line, err=True)
     assert job.collection is not None
     if job.images:
         job.collection.refresh()  # with what other processes have filled meanwhile
-    click.echo(printable(summary(job, job.collection, len(reports) - len(failed), seconds)))
+    say(summary(job, job.collection, len(reports) - len(failed), seconds))
     return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, printable
+from amnet_common.commands import OneLineErrors, say
 from amnet_common.errors import ConfigError, MissingRowsError
 from headtrain.cli.options import PATH, device_option, features_option
 from headtrain.cli.outputs import MAPS, PICTURE, overwrite_option, writing
@@ -62,7 +62,7 @@ def looked(
     looks = looks_of(collection, head, rows, view, images)
     for look in looks:
         if look.missing:
-            click.echo(printable(f"{look.id}: drawn without its picture: {look.missing}"), err=True)
+            say(f"{look.id}: drawn without its picture: {look.missing}", err=True)
     return looks
 
 
@@ -72,10 +72,10 @@ def draw(looks: "Sequence[Look]", view: int, out: Path, maps: Path | None) -> No
     from headtrain.figures.looks import save_maps
 
     draw_looks(looks, out, view)
-    click.echo(printable(str(out)))
+    say(out)
     if maps:
         save_maps(maps, looks)
-        click.echo(printable(str(maps)))
+        say(maps)
 
 
 def rows_of(collection: Collection, ids: Sequence[str]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, printable, progress
+from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
@@ -37,7 +37,7 @@ def compare(run: Path, other: Path) -> None:
     a, b = ([result.predictions for result in results_of(path)] for path in (run, other))
     found = paired(a, b)
     verdict = "a real difference" if found.real else "no difference that these images can show"
-    click.echo(f"{run} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
+    say(f"{run} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
                f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict}")  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
                 val_rho=spearman(found.val, subsets[number].val.scores), seconds=time.monotonic() - started,
             )  # fmt: skip
             save_result(result, found.test, collection, subsets[number])
-            click.echo(f"{name}, split {number}: {found.chosen}", err=True)
+            say(f"{name}, split {number}: {found.chosen}", err=True)
 
 
 def print_table(runs: Sequence[Path]) -> None:
@@ -98,7 +98,7 @@ def print_table(runs: Sequence[Path]) -> None:
     systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
-        click.echo(printable(line))
+        say(line)
 
 
 def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":
@@ -114,7 +114,7 @@ def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":
     if not found:
         raise RunError("; ".join(reasons))
     for reason in reasons:
-        click.echo(printable(f"left out: {reason}"), err=True)
+        say(f"left out: {reason}", err=True)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amnet_common.commands import say
 from headtrain.settings.configuration import TrainingConfig
 
 if TYPE_CHECKING:
@@ -54,5 +55,5 @@ def chosen_kernels(
     shown = settings.epochs * views_an_epoch(len(subsets.train.rows), views, settings)
     found = choose_kernels(precision, compiled, computing.device, shown)
     first = "; compiling takes the first epoch up to a minute longer, once on this machine" if found.compiled else ""
-    click.echo(f"training in {found}{first}", err=True)
+    say(f"training in {found}{first}", err=True)
     return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors, printable
+from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.options import PATH
 from headtrain.cli.outputs import PICTURE, overwrite_option, writing
 
@@ -22,4 +22,4 @@ def curves(run: Path, out: Path | None, overwrite: bool) -> None:
     out = out or run / CURVES
     with writing("--out", out, PICTURE, overwrite or own):
         draw_curves(run, out)
-    click.echo(printable(str(out)))
+    say(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors
+from amnet_common.commands import OneLineErrors, say
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
@@ -59,7 +59,7 @@ def evaluate(
                     heads=tuple(str(run) for run in runs), views=tuple(views),
                 )  # fmt: skip
                 save_result(result, found.test, collection, subsets)
-                click.echo(f"split {number}: val rho {val_rho:.4f}", err=True)
+                say(f"split {number}: val rho {val_rho:.4f}", err=True)
         print_table([out])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrorsGroup, printable
+from amnet_common.commands import OneLineErrorsGroup, say
 from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs, finished_of
 from headtrain.cli.options import PATH, device_option
@@ -35,7 +35,7 @@ def histogram(run: Path, out: Path, overwrite: bool) -> None:
 
     with writing("--out", out, PICTURE, overwrite):
         save(draw(results_of(run), run.name), out)
-    click.echo(printable(str(out)))
+    say(out)
 
 
 @figure.command()
@@ -51,7 +51,7 @@ def slope(run: Path, features: Path | None, out: Path, overwrite: bool, device: 
 
     with writing("--out", out, PICTURE, overwrite):
         save(slope_figure(steps_of(run, features, device), run.name), out)
-    click.echo(printable(str(out)))
+    say(out)
 
 
 @figure.command()
@@ -68,7 +68,7 @@ def comparison(runs: Sequence[Path], out: Path, overwrite: bool) -> None:
         found = finished_of(runs)
         systems = [(name_of(run, results), results) for run, results in found]
         save(draw(systems, data_of_runs([result for _, results in found for result in results])), out)
-    click.echo(printable(str(out)))
+    say(out)
 
 
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors, printable
+from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.options import PATH
 
 FORMATS = ("table", "csv", "json")
@@ -40,12 +40,12 @@ def leaderboard(
     heads = matching(found.heads, conditions) if found.heads else []
     rows = (summary_rows(heads) if summary else head_rows(heads)) if heads else []
     if summary and rows and not rows[0]["best"]:
-        click.echo(NO_MARK, err=True)
+        say(NO_MARK, err=True)
     if rows and (column or reverse):
         rows = ordered(rows, column or "val-rho", reverse)
     if summary:
         for run, why in found.damaged:
-            click.echo(printable(f"{run}: damaged, left out: {why}"), err=True)
+            say(f"{run}: damaged, left out: {why}", err=True)
     elif not conditions:
         rows = with_damaged(rows, found.damaged)
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]

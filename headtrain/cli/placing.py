@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import progress
+from amnet_common.commands import progress, say
 from headtrain.cli.computing import Computing
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def placed(
     size = len(held.rows) * collection.view_bytes
     gpu_free = 0 if device == "cpu" else available_bytes(device)
     found = choose(computing.residency, size, device, gpu_free, available_bytes("cpu"))
-    click.echo(f"views: {found.where} ({found.why})", err=True)
+    say(f"views: {found.where} ({found.why})", err=True)
     if found.where == DISK:
         return collection
     with progress("load", len(held.rows), "views") as bar:

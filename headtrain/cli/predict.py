@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, printable
+from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import SpecError
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import TABLE, writing
@@ -35,7 +35,7 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
     if rows is None:  # amnet-extract has said why
         return BAD_INPUT
     for row in rows:
-        click.echo(printable(line_of(row)))
+        say(line_of(row))
     return NOT_ALL_WELL if any(row.score is None for row in rows) else 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, printable, progress
+from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import finished_of
 from headtrain.cli.options import PATH, features_option
@@ -57,6 +57,6 @@ def write_report(
     text = page(found, title or f"amnet: {', '.join(run.name for run, _ in systems)}")
     write_page(out, text)
     if small.missing:
-        click.echo(f"{small.missing} of {len(small.table)} pictures are not shown: "
+        say(f"{small.missing} of {len(small.table)} pictures are not shown: "
                    f"{next(one['missing'] for one in small.table if one['missing'])}", err=True)  # fmt: skip
-    click.echo(printable(f"{out}: {len(text) / 1e6:.1f} MB"))
+    say(f"{out}: {len(text) / 1e6:.1f} MB")

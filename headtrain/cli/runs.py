@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors
+from amnet_common.commands import OneLineErrors, say
 from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH
 from headtrain.settings.configuration import MOST_STEPS
@@ -19,7 +19,7 @@ def show(run: Path) -> None:
     from headtrain.runs.showing import run_lines
 
     for line in run_lines(run):
-        click.echo(line)
+        say(line)
 
 
 @click.command("import", cls=OneLineErrors)
@@ -36,5 +36,5 @@ def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_st
     with only_writer(out, make_folders=True):
         save_imported(out, head, checkpoint)
     trunk = "with" if head.provenance and "weights_sha256" in head.provenance.spec else "without"
-    click.echo(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
+    say(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
                f"{checkpoint.name} came {trunk} its trunk")  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, printable, progress
+from amnet_common.commands import OneLineErrors, printable, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option
@@ -65,7 +65,7 @@ def score(
                 counts = write_table(job, append, overwrite, bar.update)
             except KeyboardInterrupt as stop:
                 raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
-        click.echo(printable(describe(counts, out, time.monotonic() - begun)))
+        say(describe(counts, out, time.monotonic() - begun))
         print_ends(job, top, bottom)
 
 
@@ -87,7 +87,7 @@ def job_of(
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
     kernels = choose_kernels(computing.precision, computing.compiled, device, shown)
     warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
-    click.echo(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
+    say(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
     return Scoring(heads, collections, out, kind, views, kernels)
 
 
@@ -113,6 +113,6 @@ def print_ends(job: "Scoring", top: int, bottom: int) -> None:
     for count, pick, name in ((top, heapq.nlargest, "highest"), (bottom, heapq.nsmallest, "lowest")):
         if count:
             scored = ((row.score, row.id) for row in read_rows(job.out, job.kind, job.steps) if row.score is not None)
-            click.echo(f"{name}:")
+            say(f"{name}:")
             for value, id_ in pick(count, scored):
-                click.echo(f"  {value:.4f}  {printable(id_)}")
+                say(f"  {value:.4f}  {printable(id_)}")

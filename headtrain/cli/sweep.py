@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progress
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progress, say
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.only_writer import only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
@@ -132,7 +132,7 @@ def of_grid(
     found = points(base, [read_axis(text) for text in grids], seeds)
     runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
     plan = passes(runs, most)
-    click.echo(describe_plan(len(found), len(splits), plan), err=True)
+    say(describe_plan(len(found), len(splits), plan), err=True)
     return train(plan), sum(one.config.training.epochs for _, one in runs)
 
 
@@ -151,7 +151,7 @@ def searched(
     size, heads = max(1, most(base) // len(seeds)), len(setups) * len(seeds)
     study = begin_search(setups, base, seeds, axes, between, out)
     left = max(0, trials - study.finished)
-    click.echo(describe_search(left, trials, heads, size), err=True)
+    say(describe_search(left, trials, heads, size), err=True)
     runs_of = partial(trial_runs, base=base, seeds=seeds, splits=list(setups), out=out)
     reports = search(study, trials, size, runs_of, lambda runs: train(passes(runs, most)))
     return reports, left * heads * base.training.epochs

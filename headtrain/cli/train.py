@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import NOT_ALL_WELL, OneLineErrors
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import print_table
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
@@ -82,13 +82,13 @@ def train(
         ended = watched(train_head(setup, config, run), run, events)
         if isinstance(ended, Result):
             results.append(ended)
-            click.echo(describe_result(ended, run))
+            say(describe_result(ended, run))
         else:
-            click.echo(f"{run}: diverged: {ended.why}", err=True)
+            say(f"{run}: diverged: {ended.why}", err=True)
     if len(splits) > len(results):
         return NOT_ALL_WELL
     if len(splits) > 1:
-        click.echo(describe_mean(results))
+        say(describe_mean(results))
         print_table([out])
     return 0
 
@@ -115,7 +115,7 @@ def setup_of(
 
     settings = config.training
     subsets = split_subsets(collection, split, settings.data_seed, allow_missing, settings.select_on)
-    click.echo(describe_subsets(subsets), err=True)
+    say(describe_subsets(subsets), err=True)
     kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
     source = placed(collection, subsets, [settings], computing)
     return Setup(collection, subsets, split, computing.device, computing.check, resumed is not None, source, kernels)
@@ -127,7 +127,7 @@ def watched(
     """Print each epoch, and follow it with the events; return the result."""
     try:
         while True:
-            click.echo(describe_epoch(next(epochs)), err=True)
+            say(describe_epoch(next(epochs)), err=True)
             if events:
                 events.follow(run)
     except StopIteration as stop:

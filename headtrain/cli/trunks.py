@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import click
-
 from amnet_common.collection import Collection
+from amnet_common.commands import say
 
 if TYPE_CHECKING:
     from headtrain.heads.provenance import Provenance
@@ -18,5 +17,5 @@ def warn_of_other_trunks(made: "Mapping[str, Provenance | None]", collections: I
     for collection in collections:
         for name, provenance in made.items():
             if unlike := trunk_differences(provenance, collection):
-                click.echo(f"warning: {name} was trained on other features than those of {collection.path}: "
+                say(f"warning: {name} was trained on other features than those of {collection.path}: "
                            f"{'; '.join(unlike)}", err=True)  # fmt: skip
