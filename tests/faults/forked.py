@@ -15,7 +15,12 @@ import time
 import traceback
 from pathlib import Path
 
+import optuna.samplers  # noqa: F401 - all of these are loaded before the fork: a command would import them late
+import pyarrow.parquet  # noqa: F401
+import scipy.stats  # noqa: F401
+import sqlalchemy.exc  # noqa: F401
 import torch
+import torch._dynamo
 
 import headtrain.cli.train
 import headtrain.figures.curves
