@@ -1,4 +1,4 @@
-"""A disk that is full: one line, status 2, what is finished is kept, the same command goes on once there is room."""
+"""A disk that is full: one line, status 75 (2 for a file too large), what is finished is kept, the same command goes on once there is room."""
 
 import os
 import random
@@ -11,7 +11,7 @@ import pytest
 from amnet_common.collection import Collection
 
 pytestmark = pytest.mark.faults
-BAD_INPUT = 2
+BAD_INPUT, FULL_DISK = 2, 75
 
 
 def features_extent(path) -> tuple[int, int]:
@@ -75,7 +75,7 @@ def test_full_disk_keeps_what_is_finished(watch, wait_until, figures, small_disk
     view = 2 * 14 * 14 * 1024
     leave = random.Random(seed).randrange(view // 2, 30 * view)
     fill(small_disk, leave)
-    text = watched.extraction.ended(process, (BAD_INPUT,))
+    text = watched.extraction.ended(process, (FULL_DISK,))
     assert refused_in_one_line(text, "No space left on device"), text
     kept = len(watched.look().kept)
     (small_disk / "ballast").unlink()
