@@ -1,4 +1,4 @@
-"""A disk that is full: one line, status 75 (2 for a file too large), what is finished is kept, the same command goes on once there is room."""
+"""A disk that is full: one line, what is finished is kept, the same command goes on once there is room."""
 
 import os
 import random
