@@ -71,6 +71,8 @@ def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = 
             held.enter_context(only_writer(one.run, make_folders=True))
         found = [*zip(planned, standings(setup, planned), strict=True)]
         for one, standing in found:
+            if standing not in TO_TRAIN:
+                (one.run / STATE).unlink(missing_ok=True)  # of a kill between the end and its removal
             if standing is Standing.FINISHED:
                 yield one, read_result(one.run)
             if standing is Standing.DIVERGED and (diverged := read_diverged(one.run)):
