@@ -102,3 +102,15 @@ def test_damaged_bytes_give_a_picture_or_a_reason(tmp_path_factory, data):
         except ImageError as error:
             outcome = str(error)
     assert outcome.startswith(("RGB", "cannot be decoded: ", "not an image that Pillow can identify"))
+
+
+def test_postscript_named_jpg_is_a_failed_row_and_leaves_no_file(extract, pictures, tmp_path):
+    dataset = pictures(2)
+    (dataset.image_root / "trap.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(ran) (w) file closefile\nshowpage\n%%EOF\n"
+    )
+    result = extract(dataset)
+    assert result.status == 1
+    assert "failed: trap.jpg: EPS is not read; expected one of JPEG (MPO), PNG," in result.stderr
+    assert "2 images done (2 now), 1 failed" in result.stdout
+    assert not (tmp_path / "ran").exists()

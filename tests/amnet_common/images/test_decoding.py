@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from amnet_common.errors import ImageError
-from amnet_common.images import decode_rgb, to_rgb
+from amnet_common.images import decode_rgb
+from amnet_common.images.decoding import to_rgb
 from extract.pipeline import ignored_pillow_warnings
 
 COLOURS = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(10, 20, 30), (200, 100, 0), (255, 255, 255)]], np.uint8)

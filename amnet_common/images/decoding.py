@@ -1,18 +1,11 @@
-"""A file to an 8-bit RGB image, read once and decoded once; or one line that says why not."""
-
-import hashlib
-import io
-import os
-import stat
-from dataclasses import dataclass
-from pathlib import Path
+"""The bytes of an image file to an upright 8-bit RGB image, or one line that says why not."""
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from amnet_common.errors import ImageError
+from amnet_common.images.formats import open_image
 
-MAX_FILE_BYTES = 2**30  # larger than any photograph; a bound on what one broken row can cost
 DEEP_INTEGER_TOPS = (65535.0, 2.0**31 - 1, 2.0**32 - 1)  # never 255: a dark 16-bit image is still a 16-bit image
 FLOAT_TOPS = (1.0, 255.0, *DEEP_INTEGER_TOPS)
 WHITE = (255, 255, 255)
@@ -27,53 +20,17 @@ TRANSPOSES = {  # EXIF orientation -> what makes it upright
 }
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """Hold the bytes of an image file and what tells later whether it has changed."""
-
-    data: bytes
-    sha256: bytes  # 32 bytes
-    size: int  # bytes
-    mtime_ns: int
-
-
-def read_source(path: Path) -> SourceFile:
-    """Read the whole of an image file. Raises ImageError with the reason if that cannot be done."""
-    try:
-        # a named pipe would block for ever on opening: O_NONBLOCK makes it answer
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            info = os.fstat(file.fileno())
-            _refuse_unlikely_files(info)
-            data = file.read()
-    except FileNotFoundError as error:
-        raise ImageError("missing file") from error
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}") from error
-    return SourceFile(data, hashlib.sha256(data).digest(), len(data), info.st_mtime_ns)
-
-
-def _refuse_unlikely_files(info: os.stat_result) -> None:
-    if not stat.S_ISREG(info.st_mode):
-        raise ImageError("not a regular file")
-    if info.st_size == 0:
-        raise ImageError("empty file (0 bytes)")
-    if info.st_size > MAX_FILE_BYTES:
-        raise ImageError(f"file of {info.st_size} bytes, more than {MAX_FILE_BYTES}")
-
-
 def decode_rgb(data: bytes) -> Image.Image:
     """Decode the first frame of an image file's bytes, upright (EXIF orientation), as mode RGB.
 
     Raises ImageError with the reason if that cannot be done.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             image.load()
             return to_rgb(upright(image))
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError("not an image that Pillow can identify") from error
     # Pillow's decoders raise whatever their parsers meet on damaged bytes (struct.error, SyntaxError, KeyError ...)
     except Exception as error:
         raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
