@@ -13,7 +13,6 @@ from amnet_common.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "JPEG2000", "PPM", "AVIF", "TGA")  # in Pillow's names
 FORMATS_TEXT = "JPEG (MPO), PNG, WebP, TIFF, GIF, BMP (DIB), JPEG 2000, PPM (PBM, PGM), AVIF, TGA"
-UNKNOWN = "not an image that Pillow can identify"
 SIGNATURES = (  # of formats that Pillow has no reader for
     (b"%PDF", "PDF"),
     (b"\xff\x0a", "JPEG XL"),
@@ -38,9 +37,15 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        name = foreign_format(data)
-        reason = f"{name} is not read; expected one of {FORMATS_TEXT}" if name else UNKNOWN
-        raise ImageError(reason) from error
+        raise ImageError(refusal(data)) from error
+
+
+def refusal(data: bytes) -> str:
+    """Tell why none of FORMATS can open a file: by the name of its format, where that is known."""
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return "TIFF with samples or a compression that Pillow does not read"
+    name = foreign_format(data)
+    return f"{name} is not read; expected one of {FORMATS_TEXT}" if name else "not an image that Pillow can identify"
 
 
 def foreign_format(data: bytes) -> str | None:
