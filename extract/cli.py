@@ -84,6 +84,8 @@ def main(
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
     dataset = load_dataset(name, root or default_root(name), labels)
+    for note in dataset.notes:
+        click.echo(f"note: {printable(note)}", err=True)
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
     out = followed(out or Path(f"{name}.h5"))
