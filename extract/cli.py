@@ -16,6 +16,7 @@ from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
 from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, version_option
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
+from amnet_common.images import Limits
 from extract.crops import PLANS, ViewPlan, view_plan
 from extract.found import look
 from extract.job import Job, decide
@@ -69,6 +70,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the network on a CPU.  [default: one a core]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
+@click.option("--max-megapixels", type=float, default=Limits.max_megapixels,
+              help="Larger pictures fail; with it grows the memory that decoding may take.")  # fmt: skip
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
@@ -76,7 +79,7 @@ def main(
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
-    workers: int | None, allow_other_kernels: bool,
+    workers: int | None, max_megapixels: float, allow_other_kernels: bool,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
@@ -104,6 +107,7 @@ def main(
         precision=model.spec.precision if model and precision == "auto" else precision,
         shard=Shard.parse(shard),
         limit=limit,
+        limits=Limits(max_megapixels),
         like=model,
         overwrite=overwrite,
         retry_failed=retry_failed,
@@ -211,7 +215,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
         compile_now(tools)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.kind)
-    cutter = Cutter(request.dataset, request.plan, request.seed)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
     with deferred_interrupt() as check_interrupt:
         assert job.collection is not None
         filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),

@@ -129,6 +129,15 @@ def _largest_centred_box(plan: ViewPlan, height: int, width: int, flip: bool) ->
     return Box((height - h) // 2, (width - w) // 2, h, w, flip)
 
 
+def on_image(box: Box, image: Image.Image, height: int, width: int) -> Box:
+    """Return a box of a picture of `height` x `width` pixels in the pixels of `image`, which may be a draft of it."""
+    if (image.height, image.width) == (height, width):
+        return box
+    y, x = image.height / height, image.width / width
+    bottom, right = min((box.top + box.height) * y, image.height), min((box.left + box.width) * x, image.width)
+    return Box(box.top * y, box.left * x, bottom - box.top * y, right - box.left * x, box.flip)
+
+
 def cut(image: Image.Image, box: Box, size: int) -> np.ndarray:
     """Cut the box out of an RGB image, resized once with an antialiasing bilinear filter: (size, size, 3) uint8."""
     corners = (box.left, box.top, box.left + box.width, box.top + box.height)

@@ -1,21 +1,54 @@
 """The bytes of an image file to an upright 8-bit RGB image, or one line that says why not."""
 
-from PIL import ExifTags, Image
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from amnet_common.errors import ImageError
+from amnet_common.images.bounds import (
+    PILLOW_LIMIT,
+    Limits,
+    allowed_bytes,
+    decoding_bytes,
+    draft_scale,
+    pillow_limit_lifted,
+    refuse_endless,
+)
+from amnet_common.images.budget import Budget
 from amnet_common.images.deep import deep_to_grey, is_deep
 from amnet_common.images.formats import open_image
+from amnet_common.images.jpeg_end import with_end
+from amnet_common.images.orientation import SIDEWAYS, orientation, upright
+from amnet_common.images.png_text import without_texts
 
 WHITE = (255, 255, 255)
-TRANSPOSES = {  # EXIF orientation -> what makes it upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+STRIP_PIXELS = 2**22  # laid over white at a time: the copies of a larger picture would be gigabytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Hold a decoded picture, upright; width and height are those of the file, of which a draft is a fraction."""
+
+    image: Image.Image  # RGB
+    width: int  # pixels
+    height: int
+
+
+@contextlib.contextmanager
+def decoded(data: bytes, limits: Limits, budget: Budget) -> Iterator[Picture]:
+    """Decode the first frame of an image file's bytes, upright (EXIF orientation), as mode RGB.
+
+    The picture's share of `budget` is held within the context, and waited for. Raises ImageError with the reason if it
+    cannot be decoded.
+    """
+    with contextlib.ExitStack() as held:
+        with reasons():
+            picture = _decoded(data, limits, budget, held)
+        yield picture
 
 
 def decode_rgb(data: bytes) -> Image.Image:
@@ -23,10 +56,16 @@ def decode_rgb(data: bytes) -> Image.Image:
 
     Raises ImageError with the reason if that cannot be done.
     """
+    limits = Limits()
+    with decoded(data, limits, Budget(limits.decoding_bytes)) as picture:
+        return picture.image
+
+
+@contextlib.contextmanager
+def reasons() -> Iterator[None]:
+    """Turn whatever Pillow raises within the context into an ImageError that says why a picture cannot be decoded."""
     try:
-        with open_image(data) as image:
-            image.load()
-            return upright(to_rgb(image), orientation(image))
+        yield
     except ImageError:
         raise
     # Pillow's decoders raise whatever their parsers meet on damaged bytes (struct.error, SyntaxError, KeyError ...)
@@ -34,20 +73,69 @@ def decode_rgb(data: bytes) -> Image.Image:
         raise ImageError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
-def upright(image: Image.Image, method: Image.Transpose | None) -> Image.Image:
-    """Turn an image as `orientation` says; None: it lies as it should."""
-    return image if method is None else image.transpose(method)
-
-
-def orientation(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes an image upright by its EXIF orientation. Damaged metadata leave a whole picture as it lies.
-
-    Pillow's `exif_transpose` also rewrites all other metadata, and fails on what it cannot write.
-    """
+def _decoded(data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitStack) -> Picture:
+    """A picture, by a second attempt where only metadata or the end marker are at fault."""
     try:
-        return TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation) or 1)
-    except Exception:  # what a parser meets on damaged bytes, as in `decode_rgb`
-        return None
+        return _turned(*_decode(data, limits, budget, held))
+    except Exception as error:
+        if isinstance(error, ImageError) and not isinstance(error.__cause__, UnidentifiedImageError):
+            raise  # a limit, not damage
+        held.close()  # or the second attempt would wait for the share of the first
+        whole = _mended(data, budget)
+        if whole is None:
+            raise
+    return _turned(*_decode(whole, limits, budget, held))
+
+
+def _mended(data: bytes, budget: Budget) -> bytes | None:
+    """A file of the same picture that Pillow reads where it does not read this one; None: there is none."""
+    without, _ = without_texts(data)
+    if without != data:
+        return without
+    return with_end(data, partial(_pixels_hash, budget)) if data.startswith(b"\xff\xd8") else None
+
+
+def _pixels_hash(budget: Budget, data: bytes) -> bytes:
+    with open_any_size(data) as image, budget.held(decoding_bytes(image)):
+        draft(image)
+        image.load()
+        return hashlib.sha256(image.tobytes()).digest()
+
+
+def _decode(
+    data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitStack
+) -> tuple[Image.Image, tuple[int, int], int]:
+    """The picture as RGB, as it lies; the file's width and height; its orientation."""
+    with open_any_size(data) as image:
+        size = image.size
+        needed = allowed_bytes(image, limits)
+        refuse_endless(image, data)
+        held.enter_context(budget.held(needed))
+        draft(image)
+        with pillow_limit_lifted() if image.width * image.height > PILLOW_LIMIT else contextlib.nullcontext():
+            image.load()
+        return to_rgb(image), size, orientation(image)
+
+
+def _turned(rgb: Image.Image, size: tuple[int, int], number: int) -> Picture:
+    width, height = reversed(size) if number in SIDEWAYS else size
+    return Picture(upright(rgb, number), width, height)
+
+
+def open_any_size(data: bytes) -> ImageFile.ImageFile:
+    """Open an image file's bytes as `open_image` does, however large the picture is."""
+    try:
+        return open_image(data)
+    except Image.DecompressionBombError:
+        with pillow_limit_lifted():
+            return open_image(data)
+
+
+def draft(image: ImageFile.ImageFile) -> None:
+    """Let a JPEG that is far larger than any view needs be decoded at a fraction of its size."""
+    scale = draft_scale(image)
+    if scale > 1:
+        image.draft(None, (image.width // scale, image.height // scale))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -55,10 +143,22 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Raises ImageError for deep pixel values that are negative, not finite or of a range that cannot be known.
     """
+    if image.mode == "RGB" and isinstance(image, JpegImagePlugin.JpegImageFile):
+        return image  # as it is: a copy of every photograph costs a twentieth of its decoding
     if is_deep(image):
         return deep_to_grey(image).convert("RGB")
-    if image.has_transparency_data:
+    return over_white(image) if image.has_transparency_data else image.convert("RGB")
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over white, as mode RGB; a large one in strips."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    if rows >= image.height:
         image = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, (*WHITE, 255))
         return Image.alpha_composite(backdrop, image).convert("RGB")
-    return image.convert("RGB")
+    result = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        result.paste(over_white(strip), (0, top))
+    return result

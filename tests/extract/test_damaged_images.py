@@ -82,7 +82,7 @@ def test_other_bytes_are_no_picture(data):
 
 
 def test_decompression_bomb_is_refused_before_it_is_unpacked():
-    with pytest.raises(ImageError, match=r"cannot be decoded: Image size \(400000000 pixels\) exceeds limit"):
+    with pytest.raises(ImageError, match=r"^400 megapixels \(20000 x 20000\), more than 256; --max-megapixels"):
         decode_rgb(png_of_size(20_000, 20_000))
 
 
@@ -114,3 +114,15 @@ def test_postscript_named_jpg_is_a_failed_row_and_leaves_no_file(extract, pictur
     assert "failed: trap.jpg: EPS is not read; expected one of JPEG (MPO), PNG," in result.stderr
     assert "2 images done (2 now), 1 failed" in result.stdout
     assert not (tmp_path / "ran").exists()
+
+
+def test_picture_above_the_megapixels_that_are_allowed_fails_and_may_be_allowed_later(extract, pictures, draw):
+    dataset = pictures(2)
+    draw(dataset.image_root / "000.png", size=(300, 200))
+    first = extract(dataset, "--max-megapixels", "0.05")
+    assert first.status == 1
+    assert (
+        "failed: 000.png: 0.06 megapixels (300 x 200), more than 0.05; --max-megapixels allows larger" in first.stderr
+    )
+    assert extract(dataset, "--retry-failed").status == 0
+    assert "--max-megapixels: expected a number above 0, found -1" in extract(dataset, "--max-megapixels", "-1").stderr
