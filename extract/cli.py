@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, 
 from amnet_common.datasets import NAMES, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
+from amnet_common.images.colours import CONVERTED, IGNORED
 from extract.crops import PLANS, ViewPlan, view_plan
 from extract.found import look
 from extract.job import Job, decide
@@ -266,7 +268,8 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     assert job.collection is not None
     if job.images:
         job.collection.refresh()  # with what other processes have filled meanwhile
-    click.echo(printable(summary(job, job.collection, len(reports) - len(failed), seconds)))
+    done = [report for report in reports if not report.error]
+    click.echo(printable(summary(job, job.collection, len(done), seconds) + profiles(done)))
     return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
 
 
@@ -294,6 +297,13 @@ def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> 
     what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.images else "nothing to do"
     return (f"{path}: {done} images done ({done_now} now), {failed} failed, {pending} pending, {what}, "
             f"{path.stat().st_size / 1e9:.2f} GB{clipping(collection)}")  # fmt: skip
+
+
+def profiles(reports: Iterable["RowReport"]) -> str:
+    """Tell how many images were converted to sRGB now, and of how many the profile was ignored; empty for none."""
+    counts = Counter(report.profile for report in reports)
+    texts = {CONVERTED: "converted to sRGB", IGNORED: "with a colour profile that is of no use"}
+    return "".join(f", {counts[outcome]} {text}" for outcome, text in texts.items() if counts[outcome])
 
 
 def clipping(collection: Collection) -> str:

@@ -40,6 +40,7 @@ class Cut:
     boxes: np.ndarray | None = None  # (V, 5) float32
     pixels: np.ndarray | None = None  # (V, 224, 224, 3) uint8
     error: str = ""
+    profile: str = ""  # what came of the colour profile, as in Picture
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RowReport:
 
     row: int
     error: str = ""
+    profile: str = ""  # what came of the colour profile, as in Picture
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Cutter:
                     picture = held.enter_context(decoded(source.data, self.limits, self.budget))
                 facts = replace(facts, width=picture.width, height=picture.height)
                 with self.clock(CUT):
-                    return Cut(row, facts, *self._views(id_, picture))
+                    return Cut(row, facts, *self._views(id_, picture), profile=picture.profile)
         except ImageError as error:
             return Cut(row, facts, error=str(error))
 
@@ -247,7 +249,7 @@ class Store:
         else:
             assert cut.boxes is not None
             self.writer.finish(cut.row, cut.facts, cut.boxes, clipped)
-        return RowReport(cut.row, error)
+        return RowReport(cut.row, error, cut.profile)
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def decoding_bytes(image: ImageFile.ImageFile) -> int:
     scale = draft_scale(image)
     pixels = image.width * image.height
     stored = STORED_BYTES.get(image.mode, 4)
-    converted = stored + (RESULT_BYTES if image.mode != "RGB" else 0)
+    steps = (image.mode != "RGB") + ("icc_profile" in image.info)
+    converted = stored + steps * RESULT_BYTES
     coefficients = COEFFICIENT_BYTES * pixels if is_of_many_scans(image) else 0
     each = DECODER_BYTES.get(image.format or "", 0) + max(converted, 2 * RESULT_BYTES)
     return coefficients + tiff_block_bytes(image) + each * pixels // scale**2

@@ -1,4 +1,4 @@
-"""The bytes of an image file to an upright 8-bit RGB image, or one line that says why not."""
+"""The bytes of an image file to an upright sRGB image of 8 bits, or one line that says why not."""
 
 import contextlib
 import hashlib
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from amnet_common.errors import ImageError
 from amnet_common.images.bounds import (
@@ -19,13 +19,16 @@ from amnet_common.images.bounds import (
     refuse_endless,
 )
 from amnet_common.images.budget import Budget
+from amnet_common.images.colours import AS_IT_IS, to_srgb
 from amnet_common.images.deep import deep_to_grey, is_deep
 from amnet_common.images.formats import open_image
 from amnet_common.images.jpeg_end import with_end
 from amnet_common.images.orientation import SIDEWAYS, orientation, upright
+from amnet_common.images.png_colours import png_profile
 from amnet_common.images.png_text import without_texts
 
 WHITE = (255, 255, 255)
+NEED_NO_COPY = {"JPEG", "MPO", None}  # formats whose open picture holds nothing of its decoder; None: a new image
 STRIP_PIXELS = 2**22  # laid over white at a time: the copies of a larger picture would be gigabytes
 
 
@@ -33,9 +36,10 @@ STRIP_PIXELS = 2**22  # laid over white at a time: the copies of a larger pictur
 class Picture:
     """Hold a decoded picture, upright; width and height are those of the file, of which a draft is a fraction."""
 
-    image: Image.Image  # RGB
+    image: Image.Image  # sRGB
     width: int  # pixels
     height: int
+    profile: str = AS_IT_IS  # what came of its colour profile: colours.CONVERTED, IGNORED
 
 
 @contextlib.contextmanager
@@ -81,18 +85,18 @@ def _decoded(data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitS
         if isinstance(error, ImageError) and not isinstance(error.__cause__, UnidentifiedImageError):
             raise  # a limit, not damage
         held.close()  # or the second attempt would wait for the share of the first
-        whole = _mended(data, budget)
+        whole, profile = _mended(data, budget)
         if whole is None:
             raise
-    return _turned(*_decode(whole, limits, budget, held))
+    return _turned(*_decode(whole, limits, budget, held, profile))
 
 
-def _mended(data: bytes, budget: Budget) -> bytes | None:
-    """A file of the same picture that Pillow reads where it does not read this one; None: there is none."""
-    without, _ = without_texts(data)
+def _mended(data: bytes, budget: Budget) -> tuple[bytes | None, bytes | None]:
+    """A file of the same picture that Pillow reads where it does not read this one, and a profile that it lacks."""
+    without, profile = without_texts(data)
     if without != data:
-        return without
-    return with_end(data, partial(_pixels_hash, budget)) if data.startswith(b"\xff\xd8") else None
+        return without, profile
+    return with_end(data, partial(_pixels_hash, budget)) if data.startswith(b"\xff\xd8") else None, None
 
 
 def _pixels_hash(budget: Budget, data: bytes) -> bytes:
@@ -103,23 +107,34 @@ def _pixels_hash(budget: Budget, data: bytes) -> bytes:
 
 
 def _decode(
-    data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitStack
-) -> tuple[Image.Image, tuple[int, int], int]:
-    """The picture as RGB, as it lies; the file's width and height; its orientation."""
+    data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitStack, profile: bytes | None = None
+) -> tuple[Image.Image, tuple[int, int], int, str]:
+    """The picture in sRGB, as it lies; the file's width and height; its orientation; what came of its profile."""
     with open_any_size(data) as image:
         size = image.size
         needed = allowed_bytes(image, limits)
         refuse_endless(image, data)
         held.enter_context(budget.held(needed))
+        profile = embedded_profile(image, data) if profile is None else profile
         draft(image)
         with pillow_limit_lifted() if image.width * image.height > PILLOW_LIMIT else contextlib.nullcontext():
             image.load()
-        return to_rgb(image), size, orientation(image)
+        number = orientation(image)
+        shallow = deep_to_grey(image) if is_deep(image) else image
+        srgb, outcome = to_srgb(shallow, profile)
+        return opaque(srgb), size, number, outcome
 
 
-def _turned(rgb: Image.Image, size: tuple[int, int], number: int) -> Picture:
+def _turned(rgb: Image.Image, size: tuple[int, int], number: int, outcome: str) -> Picture:
     width, height = reversed(size) if number in SIDEWAYS else size
-    return Picture(upright(rgb, number), width, height)
+    return Picture(upright(rgb, number), width, height, outcome)
+
+
+def embedded_profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+    """Return the colour profile of a picture that is open; empty if it is damaged, None if there is none."""
+    if image.format == "PNG":
+        return png_profile(data, image.info)
+    return image.info["icc_profile"] or b"" if "icc_profile" in image.info else None
 
 
 def open_any_size(data: bytes) -> ImageFile.ImageFile:
@@ -138,16 +153,13 @@ def draft(image: ImageFile.ImageFile) -> None:
         image.draft(None, (image.width // scale, image.height // scale))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow mode to RGB: transparency over white, deep greys scaled to 8 bits and not cut off at 255.
-
-    Raises ImageError for deep pixel values that are negative, not finite or of a range that cannot be known.
-    """
-    if image.mode == "RGB" and isinstance(image, JpegImagePlugin.JpegImageFile):
-        return image  # as it is: a copy of every photograph costs a twentieth of its decoding
-    if is_deep(image):
-        return deep_to_grey(image).convert("RGB")
-    return over_white(image) if image.has_transparency_data else image.convert("RGB")
+def opaque(image: Image.Image) -> Image.Image:
+    """Convert any Pillow mode of at most 8 bits to RGB: transparency over white."""
+    if image.has_transparency_data:
+        return over_white(image)
+    if image.mode == "RGB" and image.format in NEED_NO_COPY:
+        return image  # a copy of every photograph costs a twentieth of its decoding
+    return image.convert("RGB")
 
 
 def over_white(image: Image.Image) -> Image.Image:

@@ -12,6 +12,9 @@ from PIL import Image
 
 from amnet_common.errors import ImageError
 from amnet_common.images import decode_rgb, read_source
+from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
+from amnet_common.images.png_colours import BT709, PRIMARIES
+from extract.job import PIXELS
 from extract.pipeline import ignored_pillow_warnings
 
 
@@ -126,3 +129,28 @@ def test_picture_above_the_megapixels_that_are_allowed_fails_and_may_be_allowed_
     )
     assert extract(dataset, "--retry-failed").status == 0
     assert "--max-megapixels: expected a number above 0, found -1" in extract(dataset, "--max-megapixels", "-1").stderr
+
+
+def test_summary_counts_converted_pictures_and_profiles_of_no_use(extract, pictures):
+    dataset = pictures(5)
+    profiles = {0: matrix_profile(PRIMARIES[12], SRGB_CURVE), 1: matrix_profile(BT709, SRGB_CURVE), 2: b"damaged"}
+    for number, profile in profiles.items():
+        path = dataset.image_root / f"{number:03}.png"
+        with Image.open(path) as image:
+            image.save(path, icc_profile=profile)
+    result = extract(dataset)
+    assert "5 images done (5 now)" in result.stdout
+    assert result.stdout.endswith(", 1 converted to sRGB, 1 with a colour profile that is of no use\n")
+
+
+def test_collection_of_unconverted_colours_is_of_another_spec(extract, pictures, monkeypatch):
+    dataset = pictures(2)
+    older = "rgb8, exif upright, first frame, transparency over white"
+    for module in ("job", "opening"):
+        monkeypatch.setattr(f"extract.{module}.PIXELS", older)
+    assert extract(dataset).status == 0
+    for module in ("job", "opening"):
+        monkeypatch.setattr(f"extract.{module}.PIXELS", PIXELS)
+    result = extract(dataset)
+    assert result.status == 2
+    assert f"pixels: expected {PIXELS}, found {older}" in result.stderr
