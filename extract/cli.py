@@ -15,7 +15,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
 from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, version_option
-from amnet_common.datasets import NAMES, default_root, load_dataset
+from amnet_common.datasets import NAMES, Choice, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
 from amnet_common.images.colours import CONVERTED, IGNORED
@@ -41,6 +41,10 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
+@click.option("--exclude", "excluded", multiple=True, metavar="GLOB", help="With --dataset folder: leave out files and"
+              " folders of this name, or path if it has a slash. May be given again.")  # fmt: skip
+@click.option("--include", "included", multiple=True, metavar="GLOB", help="With --dataset folder: take only these; or,"
+              " naming a folder that is left out by itself (@eaDir), that too. May be given again.")  # fmt: skip
 @click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
 @click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
               " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264)."
@@ -77,7 +81,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
-    name: str, root: Path | None, labels: Path | None, out: Path | None, plan: str | None, augs: int | None,
+    name: str, root: Path | None, labels: Path | None, excluded: tuple[str, ...], included: tuple[str, ...],
+    out: Path | None, plan: str | None, augs: int | None,
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
@@ -88,7 +93,7 @@ def main(
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
-    dataset = load_dataset(name, root or default_root(name), labels)
+    dataset = load_dataset(name, root or default_root(name), labels, Choice(excluded, included))
     for note in dataset.notes:
         click.echo(f"note: {printable(note)}", err=True)
     if old:

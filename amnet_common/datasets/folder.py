@@ -1,46 +1,71 @@
 """Every image below a folder, without scores. Rows are sorted by path."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from amnet_common.datasets.choosing import Choice
 from amnet_common.datasets.records import MAX_ID_BYTES, Dataset, encode_id
 from amnet_common.errors import DatasetError
 
 # HEIC stands here although plain Pillow cannot open it: a row marked failed is seen, a file passed over is not
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".j2k"}
-    | {".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".avif", ".heic", ".heif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".j2k"}
+    | {".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".avif", ".heic", ".heif", ".hif"}
 )
+MOST_KINDS = 12  # of suffixes named in the note on files that are left aside
 
 
-def read_folder(root: Path) -> Dataset:
-    """Return the dataset of all files below `root` with an image's suffix, hidden files left out.
+def read_folder(root: Path, choice: Choice = Choice()) -> Dataset:  # noqa: B008 (frozen)
+    """Return the dataset of all files below `root` with an image's suffix that `choice` takes, hidden files left out.
 
-    A folder below it that cannot be read, or a path too long for an id, is a note of the dataset. Raises DatasetError
-    if `root` is no folder or cannot be read, or it holds no image.
+    Notes of the dataset: folders that cannot be read or are left out by themselves, paths too long for an id, and how
+    many files of which other suffixes there are. Raises DatasetError if `root` is no folder or cannot be read, or it
+    holds no image.
     """
     if not os.path.isdir(root):
         raise DatasetError(f"--dataset folder: expected a folder {root}, found none; say where with --root")
     ids: list[str] = []
     notes: list[str] = []
-    for prefix, names in walk(root, notes):
-        ids += [prefix + name for name in names if is_image_name(name)]
+    others: Counter[str] = Counter()
+    for prefix, names in walk(root, choice, notes):
+        for name in names:
+            if is_image_name(name):
+                ids.append(prefix + name)
+            elif not name.startswith("."):
+                others[os.path.splitext(name)[1].lower()] += 1
+    ids = [id_ for id_ in ids if choice.takes(id_)] if choice.exclude or choice.include else ids
     short = [id_ for id_ in ids if len(id_) <= MAX_ID_BYTES // 4 or len(encode_id(id_)) <= MAX_ID_BYTES]
     if len(short) < len(ids):
         longest = max(ids, key=len)
         notes.append(f"{len(ids) - len(short)} images left out: paths of more than {MAX_ID_BYTES} bytes below {root}, "
                      f"such as {longest[:40]}...{longest[-40:]}")  # fmt: skip
+    if others:
+        notes.append(left_aside(others))
+    if not short:
+        raise DatasetError("; ".join([f"--dataset folder: expected at least one image, found none for {root}", *notes]))
     return Dataset("folder", root, tuple(sorted(short)), notes=tuple(notes))
 
 
-def walk(root: Path, notes: list[str]) -> Iterator[tuple[str, list[str]]]:
+def left_aside(others: Counter[str]) -> str:
+    """Tell how many files of which suffixes are not taken for images."""
+    by_count = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+    kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in by_count[:MOST_KINDS]]
+    more = sum(count for _, count in by_count[MOST_KINDS:])
+    kinds += [f"{more} others"] if more else []
+    return f"left aside, no image's suffix: {', '.join(kinds)}"
+
+
+def walk(root: Path, choice: Choice, notes: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield each folder from `root` down, by its path below it with a slash at the end, and the names of its files.
 
     Folders behind symbolic links are read too, each once; hidden ones are not. Without recursion: folders may be nested
-    deeper than Python's stack. One that cannot be read is added to `notes`. Raises DatasetError if it is `root`.
+    deeper than Python's stack. What cannot be read, or is left out by itself, is added to `notes`. Raises DatasetError
+    if `root` cannot be read.
     """
-    waiting, seen = [""], set()
+    root_name = os.path.basename(os.path.abspath(root))
+    waiting, seen, left_out = [""], set(), list[str]()
     while waiting:
         prefix = waiting.pop()
         try:
@@ -55,8 +80,13 @@ def walk(root: Path, notes: list[str]) -> Iterator[tuple[str, list[str]]]:
                 raise DatasetError(f"--dataset folder: expected to read {root}, found: {error.strerror}") from error
             notes.append(f"left out, cannot be read: {root}/{prefix[:-1]}: {error.strerror}")
             continue
-        waiting += [f"{prefix}{name}/" for name in sorted(folders, reverse=True) if not name.startswith(".")]
+        below = [f"{prefix}{name}" for name in sorted(folders, reverse=True) if not name.startswith(".")]
+        left_out += [folder for folder in below if choice.leaves_out(folder, root_name)]
+        waiting += [f"{folder}/" for folder in below if choice.enters(folder, root_name)]
         yield prefix, files
+    if left_out:
+        notes.append(f"left out, {len(left_out)} folders of thumbnails, previews or bins, such as {min(left_out)}; "
+                     "--include NAME takes them")  # fmt: skip
 
 
 def _sorted_out(entries: Iterator["os.DirEntry[str]"]) -> tuple[list[str], list[str]]:

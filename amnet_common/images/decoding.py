@@ -22,6 +22,7 @@ from amnet_common.images.budget import Budget
 from amnet_common.images.colours import AS_IT_IS, to_srgb
 from amnet_common.images.deep import deep_to_grey, is_deep
 from amnet_common.images.formats import open_image
+from amnet_common.images.heif import heif_profile
 from amnet_common.images.jpeg_end import with_end
 from amnet_common.images.orientation import SIDEWAYS, orientation, upright
 from amnet_common.images.png_colours import png_profile
@@ -134,6 +135,8 @@ def embedded_profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
     """Return the colour profile of a picture that is open; empty if it is damaged, None if there is none."""
     if image.format == "PNG":
         return png_profile(data, image.info)
+    if image.format == "HEIF":
+        return heif_profile(image.info)
     return image.info["icc_profile"] or b"" if "icc_profile" in image.info else None
 
 

@@ -38,7 +38,9 @@ def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, ou
     from headtrain.scoring.photos import extracted, photos_of
 
     kind = format_of(out, None) if out else ""
-    photos = photos_of(paths)
+    photos, notes = photos_of(paths)
+    for note in notes:
+        click.echo(f"note: {printable(note)}", err=True)
     heads = load_ensemble(runs, choose_device(device))
     first = next(iter(heads.values()))
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:

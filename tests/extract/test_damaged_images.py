@@ -3,6 +3,7 @@
 import hashlib
 import os
 import struct
+import sys
 import zlib
 
 import pytest
@@ -12,8 +13,8 @@ from PIL import Image
 
 from amnet_common.errors import ImageError
 from amnet_common.images import decode_rgb, read_source
+from amnet_common.images.colour_codes import BT709, PRIMARIES
 from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
-from amnet_common.images.png_colours import BT709, PRIMARIES
 from extract.job import PIXELS
 from extract.pipeline import ignored_pillow_warnings
 
@@ -154,3 +155,24 @@ def test_collection_of_unconverted_colours_is_of_another_spec(extract, pictures,
     result = extract(dataset)
     assert result.status == 2
     assert f"pixels: expected {PIXELS}, found {older}" in result.stderr
+
+
+def test_folder_says_what_it_leaves_aside_and_takes_what_is_asked_for(extract, pictures):
+    dataset = pictures(3)
+    for name in ("@eaDir/000.png/SYNOPHOTO_THUMB_M.jpg", "raw/IMG_1.CR3", "raw/IMG_2.CR3", "a.jxl"):
+        (dataset.image_root / name).parent.mkdir(parents=True, exist_ok=True)
+        (dataset.image_root / name).touch()
+    result = extract(dataset, "--exclude", "002.*")
+    assert "2 images done (2 now), 0 failed" in result.stdout
+    assert "note: left aside, no image's suffix: 2 .cr3, 1 .jxl\n" in result.stderr
+    assert "note: left out, 1 folders of thumbnails, previews or bins, such as @eaDir; --include NAME" in result.stderr
+    only = extract(dataset, "--include", "001.png", "--include", "000.png", "--out", "only.h5")
+    assert "2 images done (2 now), 0 failed" in only.stdout
+    assert extract(dataset, "--include", "@eaDir", "--out", "all.h5").status == 1  # its thumbnail is empty
+
+
+def test_heif_without_its_extra_is_a_failed_row_that_names_it(extract, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    dataset = pictures(1)
+    (dataset.image_root / "IMG_1.HEIC").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100))
+    assert "failed: IMG_1.HEIC: HEIF (HEIC) is read by pillow-heif" in extract(dataset).stderr

@@ -10,10 +10,10 @@ from PIL import Image, ImageCms
 
 from amnet_common.errors import ImageError
 from amnet_common.images import Budget, Limits, decoded
+from amnet_common.images.colour_codes import BT709, PRIMARIES
 from amnet_common.images.colours import CONVERTED, IGNORED, conversion
 from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
 from amnet_common.images.png_chunks import chunk
-from amnet_common.images.png_colours import BT709, PRIMARIES
 
 P3, REC2020 = PRIMARIES[12], PRIMARIES[9]
 ADOBE = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
@@ -208,7 +208,7 @@ def test_colours_that_a_png_describes_are_converted(chunks, xy, decode):
         ((9, 16, 0, 1), f"a PNG in PQ \\(HDR\\) colours; {HDR_PNG}"),
         ((9, 18, 0, 1), f"a PNG in HLG \\(HDR\\) colours; {HDR_PNG}"),
         ((1, 13, 0, 0), "a PNG in colours of cICP 1-13-0-0, which are not known here"),
-        ((77, 13, 0, 1), "a PNG in colours of cICP 77-13-0-1, which are not known here"),
+        ((77, 13, 0, 1), "a PNG in colours of the codes 77 and 13, which are not known here"),
     ],
 )
 def test_colours_that_cannot_be_shown_are_named(code, reason):
