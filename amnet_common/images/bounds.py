@@ -23,6 +23,9 @@ LEAST_BYTES = 2**31  # for decoding, however few pixels are allowed
 RESULT_BYTES = 4  # a pixel of an RGB image in Pillow
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel; other modes 4
 DECODER_BYTES = {"WEBP": 12, "AVIF": 14, "HEIF": 14, "JPEG2000": 16, "GIF": 2}  # a pixel, beside Pillow's image
+BOMB_FROM = 64 * MEGA  # pixels of a picture that is compared with its file: a blank one of usual size harms nobody
+MOST_PACKED = 500  # times smaller than its pixels is a file that shows anything; zlib packs one colour 1000 times
+RAW_BYTES = {"1": 1 / 8, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "LA": 2, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
 COEFFICIENT_BYTES = 6  # a pixel of the whole picture, draft or not: of several scans libjpeg keeps all coefficients
 START_OF_SCAN = b"\xff\xda"
 
@@ -43,12 +46,18 @@ class Limits:
         return max(LEAST_BYTES, int(self.max_megapixels * MEGA) * 2 * RESULT_BYTES)
 
 
-def allowed_bytes(image: ImageFile.ImageFile, limits: Limits) -> int:
-    """Return how many bytes decoding takes, of a picture that is open. Raises ImageError if that exceeds the limits."""
+def allowed_bytes(image: ImageFile.ImageFile, limits: Limits, file_bytes: int) -> int:
+    """Return how many bytes decoding takes, of a picture that is open.
+
+    Raises ImageError if that exceeds the limits, and for a large picture in a file so small that it can show nothing.
+    """
     pixels = image.width * image.height
     if pixels > limits.max_megapixels * MEGA:
         raise ImageError(f"{pixels / MEGA:.3g} megapixels ({image.width} x {image.height}), more than "
                          f"{limits.max_megapixels:g}; --max-megapixels allows larger ones")  # fmt: skip
+    if pixels > BOMB_FROM and pixels * RAW_BYTES.get(image.mode, 3) > MOST_PACKED * file_bytes:
+        raise ImageError(f"a decompression bomb: {file_bytes} bytes for {pixels / MEGA:.0f} megapixels, which hold "
+                         "hardly more than one colour")  # fmt: skip
     needed = decoding_bytes(image)
     if needed > limits.decoding_bytes:
         raise ImageError(f"a {image.format} of {pixels / MEGA:.0f} megapixels takes {needed / 1e9:.1f} GB to decode, "

@@ -113,7 +113,7 @@ def _decode(
     """The picture in sRGB, as it lies; the file's width and height; its orientation; what came of its profile."""
     with open_any_size(data) as image:
         size = image.size
-        needed = allowed_bytes(image, limits)
+        needed = allowed_bytes(image, limits, len(data))
         refuse_endless(image, data)
         held.enter_context(budget.held(needed))
         profile = embedded_profile(image, data) if profile is None else profile

@@ -14,7 +14,14 @@ from PIL import Image
 
 from amnet_common.errors import ConfigError, ImageError
 from amnet_common.images import Budget, Limits, decode_rgb, decoded
-from amnet_common.images.bounds import DRAFT_FROM, MOST_SCANS, decoding_bytes, draft_scale, pillow_limit_lifted
+from amnet_common.images.bounds import (
+    DRAFT_FROM,
+    MOST_SCANS,
+    allowed_bytes,
+    decoding_bytes,
+    draft_scale,
+    pillow_limit_lifted,
+)
 from amnet_common.images.decoding import over_white
 from amnet_common.images.formats import open_image
 from extract.crops import Box, on_image
@@ -84,14 +91,39 @@ def test_pillows_own_limit_stands_again_afterwards():
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_small_file_that_takes_gigabytes_is_refused_before_they_are_taken():
+@pytest.mark.parametrize("kind", ["grey", "grey with transparency", "WebP"])
+def test_small_file_of_a_large_picture_of_one_colour_is_refused(monkeypatch, kind):
+    size = (2000, 2000)
+    data = webp_of_size(*size) if kind == "WebP" else png_of_size(*size, 16, 0 if kind == "grey" else 4)
+    monkeypatch.setattr("amnet_common.images.bounds.BOMB_FROM", 10**6)
+    reason = rf"^a decompression bomb: {len(data)} bytes for 4 megapixels, which hold hardly more than one colour$"
+    with pytest.raises(ImageError, match=reason):
+        decode_rgb(data)
+    monkeypatch.undo()
+    assert decode_rgb(data).size == size
+
+
+def test_large_drawing_in_black_and_white_is_no_bomb():
+    """8,000 x 9,000 pixels of a bit each, in a file two hundred times smaller than they are."""
+    data = io.BytesIO()
+    Image.new("1", (8000, 9000)).save(data, "TIFF", compression="group4")
+    with open_image(data.getvalue()) as image:
+        assert allowed_bytes(image, Limits(), 8000 * 9000 // 8 // 200) < 10**9
+
+
+def padded(data: bytes) -> bytes:
+    """The file with two megabytes behind it, which its readers pass over: no bomb by its size any more."""
+    return data + bytes(2 * MIB)
+
+
+def test_picture_that_takes_gigabytes_is_refused_before_they_are_taken():
     reason = r"^a WEBP of 179 megapixels takes 3\.6 GB to decode, more than 2\.1; --max-megapixels 448 allows it$"
     with ignored_pillow_warnings(), pytest.raises(ImageError, match=reason):
-        decode_rgb(webp_of_size(13_377, 13_377))
+        decode_rgb(padded(webp_of_size(13_377, 13_377)))
 
 
 def test_error_names_a_limit_that_is_enough():
-    data = webp_of_size(13_377, 13_377)
+    data = padded(webp_of_size(13_377, 13_377))
     with ignored_pillow_warnings(), pytest.raises(ImageError) as refused:
         decode_rgb(data)
     enough = Limits(float(re.search(r"--max-megapixels (\d+)", str(refused.value))[1]))
@@ -99,26 +131,31 @@ def test_error_names_a_limit_that_is_enough():
         assert decoding_bytes(image) <= enough.decoding_bytes
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory as Linux counts it")
-@pytest.mark.parametrize("picture", ["png_of_size(6000, 6000, 16)", "png_of_size(6000, 6000, 16, 4)",
-                                     "webp_of_size(6000, 6000)"])  # fmt: skip
-def test_estimate_holds_what_decoding_takes(picture):
-    """In a process of its own, whose peak is that of the decoding."""
-    program = f"""
+PEAK = """
 import resource, sys
-sys.path.insert(0, {str(__file__).rpartition("/")[0]!r})
-from test_bounds import *
-data = {picture}
+from amnet_common.images import decode_rgb
+from amnet_common.images.bounds import decoding_bytes
+from amnet_common.images.formats import open_image
+
+data = sys.stdin.buffer.read()
 with open_image(data) as image:
     estimate = decoding_bytes(image)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decode_rgb(data)
 print(estimate, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 """
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory as Linux counts it")
+@pytest.mark.parametrize("kind", ["grey", "grey with transparency", "WebP"])
+def test_estimate_holds_what_decoding_takes(kind):
+    """In a process of its own, whose peak is that of the decoding."""
+    size = (5000, 5000)
+    data = webp_of_size(*size) if kind == "WebP" else png_of_size(*size, 16, 0 if kind == "grey" else 4)
+    found = subprocess.run([sys.executable, "-c", PEAK], input=data, capture_output=True, check=True).stdout
     estimate, taken = map(int, found.split())
     assert taken < estimate + 200 * MIB  # of strips
-    assert estimate <= 20 * 6000 * 6000
+    assert estimate <= 20 * 5000 * 5000
 
 
 @pytest.mark.parametrize("scans", [MOST_SCANS + 1, 20_000])
