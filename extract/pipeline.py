@@ -92,7 +92,7 @@ class Cutter:
         """Boxes (V, 5) float32 in pixels of the file, and the views cut from what was decoded of it."""
         boxes = plan_views(self.plan, self.seed, id_, picture.height, picture.width)
         drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
-        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size)
+        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size, picture.srgb)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 AS_IT_IS, CONVERTED, IGNORED = "", "converted", "ignored"
 MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, whatever else is ignored
+WHOLE = 2**20  # pixels of a picture that is converted as a whole: eleven views are half as many
 KEPT = 16  # transforms, each of some milliseconds to build; a library has a handful of profiles
 SAME, NAMED_SAME = 3, 16  # of 255: an sRGB profile's rounding; what one that calls itself sRGB may differ
 
@@ -52,24 +53,39 @@ def _keeps(transform: ImageCms.ImageCmsTransform, mode: str, slack: int) -> bool
     return int(np.abs(found - colours).max()) <= slack
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str]:
+@dataclass(frozen=True)
+class Coloured:
+    """Hold a picture of at most 8 bits, and what of its profile is still to be applied to it, or to views cut of it."""
+
+    image: Image.Image
+    outcome: str = AS_IT_IS
+    transform: ImageCms.ImageCmsTransform | None = None  # from the picture's mode to sRGB; None: nothing is left
+
+    def srgb(self, view: Image.Image) -> Image.Image:
+        """Return the picture, or a view of it, in sRGB."""
+        return view if self.transform is None else _applied(view, self.transform)
+
+
+def coloured(image: Image.Image, profile: bytes | None) -> Coloured:
     """Return a picture of at most 8 bits with its colours in sRGB, and what came of its profile; None: it has none.
 
-    Transparency stays. A profile that does not fit the picture (of greys, in a colour picture) is ignored.
+    Transparency stays. A profile that does not fit the picture (of greys, in a colour picture) is ignored. That of an
+    opaque picture of more than WHOLE pixels is left for its views: these are far fewer pixels.
     """
-    if profile is None:
-        return image, AS_IT_IS
-    found = conversion(profile)
+    found = conversion(profile) if profile is not None else Conversion("", AS_IT_IS)
     if found.transform is None:
-        return image, found.outcome
+        return Coloured(image, found.outcome)
     if found.mode != (plain := _plain_mode(image)) and (found.mode, plain) != ("RGB", "L"):
-        return image, IGNORED
-    if not image.has_transparency_data:
-        return _applied(image if image.mode == found.mode else image.convert(found.mode), found.transform), CONVERTED
-    image = image.convert("RGBA")
-    colours = _applied(image.convert(found.mode), found.transform)
-    colours.putalpha(image.getchannel("A"))
-    return colours, CONVERTED
+        return Coloured(image, IGNORED)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        colours = _applied(image.convert(found.mode), found.transform)
+        colours.putalpha(image.getchannel("A"))
+        return Coloured(colours, CONVERTED)
+    image = image if image.mode == found.mode else image.convert(found.mode)
+    if image.width * image.height > WHOLE:
+        return Coloured(image, CONVERTED, found.transform)
+    return Coloured(_applied(image, found.transform), CONVERTED)
 
 
 def _plain_mode(image: Image.Image) -> str:

@@ -2,8 +2,8 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -19,7 +19,7 @@ from amnet_common.images.bounds import (
     refuse_endless,
 )
 from amnet_common.images.budget import Budget
-from amnet_common.images.colours import AS_IT_IS, to_srgb
+from amnet_common.images.colours import Coloured, coloured
 from amnet_common.images.deep import deep_to_grey, is_deep
 from amnet_common.images.formats import open_image
 from amnet_common.images.heif import heif_profile
@@ -37,15 +37,16 @@ STRIP_PIXELS = 2**22  # laid over white at a time: the copies of a larger pictur
 class Picture:
     """Hold a decoded picture, upright; width and height are those of the file, of which a draft is a fraction."""
 
-    image: Image.Image  # sRGB
+    image: Image.Image  # of the colours of its profile, mode RGB, L or CMYK, where `srgb` has something left to do
     width: int  # pixels
     height: int
-    profile: str = AS_IT_IS  # what came of its colour profile: colours.CONVERTED, IGNORED
+    profile: str  # what came of its colour profile: colours.AS_IT_IS, CONVERTED, IGNORED
+    srgb: Callable[[Image.Image], Image.Image]  # of the picture, or of views cut of it: mode RGB, sRGB
 
 
 @contextlib.contextmanager
 def decoded(data: bytes, limits: Limits, budget: Budget) -> Iterator[Picture]:
-    """Decode the first frame of an image file's bytes, upright (EXIF orientation), as mode RGB.
+    """Decode the first frame of an image file's bytes, upright (EXIF orientation).
 
     The picture's share of `budget` is held within the context, and waited for. Raises ImageError with the reason if it
     cannot be decoded.
@@ -63,7 +64,7 @@ def decode_rgb(data: bytes) -> Image.Image:
     """
     limits = Limits()
     with decoded(data, limits, Budget(limits.decoding_bytes)) as picture:
-        return picture.image
+        return picture.srgb(picture.image)
 
 
 @contextlib.contextmanager
@@ -109,8 +110,8 @@ def _pixels_hash(budget: Budget, data: bytes) -> bytes:
 
 def _decode(
     data: bytes, limits: Limits, budget: Budget, held: contextlib.ExitStack, profile: bytes | None = None
-) -> tuple[Image.Image, tuple[int, int], int, str]:
-    """The picture in sRGB, as it lies; the file's width and height; its orientation; what came of its profile."""
+) -> tuple[Coloured, tuple[int, int], int]:
+    """The picture as it lies; the file's width and height; its orientation."""
     with open_any_size(data) as image:
         size = image.size
         needed = allowed_bytes(image, limits, len(data))
@@ -122,13 +123,13 @@ def _decode(
             image.load()
         number = orientation(image)
         shallow = deep_to_grey(image) if is_deep(image) else image
-        srgb, outcome = to_srgb(shallow, profile)
-        return opaque(srgb), size, number, outcome
+        found = coloured(shallow, profile)
+        return (found if found.transform else replace(found, image=opaque(found.image))), size, number
 
 
-def _turned(rgb: Image.Image, size: tuple[int, int], number: int, outcome: str) -> Picture:
+def _turned(found: Coloured, size: tuple[int, int], number: int) -> Picture:
     width, height = reversed(size) if number in SIDEWAYS else size
-    return Picture(upright(rgb, number), width, height, outcome)
+    return Picture(upright(found.image, number), width, height, found.outcome, found.srgb)
 
 
 def embedded_profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from amnet_common.datasets import Dataset
 from amnet_common.errors import ImageError
 from amnet_common.images import Budget, Limits, decoded
 from amnet_common.images.colour_codes import BT709, PRIMARIES
 from amnet_common.images.colours import CONVERTED, IGNORED, conversion
 from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
 from amnet_common.images.png_chunks import chunk
+from extract.crops import ViewPlan
+from extract.pipeline import Cutter
 
 P3, REC2020 = PRIMARIES[12], PRIMARIES[9]
 ADOBE = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
@@ -31,8 +34,9 @@ def file_of(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None, **op
 def read(data: bytes) -> tuple[np.ndarray, str]:
     limits = Limits()
     with decoded(data, limits, Budget(limits.decoding_bytes)) as picture:
-        assert picture.image.mode == "RGB"
-        return np.asarray(picture.image).astype(int), picture.profile
+        image = picture.srgb(picture.image)
+        assert image.mode == "RGB"
+        return np.asarray(image).astype(int), picture.profile
 
 
 def reference(pixels: np.ndarray, xy, decode) -> np.ndarray:
@@ -252,3 +256,23 @@ def test_pictures_of_the_case_look_like_the_reference(shared, name, most):
     found, outcome = read((folder / f"icc_{name}").read_bytes())
     assert outcome == CONVERTED
     assert np.abs(found - wanted).mean() <= most
+
+
+@pytest.mark.parametrize(("mode", "profile"), [("RGB", matrix_profile(P3, SRGB_CURVE)), ("L", grey_profile(1.8))])
+def test_large_picture_has_its_views_converted_as_the_whole_would_be(tmp_path, monkeypatch, mode, profile):
+    y, x = np.mgrid[:1100, :1200] / 1200
+    colours = np.stack([60 + 150 * x, 40 + 160 * y, 128 + 60 * np.sin(7 * x + 5 * y)], -1).astype(np.uint8)
+    Image.fromarray(colours).convert(mode).save(tmp_path / "a.png", icc_profile=profile)
+    cutter = Cutter(Dataset("folder", tmp_path, ("a.png",)), ViewPlan(augs=2), 0)
+    large = cutter(0)
+    monkeypatch.setattr("amnet_common.images.colours.WHOLE", 10**9)
+    whole = cutter(0)
+    assert large.profile == whole.profile == CONVERTED
+    difference = np.abs(large.pixels.astype(int) - whole.pixels.astype(int))  # of rounding before and after a resize
+    assert (difference.mean() < 0.5, difference.max() <= 6) == (True, True)
+    assert np.abs(read((tmp_path / "a.png").read_bytes())[0] - colours_as_they_are(tmp_path)).mean() > 3
+
+
+def colours_as_they_are(folder) -> np.ndarray:
+    with Image.open(folder / "a.png") as image:
+        return np.asarray(image.convert("RGB")).astype(int)
