@@ -14,7 +14,7 @@ from amnet_common.datasets.split_lists import read_list
 from amnet_common.errors import DatasetError
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=20).filter(
-    lambda name: name.strip() == name != ".."
+    lambda name: name.strip() == name and name not in {".", ".."}
 )
 
 
