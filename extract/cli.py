@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
 from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, say, version_option
-from amnet_common.datasets import NAMES, default_root, load_dataset
+from amnet_common.datasets import NAMES, Choice, default_root, load_dataset
 from amnet_common.datasets.records import Dataset, subset
+from amnet_common.images import Limits
+from amnet_common.images.colours import CONVERTED, IGNORED
 from extract.crops import PLANS, ViewPlan, view_plan
 from extract.found import look
 from extract.job import Job, decide
@@ -38,6 +41,10 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
+@click.option("--exclude", "excluded", multiple=True, metavar="GLOB", help="With --dataset folder: leave out files and"
+              " folders of this name, or path if it has a slash. May be given again.")  # fmt: skip
+@click.option("--include", "included", multiple=True, metavar="GLOB", help="With --dataset folder: take only these; or,"
+              " naming a folder that is left out by itself (@eaDir), that too. May be given again.")  # fmt: skip
 @click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
 @click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
               " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264)."
@@ -69,21 +76,26 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--batch-size", type=int, help="Views a batch.  [default: 8 on a CPU, 256 on a GPU]")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the network on a CPU.  [default: one a core]")
 @click.option("--workers", type=click.IntRange(min=1), help="Decoding threads.  [default: by the number of cores]")
+@click.option("--max-megapixels", type=float, default=Limits.max_megapixels,
+              help="Larger pictures fail; with it grows the memory that decoding may take.")  # fmt: skip
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
-    name: str, root: Path | None, labels: Path | None, out: Path | None, plan: str | None, augs: int | None,
+    name: str, root: Path | None, labels: Path | None, excluded: tuple[str, ...], included: tuple[str, ...],
+    out: Path | None, plan: str | None, augs: int | None,
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
-    workers: int | None, allow_other_kernels: bool,
+    workers: int | None, max_megapixels: float, allow_other_kernels: bool,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
-    dataset = load_dataset(name, root or default_root(name), labels)
+    dataset = load_dataset(name, root or default_root(name), labels, Choice(excluded, included))
+    for note in dataset.notes:
+        say(f"note: {note}", err=True)
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
     out = followed(out or Path(f"{name}.h5"))
@@ -102,6 +114,7 @@ def main(
         precision=model.spec.precision if model and precision == "auto" else precision,
         shard=Shard.parse(shard),
         limit=limit,
+        limits=Limits(max_megapixels),
         like=model,
         overwrite=overwrite,
         retry_failed=retry_failed,
@@ -209,7 +222,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
         compile_now(tools)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.kind)
-    cutter = Cutter(request.dataset, request.plan, request.seed)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
     with deferred_interrupt() as check_interrupt:
         assert job.collection is not None
         filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),
@@ -260,7 +273,8 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     assert job.collection is not None
     if job.images:
         job.collection.refresh()  # with what other processes have filled meanwhile
-    say(summary(job, job.collection, len(reports) - len(failed), seconds))
+    done = [report for report in reports if not report.error]
+    say(summary(job, job.collection, len(done), seconds) + profiles(done))
     return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
 
 
@@ -288,6 +302,13 @@ def summary(job: Job, collection: Collection, done_now: int, seconds: float) -> 
     what = f"{done_now * request.plan.views / seconds:.1f} views/s" if job.images else "nothing to do"
     return (f"{path}: {done} images done ({done_now} now), {failed} failed, {pending} pending, {what}, "
             f"{path.stat().st_size / 1e9:.2f} GB{clipping(collection)}")  # fmt: skip
+
+
+def profiles(reports: Iterable["RowReport"]) -> str:
+    """Tell how many images were converted to sRGB now, and of how many the profile was ignored; empty for none."""
+    counts = Counter(report.profile for report in reports)
+    texts = {CONVERTED: "converted to sRGB", IGNORED: "with a colour profile that is of no use"}
+    return "".join(f", {counts[outcome]} {text}" for outcome, text in texts.items() if counts[outcome])
 
 
 def clipping(collection: Collection) -> str:

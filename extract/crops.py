@@ -9,7 +9,7 @@ decoded image. The release resizes twice, to 264x264 and from there to 224x224: 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ from amnet_common.errors import ConfigError
 from amnet_common.seeds import uniforms
 
 ATTEMPTS = 10  # as torchvision: then the largest centred box of an allowed aspect
+
+
+Finish = Callable[[Image.Image], Image.Image]
 
 
 class Box(NamedTuple):
@@ -129,13 +132,30 @@ def _largest_centred_box(plan: ViewPlan, height: int, width: int, flip: bool) ->
     return Box((height - h) // 2, (width - w) // 2, h, w, flip)
 
 
-def cut(image: Image.Image, box: Box, size: int) -> np.ndarray:
-    """Cut the box out of an RGB image, resized once with an antialiasing bilinear filter: (size, size, 3) uint8."""
+def unchanged(view: Image.Image) -> Image.Image:
+    """Return a view as it is."""
+    return view
+
+
+def on_image(box: Box, image: Image.Image, height: int, width: int) -> Box:
+    """Return a box of a picture of `height` x `width` pixels in the pixels of `image`, which may be a draft of it."""
+    if (image.height, image.width) == (height, width):
+        return box
+    y, x = image.height / height, image.width / width
+    bottom, right = min((box.top + box.height) * y, image.height), min((box.left + box.width) * x, image.width)
+    return Box(box.top * y, box.left * x, bottom - box.top * y, right - box.left * x, box.flip)
+
+
+def cut(image: Image.Image, box: Box, size: int, finished: Finish = unchanged) -> np.ndarray:
+    """Cut the box out of an image, resized once with an antialiasing bilinear filter: (size, size, 3) uint8.
+
+    `finished` makes RGB of the view, if the image is not of that mode.
+    """
     corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-    view = image.resize((size, size), Image.Resampling.BILINEAR, box=corners)
+    view = finished(image.resize((size, size), Image.Resampling.BILINEAR, box=corners))
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box.flip else view)
 
 
-def cut_views(image: Image.Image, boxes: list[Box], size: int) -> np.ndarray:
-    """Cut all views of an RGB image: (V, size, size, 3) uint8."""
-    return np.stack([cut(image, box, size) for box in boxes])
+def cut_views(image: Image.Image, boxes: list[Box], size: int, finished: Finish = unchanged) -> np.ndarray:
+    """Cut all views of an image: (V, size, size, 3) uint8. `finished` makes RGB of each, as in `cut`."""
+    return np.stack([cut(image, box, size, finished) for box in boxes])

@@ -20,7 +20,7 @@ from extract.found import Found, Images
 from extract.request import AUTO, Request
 
 TRUNK = "resnet50-layer3"
-PIXELS = "rgb8, exif upright, first frame, transparency over white"
+PIXELS = "rgb8, colour profile to sRGB, exif upright, first frame, transparency over white"
 MOST_NAMED = 5  # changed files named in the error
 
 

@@ -135,7 +135,8 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
         return None
     if request.like:
         return request.like.scales
-    return sample_scales(Cutter(request.dataset, request.plan, request.seed), tools.trunk, tools.compute.batch_size)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
+    return sample_scales(cutter, tools.trunk, tools.compute.batch_size)
 
 
 def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:

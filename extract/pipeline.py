@@ -7,8 +7,8 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +18,9 @@ from amnet_common.collection.structure import read_structure
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ImageError
-from amnet_common.images import decode_rgb, read_source
+from amnet_common.images import Budget, Limits, Picture, decoded, read_source
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
-from extract.crops import ViewPlan, cut_views, plan_views
+from extract.crops import ViewPlan, cut_views, on_image, plan_views
 from extract.frozen_trunk import Encoded, UnderWay
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
@@ -40,6 +40,7 @@ class Cut:
     boxes: np.ndarray | None = None  # (V, 5) float32
     pixels: np.ndarray | None = None  # (V, 224, 224, 3) uint8
     error: str = ""
+    profile: str = ""  # what came of the colour profile, as in Picture
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RowReport:
 
     row: int
     error: str = ""
+    profile: str = ""  # what came of the colour profile, as in Picture
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,12 @@ class Cutter:
     dataset: Dataset
     plan: ViewPlan
     seed: int
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
     clock: Clock = field(default_factory=Clock, compare=False)
+    budget: Budget = field(init=False, compare=False)  # of the memory that large pictures share
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budget", Budget(self.limits.decoding_bytes))
 
     @property
     def total(self) -> int:
@@ -72,14 +79,20 @@ class Cutter:
             with self.clock(READ):
                 source = read_source(self.dataset.image_root / id_)
             facts = ImageFacts(source.sha256, source.size, source.mtime_ns)
-            with self.clock(DECODE):
-                image = decode_rgb(source.data)
-            facts = ImageFacts(source.sha256, source.size, source.mtime_ns, image.width, image.height)
-            with self.clock(CUT):
-                boxes = plan_views(self.plan, self.seed, id_, image.height, image.width)
-                return Cut(row, facts, np.array(boxes, np.float32), cut_views(image, boxes, self.plan.size))
+            with ExitStack() as held:
+                with self.clock(DECODE):
+                    picture = held.enter_context(decoded(source.data, self.limits, self.budget))
+                facts = replace(facts, width=picture.width, height=picture.height)
+                with self.clock(CUT):
+                    return Cut(row, facts, *self._views(id_, picture), profile=picture.profile)
         except ImageError as error:
             return Cut(row, facts, error=str(error))
+
+    def _views(self, id_: str, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (V, 5) float32 in pixels of the file, and the views cut from what was decoded of it."""
+        boxes = plan_views(self.plan, self.seed, id_, picture.height, picture.width)
+        drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
+        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size, picture.srgb)
 
 
 @dataclass(frozen=True)
@@ -236,7 +249,7 @@ class Store:
         else:
             assert cut.boxes is not None
             self.writer.finish(cut.row, cut.facts, cut.boxes, clipped)
-        return RowReport(cut.row, error)
+        return RowReport(cut.row, error, cut.profile)
 
 
 @contextmanager

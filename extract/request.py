@@ -7,6 +7,7 @@ from pathlib import Path
 from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
 from amnet_common.errors import ConfigError
+from amnet_common.images import Limits
 from extract.crops import ViewPlan
 
 AUTO = "auto"
@@ -52,6 +53,7 @@ class Request:
     precision: str = AUTO  # what the file was begun with, or the fastest for the hardware
     shard: Shard = Shard()
     limit: int | None = None
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
     like: Collection | None = None  # whose spec and scales a new file takes
     overwrite: bool = False
     retry_failed: bool = False

@@ -36,6 +36,15 @@ class ImageFacts:
     height: int = 0
 
 
+def nearest_mtime(mtime_ns: int) -> int:
+    """Return the time that a row can hold, int64 nanoseconds since 1970 (years 1677 to 2262), nearest to a file's.
+
+    A file beyond them never has the time that its row remembers, so that its hash is compared instead.
+    """
+    limits = np.iinfo(np.int64)
+    return min(max(mtime_ns, int(limits.min)), int(limits.max))
+
+
 class RowWriter:
     """Write rows `first` to `last` (exclusive; None: to the end) of the collection at `path`.
 
@@ -117,7 +126,7 @@ class RowWriter:
     def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes, clipped: int = 0) -> None:
         image = self._images[row : row + 1]
         image["sha256"] = np.frombuffer(facts.sha256, np.uint8)
-        image["size"], image["mtime_ns"] = facts.size, facts.mtime_ns
+        image["size"], image["mtime_ns"] = facts.size, nearest_mtime(facts.mtime_ns)
         image["width"], image["height"] = facts.width, facts.height
         image["clipped"], image["status"], image["error"] = clipped, status, error
         image["kernels"] = self._kernels if status == DONE else 0

@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
+from amnet_common.datasets.choosing import Choice
 from amnet_common.datasets.folder import read_folder
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.records import Dataset, SplitList
 from amnet_common.datasets.split_lists import read_split_layout
 from amnet_common.errors import DatasetError
 
-__all__ = ["NAMES", "Dataset", "SplitList", "default_root", "load_dataset"]
+__all__ = ["NAMES", "Choice", "Dataset", "SplitList", "default_root", "load_dataset"]
 
 NAMES = ("lamem", "sun", "csv", "folder")
 
@@ -19,15 +20,24 @@ def default_root(name: str) -> Path:
     return Path(os.environ.get("AMNET_DATA") or "data") / name
 
 
-def load_dataset(name: str, root: Path | None = None, labels: Path | None = None) -> Dataset:
-    """Read the ids, scores and splits of a dataset; image files are not touched.
+def load_dataset(
+    name: str,
+    root: Path | None = None,
+    labels: Path | None = None,
+    choice: Choice = Choice(),  # noqa: B008 (frozen)
+) -> Dataset:
+    """Read the ids, scores and splits of a dataset; image files are not touched. `choice`: of a folder's files.
 
     Raises DatasetError, which names the file and line at fault.
     """
     root = root or default_root(name)
     if (labels is not None) != (name == "csv"):
         raise DatasetError(f"--labels FILE goes with --dataset csv, and only with it; found --dataset {name}")
+    if (choice.exclude or choice.include) and name != "folder":
+        raise DatasetError(
+            f"--exclude and --include go with --dataset folder, and only with it; found --dataset {name}"
+        )
     if name == "csv":
         assert labels is not None
         return read_label_table(root, labels)
-    return read_folder(root) if name == "folder" else read_split_layout(name, root)
+    return read_folder(root, choice) if name == "folder" else read_split_layout(name, root)

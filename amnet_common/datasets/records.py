@@ -38,6 +38,7 @@ class Dataset:
     ids: tuple[str, ...]
     splits: Mapping[str, SplitList] = field(default_factory=dict)
     scores: np.ndarray | None = None  # (N,) float64, NaN where unknown; None: the mean over the split lists
+    notes: tuple[str, ...] = ()  # what was left out, for whoever asked for it
 
     def __post_init__(self) -> None:
         if not self.ids:

@@ -49,7 +49,9 @@ def predicted(
     from headtrain.scoring.photos import extracted, photos_of
 
     kind = format_of(out, None) if out else ""
-    photos = photos_of(paths)
+    photos, notes = photos_of(paths)
+    for note in notes:
+        say(f"note: {note}", err=True)
     heads = load_ensemble(runs, choose_device(device))
     first = next(iter(heads.values()))
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:

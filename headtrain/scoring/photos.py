@@ -8,9 +8,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from amnet_common.collection import Collection
+from amnet_common.datasets import Dataset
 from amnet_common.datasets.folder import is_image_name, read_folder
 from amnet_common.errors import ConfigError, DatasetError
 
@@ -18,23 +19,32 @@ EXTRACT = "amnet-extract"
 SOME_FAILED = 1  # its exit status: the others are done
 
 
-def photos_of(paths: Sequence[Path]) -> list[Path]:
+class Photos(NamedTuple):
+    """Hold image files, and what was left out of their folders."""
+
+    files: list[Path]
+    notes: list[str]
+
+
+def photos_of(paths: Sequence[Path]) -> Photos:
     """List the files that are named, and every image below the folders that are named. Raises DatasetError."""
-    found: list[Path] = []
+    found = Photos([], [])
     for path in paths:
         if path.is_dir():
-            found += [path / id_ for id_ in image_names(path)]
+            dataset = images_below(path)
+            found.files.extend(path / id_ for id_ in dataset.ids)
+            found.notes.extend(dataset.notes)
         elif path.is_file():
-            found.append(path)
+            found.files.append(path)
         else:
             raise DatasetError(f"predict: expected image files or folders, found none at {path}")
     return found
 
 
-def image_names(folder: Path) -> Sequence[str]:
-    """List all images below a folder, by their paths in it. Raises DatasetError if there is none."""
+def images_below(folder: Path) -> Dataset:
+    """List all images below a folder. Raises DatasetError if there is none."""
     try:
-        return read_folder(folder).ids
+        return read_folder(folder)
     except DatasetError as error:
         raise DatasetError(f"predict: expected images below {folder}, found none that can be read") from error
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from amnet_common.collection import Collection
+from amnet_common.collection.writer import nearest_mtime
 from amnet_common.errors import MissingRowsError
 from extract import opening
 
@@ -171,3 +172,27 @@ def test_row_done_anew_counts_as_computed_on_the_kernels_of_this_command(begun, 
     kernels = Collection("t.h5").images["kernels"].tolist()
     assert len({*kernels[:2], *kernels[3:]}) == 1
     assert kernels[2] != kernels[1]
+
+
+@pytest.mark.parametrize("year", [1601, 2300])
+def test_files_dated_beyond_what_a_row_holds_are_extracted_and_known_again(pictures, extract, draw, year):
+    dataset = pictures(3, kind="BMP")
+    path, seconds = dataset.image_root / "001.bmp", round((year - 1970) * 365.2425 * 86400)
+    os.utime(path, ns=(0, seconds * 10**9))
+    if path.stat().st_mtime_ns != seconds * 10**9:
+        pytest.skip(f"this file system has no year {year}")
+    assert extract(dataset).status == 0
+    limits = np.iinfo(np.int64)
+    assert Collection("t.h5").images["mtime_ns"][1] == (limits.min if year < 1970 else limits.max)
+    again = extract(dataset)
+    assert (again.status, "nothing to do" in again.stdout, again.views) == (0, True, 0)
+    draw(path, keep_time=True)
+    assert "1 changed since: 001.bmp; " in extract(dataset).stderr
+    assert extract(dataset, "--update").views == 2
+    assert "nothing to do: every image is in t.h5" in extract(dataset, "--except", "t.h5", "--out", "new.h5").stdout
+
+
+@pytest.mark.parametrize("stamp", [-(2**70), -(2**63) - 1, 2**63, 2**70])
+def test_times_outside_int64_are_the_nearest_that_it_holds(stamp):
+    assert nearest_mtime(stamp) == (-(2**63) if stamp < 0 else 2**63 - 1)
+    assert nearest_mtime(stamp % 1000) == stamp % 1000

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +96,70 @@ def test_folders_behind_symbolic_links_are_read_once(tmp_path):
     assert load_dataset("folder", root).ids == ("first/a.jpg",)
 
 
-def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
-    (tmp_path / "locked").mkdir()
+@pytest.fixture
+def locked(monkeypatch):
+    """locked(name): folders of that name cannot be read."""
     real = os.scandir
 
-    def scandir(folder):
-        if Path(folder).name == "locked":
-            raise PermissionError(13, "Permission denied", str(folder))
-        return real(folder)
+    def lock(name):
+        def scandir(folder):
+            if Path(folder).name == name:
+                raise PermissionError(13, "Permission denied", str(folder))
+            return real(folder)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DatasetError, match=f"expected to read every folder, found {tmp_path / 'locked'}: Permission"):
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return lock
+
+
+def test_subfolder_that_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path, locked):
+    touch(tmp_path, "a.jpg", "locked/b.jpg", "x/locked/c.jpg", "z/d.jpg")
+    locked("locked")
+    dataset = load_dataset("folder", tmp_path)
+    assert dataset.ids == ("a.jpg", "z/d.jpg")
+    folders = [f"{tmp_path}/locked", f"{tmp_path}/x/locked"]
+    assert [*dataset.notes] == [f"left out, cannot be read: {folder}: Permission denied" for folder in folders]
+
+
+def test_root_that_cannot_be_read_is_refused(tmp_path, locked):
+    locked(tmp_path.name)
+    with pytest.raises(DatasetError, match=f"expected to read {tmp_path}, found: Permission denied"):
         load_dataset("folder", tmp_path)
+
+
+@pytest.fixture
+def deep_folders(tmp_path):
+    """1,500 folders `a` in one another below `tmp_path`, with one image beside them and one at the very end."""
+    (tmp_path / "top.jpg").touch()
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("a", dir_fd=here)
+        below = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("deep.jpg", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path / "a")], check=True)  # shutil.rmtree recurses
+
+
+def test_folders_nested_deeper_than_the_stack_are_walked(deep_folders):
+    dataset = load_dataset("folder", deep_folders)
+    assert dataset.ids == ("top.jpg",)
+    (note,) = dataset.notes
+    assert note.startswith(f"1 images left out: paths of more than 1024 bytes below {deep_folders}, such as a/a/a/")
+    assert note.endswith("/a/a/a/deep.jpg")
+
+
+def test_images_as_deep_as_an_id_can_say_are_found(tmp_path):
+    name = "b/" * 300 + "deep.jpg"
+    folder = tmp_path
+    for _ in range(300):
+        folder /= "b"
+        folder.mkdir()
+    (folder / "deep.jpg").touch()
+    dataset = load_dataset("folder", tmp_path)
+    assert (dataset.ids, dataset.notes) == ((name,), ())
 
 
 @given(st.lists(st.text("ab./\0é", max_size=6), max_size=6))

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from amnet_common.errors import ImageError
-from amnet_common.images import decode_rgb, to_rgb
+from amnet_common.images import decode_rgb
+from amnet_common.images.deep import deep_to_grey
 from extract.pipeline import ignored_pillow_warnings
 
 COLOURS = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(10, 20, 30), (200, 100, 0), (255, 255, 255)]], np.uint8)
@@ -113,7 +114,7 @@ def test_float_picture_is_scaled_from_its_usual_range(top):
 )
 def test_float_pictures_without_a_usual_range_are_refused(value, message):
     with pytest.raises(ImageError, match=message):
-        to_rgb(Image.fromarray(np.array([[0, value]], np.float32)))
+        deep_to_grey(Image.fromarray(np.array([[0, value]], np.float32)))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
