@@ -6,8 +6,6 @@ Files of older versions lack fields: these then have the defaults below.
 import contextlib
 import json
 import math
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,6 +15,7 @@ from typing import Any
 from amnet_common.collection.spec import differences
 from amnet_common.errors import DamagedRunError, RunError
 from amnet_common.files import write_json
+from amnet_common.small_texts import json_object, small_text
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
 from headtrain.runs.folder import DIVERGED, RESULT, RUN
@@ -24,7 +23,6 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 
 DECISIVE = ("config", "split", "selected_on", "fingerprint", "images", "precision")  # what must be equal to resume
-MOST_BYTES = 16_000_000  # of a JSON file of a run: some kilobytes as a rule
 SAID_BY_WORD = "optimistic"  # in selected_on of versions that had no field for it
 
 
@@ -178,27 +176,10 @@ def begun_kernels(folder: Path) -> tuple[str, bool] | None:
 def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:
     """Read a small JSON object. Raises DamagedRunError for what is none, too large, or no regular file."""
     try:
-        found = json.loads(small_text(path), parse_constant=_refuse_constant)
-        if not isinstance(found, dict):
-            raise ValueError(f"not an object but {type(found).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
+        return json_object(small_text(path))
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DamagedRunError(f"{path}: expected {what}, found none that can be read ({reason})") from error
-    return found
-
-
-def small_text(path: Path) -> str:
-    """Read a text of at most MOST_BYTES from a regular file, a pipe or a device being refused without waiting.
-
-    Raises OSError and ValueError.
-    """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    return data.decode("utf-8")
 
 
 @contextmanager
@@ -211,10 +192,6 @@ def damage_named(path: Path) -> Iterator[None]:
             raise
         found = f"no {error}" if isinstance(error, KeyError) else error
         raise DamagedRunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name}, which is no JSON")
 
 
 def _is_said(value: Any) -> bool:  # noqa: ANN401 - of any field
