@@ -96,13 +96,15 @@ def _first_bytes(path: Path, count: int) -> bytes:
 
 
 def _refuse_packed(path: Path, size: int) -> None:
-    """ValueError unless every member of a zip archive is stored as it is, as torch.save does: so none grows."""
+    """ValueError unless every member of a zip archive is whole, and stored as torch.save does it: none grows."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    if any(one.compress_type != zipfile.ZIP_STORED for one in members):
-        raise ValueError("a zip archive with compressed members, which torch.save does not write")
-    if (needed := sum(one.file_size for one in members)) > size:
-        raise ValueError(f"a zip archive that says {needed} bytes stand in its {size}")
+        if any(one.compress_type != zipfile.ZIP_STORED for one in members):
+            raise ValueError("a zip archive with compressed members, which torch.save does not write")
+        if (needed := sum(one.file_size for one in members)) > size:
+            raise ValueError(f"a zip archive that says {needed} bytes stand in its {size}")
+        if damaged := archive.testzip():
+            raise ValueError(f"a zip archive whose member {damaged!r} has another checksum")
 
 
 def _refuse_expanded(content: object, size: int) -> None:
