@@ -6,6 +6,7 @@ Imports torch, which takes seconds: nothing that `--help` needs may import this 
 
 import os
 import stat
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+
+from amnet_common.tar_pickles import read_tar
 
 MEMORY_SHARE = 0.5  # of the machine's, that a file may take
 EXPANSION = 4  # times a file's size that its tensors may take, of which some may share their memory
@@ -35,6 +38,9 @@ def read_pickle(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
         packed = _first_bytes(path, len(ZIP)) == ZIP
         if packed:
             _refuse_packed(path, size)
+        elif tarfile.is_tarfile(path):
+            _refuse_expanded(content := read_tar(path), size)
+            return content
         _refuse_expanded(torch.load(path, map_location="meta", weights_only=True), size)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
         _refuse_expanded(content, size)

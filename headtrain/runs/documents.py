@@ -189,8 +189,8 @@ def damage_named(path: Path) -> Iterator[None]:
     """Turn what a damaged file makes its reader raise into a DamagedRunError that names the file."""
     try:
         yield
-    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
-        if isinstance(error, DamagedRunError):
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, RunError):
             raise
         found = f"no {error}" if isinstance(error, KeyError) else error
         raise DamagedRunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error

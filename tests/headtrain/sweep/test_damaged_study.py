@@ -34,7 +34,8 @@ def whole(tmp_path_factory):
     "update study_user_attributes set value_json = '[['", "update study_user_attributes set value_json = null",
     "delete from studies", "update trials set state = 'X'",
     "update trials set datetime_start = 'then'", "update trial_params set distribution_json = '{}'",
-    "update trial_params set param_value = 'high'", "update trial_params set param_value = 9 where param_name = 'dropout'",
+    "update trial_params set param_value = 'high'",
+    "update trial_params set param_value = 9 where param_name = 'dropout'",
     "update trial_values set value_type = 'X'", "update alembic_version set version_num = 'v9'",
 ])  # fmt: skip
 def test_odd_values_in_a_study_are_refused_in_one_line(whole, tmp_path, statement):
