@@ -25,6 +25,7 @@ MEMORY_SHARE = 0.5  # of the machine's, that a file may take
 EXPANSION = 4  # times a file's size that its tensors may take, of which some may share their memory
 SMALL = 1_000_000  # bytes that they may take in any case
 MOST_HEADER = 10_000_000  # bytes of a safetensors header: a hundred a tensor
+REASON = "WeightsUnpickler error: "
 ZIP = b"PK\x03\x04"
 
 
@@ -83,6 +84,7 @@ def _one_line() -> Iterator[None]:
         yield
     except Exception as error:  # torch's unpickler raises whatever it meets, IndexError too
         text = str((error.strerror if isinstance(error, OSError) else None) or error)
+        text = text.partition(REASON)[2] or text  # without torch's advice to let the file run code
         raise ValueError(text.partition("\n")[0][:300] or type(error).__name__) from error
 
 
