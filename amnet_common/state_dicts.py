@@ -6,19 +6,17 @@ Imports torch, which takes seconds: nothing that `--help` needs may import this 
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from amnet_common.errors import WeightsError
+from amnet_common.tensor_files import read_pickle, read_safetensors
 
-PICKLES = (".pth", ".pt", ".pkl")
+PICKLES = (".pth", ".pt", ".pkl", ".tar", ".ckpt", ".bin", "")  # model_best.pth.tar is a pickle as well
 WRAPPERS = ("model", "state_dict")  # dictionaries that training scripts put around a state dict
 # `core_cnn.core_cnn.`: the authors' release, which wraps torchvision's network twice
 NETWORKS = ("", "core_cnn.core_cnn.", "core_cnn.", "trunk.", "backbone.", "model.")
@@ -27,7 +25,7 @@ TRUNK_NAME = re.compile(r"(conv1|bn1|layer[123]\.\d+\.(conv\d|bn\d|downsample\.\
 
 
 def read_state_dict(path: Path, option: str = "--weights") -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """Read tensors by name, and the file's metadata (empty for pickles), of a .safetensors, .pth, .pt or .pkl file.
+    """Read tensors by name, and the file's metadata (empty for pickles), of a .safetensors file or a pickle.
 
     Pickles, legacy or zip, are read with `weights_only=True`; {"model": ...} and {"state_dict": ...} are unwrapped.
     Raises WeightsError, which names `option` where no file is there.
@@ -80,27 +78,21 @@ def float32(tensor: Tensor) -> Tensor:
 
 def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return safetensors.torch.load_file(path), metadata
-    except (safetensors.SafetensorError, OSError) as error:
+        return read_safetensors(path)
+    except ValueError as error:
         raise WeightsError(f"{path}: expected a safetensors file, found one that cannot be read ({error})") from error
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     if path.suffix not in PICKLES:
-        raise WeightsError(f"{path}: expected a file ending in .safetensors, {', '.join(PICKLES)}")
+        raise WeightsError(f"{path}: expected a file ending in .safetensors, {', '.join(filter(None, PICKLES))}")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of odd pickle protocols: the error says enough
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises whatever it meets on strange bytes, IndexError too
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise WeightsError(
-            f"{path}: expected a state dict that torch reads with weights_only=True: {reason}"
-        ) from error
+        content = read_pickle(path)
+    except ValueError as error:
+        raise WeightsError(f"{path}: expected a state dict that torch reads with weights_only=True: {error}") from error
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: expected a state dict, found a {type(content).__name__}")
-    return content
+    return {key: value.clone() if isinstance(value, Tensor) else value for key, value in content.items()}

@@ -68,12 +68,15 @@ def predicted(
 
 
 def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:
-    """Raise SpecError if a head was not trained on features such as the collection's."""
+    """Raise SpecError if a head was trained on another trunk; pictures that were decoded otherwise are noted."""
     from headtrain.scoring.scores import trunk_differences
 
-    if unlike := trunk_differences(head.provenance, collection):
-        raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(unlike)}); name its "
+    unlike = trunk_differences(head.provenance, collection)
+    if features := [line for line in unlike if not line.startswith("pixels: ")]:
+        raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(features)}); name its "
                         "weights with --weights")  # fmt: skip
+    for line in unlike:  # the same pictures, but for a few that an earlier version showed in other colours
+        say(f"note: {path} was trained on pictures that were decoded otherwise: {line}", err=True)
 
 
 def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[Path]) -> "Iterator[ScoreRow]":

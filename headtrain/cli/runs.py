@@ -8,7 +8,9 @@ from amnet_common.commands import OneLineErrors, say
 from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH
 from headtrain.settings.configuration import MOST_STEPS
-from headtrain.settings.presets import RELEASED
+from headtrain.settings.presets import RELEASED, RELEASED_MEAN
+
+MOST_NAMES = 12  # of layers that are passed over, in one line
 
 
 @click.command(cls=OneLineErrors)
@@ -28,13 +30,26 @@ def show(run: Path) -> None:
 @click.option("--steps", default=RELEASED.head.steps, type=click.IntRange(0, MOST_STEPS), help="LSTM steps T.")
 @click.option("--no-attention", is_flag=True, help="The checkpoint was trained without attention.")
 @click.option("--last-step", is_flag=True, help="It was trained with --last-step-prediction.")
-def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_step: bool) -> None:
-    """Turn a checkpoint of the authors' published code into a run. Its trunk: amnet-extract --weights CHECKPOINT."""
-    from headtrain.runs.importing import import_released, save_imported
+@click.option("--mean", default=RELEASED_MEAN, show_default=True, help="Mean score that its code adds; AVA: 0.538.")
+def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_step: bool, mean: float) -> None:
+    """Turn a checkpoint of the authors' published code into a run. Its trunk: amnet-extract --weights CHECKPOINT.
 
-    head = import_released(checkpoint, steps, not no_attention, "last" if last_step else RELEASED.head.output)
+    What it was trained with is said by the options; where the path's name says otherwise, a line on stderr tells.
+    """
+    from headtrain.runs.importing import read_released, save_imported
+    from headtrain.runs.path_hints import contradictions
+
+    output = "last" if last_step else RELEASED.head.output
+    released = read_released(checkpoint, steps, not no_attention, output, mean)
+    head = released.head()
     with only_writer(out, make_folders=True):
         save_imported(out, head, checkpoint)
+    for line in contradictions(checkpoint.absolute(), steps, not no_attention, output, mean):
+        say(f"warning: {checkpoint}: {line}", err=True)
+    if names := released.passed_over(head):
+        more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        line = f"{checkpoint}: passed over, as no part of the head: {', '.join(names[:MOST_NAMES])}{more}"
+        say(line, err=True)
     trunk = "with" if head.provenance and "weights_sha256" in head.provenance.spec else "without"
     say(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
                f"{checkpoint.name} came {trunk} its trunk")  # fmt: skip

@@ -4,22 +4,22 @@ It holds the parameters under the paper's letters (or the released names) and th
 configuration and the spec of the features it was trained on.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from amnet_common.errors import ConfigError, RunError
+from amnet_common.errors import RunError
 from amnet_common.files import whole_file
+from amnet_common.small_texts import shortened
+from amnet_common.tensor_files import read_metadata, read_safetensors
 from headtrain.heads.architectures import new_head
+from headtrain.heads.fitting import misfits
 from headtrain.heads.head import Head
 from headtrain.heads.provenance import FORMAT, Provenance
-from headtrain.settings.configuration import Config
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 
@@ -52,10 +52,14 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     provenance = read_provenance(path)
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         head = new_head(provenance.config.head)
+    wanted = head.state_dict()
     try:
-        head.load_state_dict(safetensors.torch.load_file(path), assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        found, _ = read_safetensors(path)
+        head.load_state_dict(found, assign=True)
+        if lines := misfits(wanted, found):  # of another dtype: names and shapes fit
+            raise ValueError(f"{len(lines)} of another type, {lines[0]}")
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:1000]
         raise RunError(f"{path}: expected the parameters of its own configuration: {reason}") from error
     refuse_undefined(path, head)
     head.provenance = provenance
@@ -79,11 +83,12 @@ def read_provenance(path: Path) -> Provenance:
     if not path.is_file():
         raise RunError(f"{path}: expected a run folder with {BEST} or a checkpoint, found no such file")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+        metadata = read_metadata(path)
         if metadata.get("format") != FORMAT:
-            raise RunError(f"{path}: expected format {FORMAT!r}, found {metadata.get('format')!r}")
-        config = Config.from_dict(json.loads(metadata["config"]))
-        return Provenance(config, *(json.loads(metadata[name]) for name in ("spec", "split", "epoch")))
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
-        raise RunError(f"{path}: expected a head's checkpoint, found a file that is none ({error})") from error
+            raise RunError(f"{path}: expected format {FORMAT!r}, found {shortened(metadata.get('format'))}")
+        return Provenance.from_metadata(metadata)
+    except (KeyError, ValueError) as error:
+        if isinstance(error, RunError):
+            raise
+        found = f"no {error}" if isinstance(error, KeyError) else error
+        raise RunError(f"{path}: expected a head's checkpoint, found a file that is none ({found})") from error

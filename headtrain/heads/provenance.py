@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from amnet_common.collection.spec import canonical_json
+from amnet_common.collection.spec import KINDS, canonical_json
+from amnet_common.small_texts import checked, json_object, json_value, shortened
 from headtrain.settings.configuration import Config
 
 FORMAT = "amnet-head 1"
@@ -33,3 +34,19 @@ class Provenance:
             "split": json.dumps(self.split),
             "epoch": json.dumps(self.epoch),
         }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "Provenance":
+        """Read what `metadata` gave. Raises KeyError for what is missing, ValueError for what cannot be."""
+        config, spec = (json_object(metadata[name]) for name in ("config", "spec"))
+        for name, kind in KINDS.items():
+            if name in spec and not isinstance(spec[name], kind):
+                raise ValueError(f"spec: {name} that is {shortened(spec[name])}")
+        split, epoch = (_number(name, json_value(metadata[name])) for name in ("split", "epoch"))
+        return cls(Config.from_dict(config), spec, split, epoch)
+
+
+def _number(name: str, value: object) -> int | None:
+    if value is not None and checked(name, int, value) < 0:
+        raise ValueError(f"{name} {value}")
+    return value  # type: ignore[return-value] # it was checked

@@ -6,17 +6,16 @@ Files of older versions lack fields: these then have the defaults below.
 import contextlib
 import json
 import math
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from amnet_common.collection.spec import differences
 from amnet_common.errors import DamagedRunError, RunError
 from amnet_common.files import write_json
+from amnet_common.small_texts import checked, json_object, shortened, small_text, typed
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
 from headtrain.runs.folder import DIVERGED, RESULT, RUN
@@ -24,7 +23,6 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 
 DECISIVE = ("config", "split", "selected_on", "fingerprint", "images", "precision")  # what must be equal to resume
-MOST_BYTES = 16_000_000  # of a JSON file of a run: some kilobytes as a rule
 SAID_BY_WORD = "optimistic"  # in selected_on of versions that had no field for it
 
 
@@ -79,13 +77,12 @@ def read_begun(run: Path) -> Begun:
     with damage_named(run / RUN):
         return Begun(
             config=Config.from_dict(found["config"]),
-            imported_from=str(found.get("imported_from", "")),
-            split=None if found.get("split") is None else int(found["split"]),
+            split=_count(found, "split", None),
             optimistic=is_optimistic(found),
-            compiled=bool(found.get("compiled", False)),
-            precision=str(found.get("precision", Begun.precision)),
-            **{name: str(found.get(name, "")) for name in ("selected_on", "features", "fingerprint", "images")},
-        )
+            compiled=typed(found, "compiled", bool, False),
+            **{name: typed(found, name, str, getattr(Begun, name)) for name in
+               ("imported_from", "precision", "selected_on", "features", "fingerprint", "images")},
+        )  # fmt: skip
 
 
 def write_result(result: Result) -> None:
@@ -100,23 +97,23 @@ def read_result(run: Path) -> Result:
     """Read what came out of the run in a folder. Raises RunError that names the file."""
     found = read_json(run / RESULT)
     with damage_named(run / RESULT):
-        low, high = found.get("interval", (None, None))
+        low, high = typed(found, "interval", list, (None, None))
         return Result(
             run=run,
-            split=int(found.get("split", 0)),
-            test=Metrics.from_dict(found["test"]),
-            interval=Interval(_number(low), _number(high)),
-            best=_epoch(found.get("best")),
-            lowest_mse=_epoch(found.get("lowest_mse")),
-            epochs=int(found.get("epochs", 0)),
-            seconds=float(found.get("seconds", 0.0)),
+            split=_count(found, "split", 0),
+            test=Metrics.from_dict(_figures("test", found["test"], Metrics)),
+            interval=Interval(_number("interval", low), _number("interval", high)),
+            best=_epoch("best", found.get("best")),
+            lowest_mse=_epoch("lowest_mse", found.get("lowest_mse")),
+            epochs=_count(found, "epochs", 0),
+            seconds=typed(found, "seconds", float, 0.0),
             optimistic=is_optimistic(found),
-            images=dict(found.get("images", {})),
-            left_out=dict(found.get("left_out", {})),
-            val_rho=_number(found.get("val_rho")),
-            heads=tuple(found.get("heads", ())),
-            views=tuple(found.get("views", ())),
-            **{name: str(found.get(name, "")) for name in
+            images=_counts(found, "images"),
+            left_out=_counts(found, "left_out"),
+            val_rho=_number("val_rho", found.get("val_rho")),
+            heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
+            views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
+            **{name: typed(found, name, str, "") for name in
                ("preset", "selected_on", "features", "fingerprint", "system", "chosen")},
         )  # fmt: skip
 
@@ -140,12 +137,15 @@ def read_diverged(run: Path) -> Diverged | None:
         return None
     found = read_json(run / DIVERGED)
     with damage_named(run / DIVERGED):
-        return Diverged(int(found["epoch"]), str(found["why"]))
+        return Diverged(checked("epoch", int, found["epoch"]), checked("why", str, found["why"]))
 
 
 def is_optimistic(found: Mapping[str, Any]) -> bool:
-    """Tell whether the test list chose the epoch, by what run.json or metrics.json of any version says."""
-    return bool(found.get("optimistic", SAID_BY_WORD in str(found.get("selected_on"))))
+    """Tell whether the test list chose the epoch, by what run.json or metrics.json of any version says.
+
+    Raises ValueError for what is neither true nor false.
+    """
+    return bool(typed(found, "optimistic", bool, SAID_BY_WORD in str(found.get("selected_on"))))
 
 
 def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
@@ -178,27 +178,10 @@ def begun_kernels(folder: Path) -> tuple[str, bool] | None:
 def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:
     """Read a small JSON object. Raises DamagedRunError for what is none, too large, or no regular file."""
     try:
-        found = json.loads(small_text(path), parse_constant=_refuse_constant)
-        if not isinstance(found, dict):
-            raise ValueError(f"not an object but {type(found).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
+        return json_object(small_text(path))
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DamagedRunError(f"{path}: expected {what}, found none that can be read ({reason})") from error
-    return found
-
-
-def small_text(path: Path) -> str:
-    """Read a text of at most MOST_BYTES from a regular file, a pipe or a device being refused without waiting.
-
-    Raises OSError and ValueError.
-    """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    return data.decode("utf-8")
 
 
 @contextmanager
@@ -206,25 +189,43 @@ def damage_named(path: Path) -> Iterator[None]:
     """Turn what a damaged file makes its reader raise into a DamagedRunError that names the file."""
     try:
         yield
-    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
-        if isinstance(error, DamagedRunError):
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, RunError):
             raise
         found = f"no {error}" if isinstance(error, KeyError) else error
         raise DamagedRunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name}, which is no JSON")
 
 
 def _is_said(value: Any) -> bool:  # noqa: ANN401 - of any field
     return value not in (None, "", {}, ()) and not (isinstance(value, float) and math.isnan(value))
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever stands there
+    """Read a figure, null where it is not defined. Raises ValueError for another value."""
+    return math.nan if value is None else float(typed({name: value}, name, float, None))
 
 
-def _epoch(values: Mapping[str, Any] | None) -> Epoch | None:
+def _count(found: Mapping[str, Any], name: str, default: int | None) -> Any:  # noqa: ANN401 - int, or what `default` is
+    """Read a whole number from 0. Raises ValueError for another value."""
+    value = default if found.get(name) is None else typed(found, name, int, default)
+    if value is not None and value < 0:
+        raise ValueError(f"{name} {value}")
+    return value
+
+
+def _counts(found: Mapping[str, Any], name: str) -> dict[str, int]:
+    values = typed(found, name, dict, {})
+    return {key: _count(values, key, 0) for key in values}
+
+
+def _figures(name: str, values: Any, kind: type) -> Mapping[str, Any]:  # noqa: ANN401 - whatever stands there
+    """Return an object whose values for the fields of `kind` are numbers, true, false or null. Raises ValueError."""
+    for key in {item.name for item in fields(kind)} & checked(name, dict, values).keys():
+        if not isinstance(values[key], int | float | None):
+            raise ValueError(f"{name}.{key} that is {shortened(values[key])}")
+    return dict(values)
+
+
+def _epoch(name: str, values: Any) -> Epoch | None:  # noqa: ANN401 - whatever stands there
     """Read an epoch of metrics.json, whose undefined figures are null."""
-    return None if values is None else Epoch.from_dict(values)
+    return None if values is None else Epoch.from_dict(_figures(name, values, Epoch))

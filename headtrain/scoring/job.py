@@ -22,10 +22,11 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.errors import ExistsError, OutputError, RunError
 from amnet_common.files import replace_by, temporary_beside, whole_file, write_json
+from amnet_common.small_texts import checked
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.checkpoint import checkpoint_of
 from headtrain.heads.head import Head
-from headtrain.runs.documents import read_json
+from headtrain.runs.documents import damage_named, read_json
 from headtrain.scoring.blocks import Counts, score_block
 from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts
@@ -195,17 +196,19 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
             write_csv(temporary, (), job.steps)
         return [[job.part.stat().st_size, 0]]
     begun = read_json(about(job.part), "what a part says of itself")
-    lines = unlike(begun.get("identity", {}), identity, identity, job)
-    if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
-        found = "; ".join(lines) or "it has been cut"
-        raise RunError(f"--out {job.out}: {job.part} is left of another scoring ({found}); go on with that one, or "
-                       f"remove it and {about(job.part).name}")  # fmt: skip
-    whole = begun["blocks"][:1]
-    for found, (collection, rows) in zip(begun["blocks"][1:], blocks(job), strict=False):
-        if found[1] != block_checksum(collection, rows):
+    with damage_named(about(job.part)):
+        lines = unlike(checked("identity", dict, begun["identity"]), identity, identity, job)
+        if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
+            found = "; ".join(lines) or "it has been cut"
+            raise RunError(f"--out {job.out}: {job.part} is left of another scoring ({found}); go on with that one, or "
+                           f"remove it and {about(job.part).name}")  # fmt: skip
+        ends = [[checked("blocks", int, one) for one in (block[0], block[1])] for block in begun["blocks"]]
+    whole = ends[:1]
+    for block, (collection, rows) in zip(ends[1:], blocks(job), strict=False):
+        if block[1] != block_checksum(collection, rows):
             break
-        whole.append(found)
-    return list(whole)
+        whole.append(block)
+    return whole
 
 
 def _lines(rows: Sequence[ScoreRow], job: Scoring) -> bytes:

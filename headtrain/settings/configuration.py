@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from amnet_common.errors import ConfigError
+from amnet_common.small_texts import MOST_BITS, shortened
 
 MOST_STEPS = 6  # the paper tried 2 to 6 (5.1)
+MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
 NO_OPTION = ""
 STORED_NAMES = {"locations": "places"}  # fields that files call by the name they had when the format was made
 
@@ -51,8 +53,9 @@ class HeadConfig:
     def __post_init__(self) -> None:
         _check_values(self)
         _require(0 <= self.steps <= MOST_STEPS, "--steps", f"0 to {MOST_STEPS}", self.steps)
-        for name in ("hidden", "regress_hidden"):
+        for name in ("locations", "channels", "hidden", "regress_hidden"):
             _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
+            _require(getattr(self, name) <= MOST_WIDTH, option_of(name), f"{MOST_WIDTH} or less", getattr(self, name))
         for name in ("feature_dropout", "attention_dropout", "regress_dropout"):
             _require(0 <= getattr(self, name) < 1, option_of(name), "a share in [0, 1)", getattr(self, name))
         _require(self.steps > 0 or self.hidden == self.channels or self.architecture == "paper", "--steps 0",
@@ -137,9 +140,10 @@ class Config:
         Raises ConfigError for unknown or missing parts, and for values that are not allowed.
         """
         try:
-            head = HeadConfig(**from_stored(values["head"]))
-            return cls(values["preset"], head, TrainingConfig(**values["training"]))
-        except (KeyError, TypeError) as error:
+            preset, head, training = (values[part] for part in ("preset", "head", "training"))
+            _require(isinstance(preset, str), "preset", "a name", preset)
+            return cls(preset, HeadConfig(**from_stored(head)), TrainingConfig(**training))
+        except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"configuration: expected preset, head and training of this version, found {error}"
             ) from error
@@ -203,16 +207,27 @@ def option_of(name: str) -> str:
 
 
 def _check_values(config: HeadConfig | TrainingConfig) -> None:
-    """Raise ConfigError for a value that is none of its choices, or no finite number."""
+    """Raise ConfigError for a value of another type, none of its choices, or no finite number."""
     for item in dataclasses.fields(config):
-        value, choices = getattr(config, item.name), item.metadata["choices"]
-        _require(not choices or value in choices, option_of(item.name), f"one of {', '.join(choices)}", value)
-        _require(not isinstance(value, float) or math.isfinite(value), option_of(item.name), "a finite number", value)
+        value, known, option = getattr(config, item.name), SETTINGS[item.name], option_of(item.name)
+        _require(_is_of(known, value), option, f"a value of type {known.kind.__name__}", value)
+        _require(not known.choices or value in known.choices, option, f"one of {', '.join(known.choices)}", value)
+        _require(not isinstance(value, float) or math.isfinite(value), option, "a finite number", value)
+        _require(not isinstance(value, int) or value.bit_length() <= MOST_BITS, option, "a smaller number", value)
+
+
+def _is_of(known: Setting, value: object) -> bool:
+    """Tell whether a setting may be a value, by its type; a whole number may stand where a fraction is meant."""
+    if value is None or known.kind is bool:
+        return known.optional if value is None else isinstance(value, bool)
+    return isinstance(value, (int, float) if known.kind is float else known.kind) and not isinstance(value, bool)
 
 
 def _require(holds: bool, name: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ConfigError(f"{name}: expected {wanted}, found {found}")
+        raise ConfigError(
+            f"{name}: expected {wanted}, found {found[:80] if isinstance(found, str) else shortened(found)}"
+        )
 
 
 OPTIONS = {name: item.option.partition("/")[0] or name for name, item in SETTINGS.items()}

@@ -1,5 +1,6 @@
 """The study of a search, in OUT/study.db as Optuna and optuna-dashboard read it. All that knows Optuna is here."""
 
+import contextlib
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amnet_common.collection.spec import differences
-from amnet_common.errors import BusyError, ExtraError, OutputError, RunError
+from amnet_common.errors import AmnetError, BusyError, ExtraError, OutputError, RunError
 from amnet_common.seeds import derived_seed
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.space import Range, described
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 PATIENCE = 60  # seconds that the database may be held by others
+OF_ODD_VALUES = (ValueError, LookupError, TypeError, AttributeError, AssertionError)  # which Optuna takes as they are
 STUDY, SPACE, FACTS = "study.db", "space", "facts"  # the file; the study's attributes
 
 
@@ -79,7 +81,8 @@ class Search:
 
     def unfinished(self) -> list[Trial]:
         """Return the trials that were asked, before a kill say, and never told."""
-        return [self._trial(trial.number, trial.params) for trial in self._running()]
+        with database_errors(self._out):
+            return [self._trial(trial.number, trial.params) for trial in self._running()]
 
     def _running(self) -> "list[FrozenTrial]":
         return self._study.get_trials(deepcopy=False, states=[state("RUNNING")])
@@ -108,6 +111,7 @@ def open_study(out: Path) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out.mkdir(parents=True, exist_ok=True)
     with database_errors(out):
+        refuse_damaged(out)
         storage = optuna.storages.RDBStorage(f"sqlite:///{STUDY}", engine_kwargs={"creator": partial(connect, out)})
         return optuna.create_study(study_name="sweep", storage=storage, direction="maximize", load_if_exists=True)
 
@@ -123,7 +127,9 @@ def database_errors(out: Path) -> Iterator[None]:
 
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, RuntimeError) as error:
+    except AmnetError:
+        raise
+    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.OptunaError, RuntimeError, *OF_ODD_VALUES) as error:
         line, study = str(error).partition("\n")[0], out / STUDY
         if "database is locked" in str(error):
             raise BusyError(f"{study}: expected it free, found it held by another program for {PATIENCE} s (an "
@@ -132,6 +138,17 @@ def database_errors(out: Path) -> Iterator[None]:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise OutputError(f"{study}: cannot be written: {full.strerror}") from full
         raise RunError(f"{study}: expected a study of this version of Optuna, found another file ({line})") from error
+
+
+def refuse_damaged(out: Path) -> None:
+    """Raise RunError for what is no regular file, sqlite3.Error for a database whose pages are damaged."""
+    study = out / STUDY
+    if os.path.lexists(study) and not study.is_file():
+        raise RunError(f"{study}: expected a study of Optuna, found what is no regular file")
+    with contextlib.closing(connect(out)) as database:
+        ((verdict,), *_) = database.execute("PRAGMA quick_check")
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(str(verdict).removeprefix("*** in database main ***\n"))
 
 
 def connect(out: Path) -> sqlite3.Connection:

@@ -1,14 +1,15 @@
 """The authors' released head, against what their published network computes, and its import."""
 
+import pickle
 import sys
 
 import numpy as np
 import pytest
 import torch
 
-from amnet_common.errors import RunError
+from amnet_common.errors import AmnetError, ConfigError, RunError
 from headtrain.heads.checkpoint import load_head
-from headtrain.runs.importing import import_released, save_imported
+from headtrain.runs.importing import import_released, read_released, save_imported
 
 
 @pytest.fixture
@@ -124,10 +125,98 @@ def test_last_step_prediction_gives_the_last_step_alone(small_state, tmp_path):
 def test_what_does_not_fit_is_named(small_state, tmp_path):
     state = {**small_state, "extra": torch.zeros(1), "eh3.weight": torch.zeros(2, 5)}
     del state["e1.weight"]
-    with pytest.raises(
-        RunError, match=r"e1.weight is missing; eh3.weight: expected \(1, 5\), found \(2, 5\); extra is"
-    ):
+    with pytest.raises(RunError, match=r"e1.weight is missing; eh3.weight: expected \(1, 5\), found \(2, 5\)$"):
         import_released(saved(tmp_path / "a.pkl", state), 3, attention=True)
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("hs1.weight", torch.zeros(0, 5), "--hidden: expected 1 or more, found 0"),
+    ("hs1.weight", torch.zeros(1, 1).expand(60_000, 3), r"eh1.weight: expected \(6, 60000\), found \(6, 4\)"),
+    ("e1.weight", torch.zeros(5, 5, dtype=torch.int64), r"e1.weight: expected torch.float32, found torch.int64"),
+    ("e1.weight", torch.zeros(5, 5, dtype=torch.complex64), "expected torch.float32, found torch.complex64"),
+    ("e1.weight", "text", r"e1.weight: expected \(5, 5\), found a str"),
+    ("e1.weight", torch.full((5, 5), torch.nan), "expected finite parameters, found NaN or infinity in e1.weight"),
+    ("e1.weight", torch.full((5, 5), 1e300, dtype=torch.float64), "expected finite parameters, found NaN or infinity"),
+    ("e1.weight", torch.eye(5).to_sparse(), "expected a state dict that torch reads"),
+])  # fmt: skip
+def test_parameters_that_cannot_be_are_refused_before_a_head_is_made(small_state, tmp_path, name, value, message):
+    with pytest.raises(AmnetError, match=message):
+        import_released(saved(tmp_path / "a.pkl", small_state | {name: value}), 3, attention=True)
+
+
+UNUSED = ["e11", "eh2", "eh12", "eh30", "eh31", "eh11", "eh22", "regnet2"]  # of a published file, by a traceback
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+@pytest.mark.parametrize("name", ["weights_40.pkl", "model_best.pth.tar", "weights"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_layers_that_the_published_code_does_not_use_are_passed_over(
+    small_state, tmp_path, prefix, wrapper, name, zipped
+):
+    unused = {f"{layer}.{part}": torch.zeros(2) for layer in UNUSED for part in ("weight", "bias")}
+    state = {prefix + key: value for key, value in (small_state | unused | {"core_cnn.fc.bias": torch.ones(1)}).items()}
+    torch.save({wrapper: state, "epoch": 3}, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    released, alone = read_released(tmp_path / name, 3, True), saved(tmp_path / "a.pkl", small_state)
+    assert released.passed_over(released.head()) == UNUSED
+    x = torch.rand(2, 6, 5)
+    assert torch.equal(released.head()(x).score, import_released(alone, 3, True)(x).score)
+
+
+def old_pickle(path, state):
+    """As torch 0.2 wrote it on a GPU: `_rebuild_tensor`, a storage on cuda:0, and no view of it."""
+    arrays = {name: value.contiguous().numpy() for name, value in state.items()}
+
+    class Storage:
+        def __init__(self, key):
+            self.key = key
+
+    class Tensor:
+        def __init__(self, key):
+            self.key = key
+
+        def __reduce__(self):
+            array = arrays[self.key]
+            strides = tuple(step // 4 for step in array.strides)
+            return torch._utils._rebuild_tensor, (Storage(self.key), 0, array.shape, strides)
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            if isinstance(value, Storage):
+                kind = torch.cuda.FloatStorage
+                return ("storage", kind, value.key, "cuda:0", arrays[value.key].size, None)
+            return None
+
+    with open(path, "wb") as file:
+        info = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}
+        for value in (0x1950A86A20F9469CFC6C, 1001, info):
+            pickle.dump(value, file, protocol=2)
+        Pickler(file, protocol=2).dump({"model": {name: Tensor(name) for name in arrays}})
+        pickle.dump([*arrays], file, protocol=2)
+        for array in arrays.values():
+            file.write(array.size.to_bytes(8, "little") + array.tobytes())
+    return path
+
+
+def test_a_checkpoint_of_torch_0_2_made_on_a_gpu_is_read_without_one(small_state, tmp_path):
+    old = import_released(old_pickle(tmp_path / "old.pkl", small_state), 3, True)
+    new = import_released(saved(tmp_path / "new.pkl", small_state), 3, True)
+    assert all(torch.equal(value, new.state_dict()[name]) for name, value in old.state_dict().items())
+
+
+@pytest.mark.parametrize("mean", [0.538, -2.0])
+def test_the_mean_of_the_scores_is_what_is_said(small_state, tmp_path, mean):
+    path, x = saved(tmp_path / "a.pkl", small_state), torch.rand(2, 6, 5)
+    head = import_released(path, 3, True, mean=mean)
+    np.testing.assert_allclose(head.predict(x).score - mean, import_released(path, 3, True).predict(x).score - 0.754,
+                               atol=1e-6)  # fmt: skip
+    assert head.provenance.config.training.target_mean == mean
+
+
+@pytest.mark.parametrize("mean", [float("nan"), float("inf"), -1e9])
+def test_a_mean_that_is_none_is_refused(small_state, tmp_path, mean):
+    with pytest.raises(ConfigError, match=f"--mean: expected a number between -1e.06 and 1e.06, found {mean}"):
+        import_released(saved(tmp_path / "a.pkl", small_state), 3, True, mean=mean)
 
 
 @pytest.mark.parametrize("prefix", ["core_cnn.", "core_cnn.core_cnn."])

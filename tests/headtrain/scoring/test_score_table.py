@@ -206,6 +206,20 @@ def test_what_is_left_of_another_scoring_is_not_resumed(make_job, make_run, coll
         run(make_job(collection, [make_run("b", 2)]))
 
 
+@pytest.mark.parametrize("change", [{"blocks": []}, {"blocks": 3}, {"blocks": [["1", 2]]}, {"identity": [1]}])
+def test_a_part_whose_account_is_damaged_is_named(make_job, collection, monkeypatch, change):
+    monkeypatch.setattr("headtrain.scoring.job.BLOCK", 1)
+    job = make_job(collection)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1)
+        with pytest.raises(KilledError):
+            run(job)
+    about_part = job.part.with_name(f"{job.part.name}.json")
+    about_part.write_text(json.dumps(json.loads(about_part.read_text()) | change))
+    with pytest.raises(RunError, match=r"scores\.csv\.part\.json: expected a file as amnet-head writes it, found "):
+        run(job)
+
+
 def test_a_part_of_the_same_collections_in_another_order_is_not_resumed(
     make_job, make_run, make_collection, monkeypatch
 ):
