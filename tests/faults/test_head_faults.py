@@ -131,9 +131,9 @@ def told(path: Path) -> object:
     """What a file says, apart from times, paths and names made at random."""
     if path.suffix == ".safetensors":
         with safe_open(path, "np") as file:
-            return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118 - no mapping
-    if path.name == "log.csv":
-        return [{key: cell for key, cell in row.items() if key != "seconds"}
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    if path.name in ("log.csv", "test.csv"):
+        return [{key: as_number(cell) for key, cell in row.items() if key != "seconds"}
                 for row in csv.DictReader(path.read_text().splitlines())]  # fmt: skip
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text()))
@@ -141,6 +141,25 @@ def told(path: Path) -> object:
         with h5py.File(path, locking=False) as file:
             return {name: np.asarray(file[name]).tobytes() for name in ("labels", "images") if name in file}
     return path.read_bytes()
+
+
+def as_number(cell: str) -> object:
+    """A cell of a table as a number, if it is one."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def alike(a: object, b: object) -> bool:
+    """Whether two files say the same. Resumed, fewer heads may share a bank: its products differ in last bits."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, float | np.ndarray) and isinstance(b, float | np.ndarray):
+        return np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True)
+    return a == b
 
 
 def without_times(value: object) -> object:
@@ -177,7 +196,7 @@ def compare(case: Case, folder: Path, wanted: dict[str, object]) -> None:
     """What is left must be what an undisturbed command leaves, and nothing temporary."""
     found = left(folder, case.out)
     assert found.keys() == wanted.keys()
-    assert [name for name in found if found[name] != wanted[name]] == []
+    assert [name for name in found if not alike(found[name], wanted[name])] == []
     assert [path for path in folder.rglob("*") if TEMPORARY.match(path.name)] == []
 
 
