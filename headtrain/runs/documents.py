@@ -1,4 +1,6 @@
-"""What a run says of itself, read and written in one place: run.json, what it is; metrics.json, what came out.
+"""What a run says of itself: run.json, what it is; metrics.json, what came out; diverged.json, why nothing did.
+
+All are read here alone, and written here but for run.json, which `training.planned` and `runs.importing` fill.
 
 Files of older versions lack fields: these then have the defaults below.
 """

@@ -111,12 +111,11 @@ def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[
             finished = [member.finished for member in members]
             if any(finished):
                 leaving = taken_out(members, finished)
-                bank = into_bank(
-                    members
-                )  # the old one's memory holds that of every head, and goes with those who leave
+                bank = into_bank(members)  # the old one's memory, that of every head, goes with those who leave
                 yield from finish_each(leaving, setup)
             if members:
-                bank = bank or new_bank([member.head for member in members])
+                bank = bank or into_bank(members)
+                assert bank is not None
                 reports = one_epoch(bank, members, setup)
                 save_at_pace(members, pace)
                 yield from reports
