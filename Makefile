@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each makes .venv and installs into it.
 PYTHON ?= python3
 BIN := .venv/bin
+TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
 
 .PHONY: demo test check coverage faults bench bench-gpu clean
 
@@ -8,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest $(TOGETHER)
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -17,7 +18,7 @@ check: .venv/installed
 	$(BIN)/lint-imports
 
 coverage: .venv/installed
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest $(TOGETHER) --cov --cov-report=term-missing:skip-covered
 
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
