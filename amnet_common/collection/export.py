@@ -29,7 +29,7 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
 
     .npy: (n, 14, 14, 1024), or (n, V, 14, 14, 1024) with `all_views`; the ids in `out`.ids.txt, one a line.
     .npz: `features` as above, `ids` (n,) bytes, `labels` (n,), `rows` (n,). uint8 codes are turned into features; every
-    view is compared with its checksum.
+    view is compared with its checksum. The ids alone, as a kill between the two names leaves them, are taken over.
 
     Raises ConfigError for another ending, OutputError if `out` exists or cannot be written, CollectionError for damaged
     features.
@@ -38,6 +38,8 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
         raise ConfigError(f"--out: expected a name that ends in .npy or .npz, found {out}")
     ids_file = out.with_name(f"{out.name}.ids.txt")
     files = [ids_file, out] if out.suffix == ".npy" else [out]
+    if _left_of_a_kill(ids_file, out, collection):
+        ids_file.unlink()
     for path in files:
         if os.path.lexists(path):
             raise OutputError(f"--out {path}: expected a new file, found one that exists")
@@ -58,6 +60,14 @@ def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
             publish(temporary)
     except OSError as error:
         raise OutputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+
+
+def _left_of_a_kill(ids_file: Path, out: Path, collection: Collection) -> bool:
+    """Whether the very ids that this export writes stand there alone: it was killed between its two names."""
+    if out.suffix != ".npy" or os.path.lexists(out) or ids_file.is_symlink() or not ids_file.is_file():
+        return False
+    lines = _id_lines(collection)
+    return ids_file.stat().st_size == len(lines) and ids_file.read_bytes() == lines
 
 
 def _tables(collection: Collection) -> dict[str, np.ndarray]:

@@ -83,8 +83,7 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
             refuse_other_shape(head, collection)
     identity = identity_of(job)
     adding = append and job.out.exists()
-    if not job.part.exists():
-        about(job.part).unlink(missing_ok=True)  # of a kill after the table got its name
+    _clear_what_a_kill_left(job)
     if job.out.exists() and not (adding or overwrite):
         raise ExistsError(f"--out {job.out}: expected a new file, found one that exists; --append adds what is new to "
                           "it, --overwrite scores anew")  # fmt: skip
@@ -98,6 +97,16 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
             raise
         raise OutputError(f"--out {job.out}: cannot be written: {error.strerror}") from error
     return counts
+
+
+def _clear_what_a_kill_left(job: Scoring) -> None:
+    """Remove the part of a table that has got its name, and what is said of it: the kill came before they were gone."""
+    if job.part.is_file() and job.out.exists() and about(job.out).exists():
+        known = read_json(about(job.out), "what a table says of itself")
+        if known.get("part") == _sha256(job.part) and known.get("sha256") == _sha256(job.out):
+            job.part.unlink()
+    if not job.part.exists():
+        about(job.part).unlink(missing_ok=True)
 
 
 def identity_of(job: Scoring) -> dict[str, Any]:
@@ -276,7 +285,7 @@ def _take_place(job: Scoring, identity: Mapping[str, Any], ready: Path, adding: 
         known["before"] = _sha256(job.out)
     else:
         job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
-    write_json(about(job.out), {**known, "sha256": _sha256(ready)})
+    write_json(about(job.out), {**known, "sha256": _sha256(ready), "part": _sha256(job.part)})
     replace_by(ready, job.out)
     about(job.part).unlink(missing_ok=True)
     job.part.unlink(missing_ok=True)

@@ -247,7 +247,7 @@ def small_disk(tmp_path):
     """A tmpfs of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", folder]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")

@@ -184,3 +184,16 @@ def test_damaged_features_are_never_exported(collection, tmp_path, name):
     with pytest.raises(CollectionError, match=r"row 3 \(d\) view 0: expected checksum"):
         run(collection, tmp_path / name)
     assert os.listdir(tmp_path) == ["t.h5"]
+
+
+def test_ids_that_a_kill_left_alone_are_taken_over_and_others_are_not(collection, tmp_path):
+    run(collection, tmp_path / "x.npy")
+    array, ids = (tmp_path / "x.npy").read_bytes(), (tmp_path / "x.npy.ids.txt").read_bytes()
+    (tmp_path / "x.npy").unlink()  # as a kill between the two names leaves it
+    run(collection, tmp_path / "x.npy")
+    assert ((tmp_path / "x.npy").read_bytes(), (tmp_path / "x.npy.ids.txt").read_bytes()) == (array, ids)
+    (tmp_path / "x.npy").unlink()
+    (tmp_path / "x.npy.ids.txt").write_bytes(ids[::-1])
+    with pytest.raises(OutputError, match="expected a new file"):
+        run(collection, tmp_path / "x.npy")
+    assert (tmp_path / "x.npy.ids.txt").read_bytes() == ids[::-1]

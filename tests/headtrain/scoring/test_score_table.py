@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -192,6 +193,24 @@ def test_a_killed_scoring_goes_on_and_ends_with_the_same_table(make_job, collect
     assert job.out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert counts.scored + counts.missing == 4 - blocks
     assert counts.resumed == blocks
+
+
+def test_a_part_whose_table_got_its_name_before_a_kill_is_removed(make_job, collection, monkeypatch, tmp_path):
+    def dying(written, path):
+        os.replace(written, path)
+        raise KilledError
+
+    job = make_job(collection, out=tmp_path / "scores.jsonl", kind="jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr("headtrain.scoring.job.replace_by", dying)
+        with pytest.raises(KilledError):
+            run(job)
+    whole = job.out.read_bytes()
+    assert job.part.exists()
+    with pytest.raises(ExistsError):
+        run(job)
+    assert job.out.read_bytes() == whole
+    assert {path.name for path in tmp_path.glob("scores.jsonl*")} == {"scores.jsonl", "scores.jsonl.json"}
 
 
 def test_what_is_left_of_another_scoring_is_not_resumed(make_job, make_run, collection, monkeypatch):
