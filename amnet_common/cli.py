@@ -12,7 +12,7 @@ from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
-from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, printable, progress, say, version_option
+from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
 from amnet_common.only_writer import only_writer
 
 PATH = click.Path(path_type=Path)
@@ -76,7 +76,7 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
     with only_writer(out):
         joined = link(parts, out)
     for line in joined.kernel_differences:
-        say(f"note: other kernels, last bits may differ: {printable(line)}", err=True)
+        say(f"note: other kernels, last bits may differ: {line}", err=True)
     collection = joined.collection
     say(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
 

@@ -108,6 +108,11 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def without_waiting(name: str, flags: int) -> int:
+    """Open a file, as the `opener` of `open`: a named pipe would block for ever."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
 def temporary_name(path: Path) -> str:
     """Return a name that nobody can guess, hidden, that tells what it is going to be."""
     return f".{path.name}.{secrets.token_hex(8)}.tmp"

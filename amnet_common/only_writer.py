@@ -1,25 +1,19 @@
 """One command at a time for an output: a lock beside it that dies with its process, however that ends.
 
-The lock is on the file `.NAME.lock` beside the output, which is removed at the end. It is an open-file-description lock
-(Linux; network file systems pass it on), elsewhere one of flock. Where a file system has neither, nothing is locked.
-Nothing is ever written into the lock file, and a symbolic link under its name is not followed.
+The lock is on the file `.NAME.lock` beside the output, which is removed at the end. Where a file system has no locks,
+nothing is locked. Nothing is ever written into the lock file, and a symbolic link under its name is not followed.
 """
 
 import contextlib
-import errno
-import fcntl
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from amnet_common.errors import BusyError, OutputError
 from amnet_common.files import remove_leftovers
+from amnet_common.locks import lock_file
 
-FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length (0: to the end), process (0)
-BUSY = (errno.EAGAIN, errno.EACCES)
-UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO, 524)  # 524: NFS without locks
 COMPANIONS = (".json", ".part", ".part.json", ".ids.txt")  # endings of what a command writes beside its output
 FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -65,26 +59,11 @@ def _locked(lock: Path) -> int | None:
         file = os.open(lock, FLAGS, 0o666)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, file)
-            if not _take(file):
+            if not lock_file(file):
                 return None
             if _is_still_there(file, lock):
                 undo.pop_all()
                 return file
-
-
-def _take(file: int) -> bool:
-    """Lock an open file, without waiting; True as well where nothing can be locked. Raises OSError."""
-    try:
-        if hasattr(fcntl, "F_OFD_SETLK"):
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in BUSY:
-            return False
-        if error.errno not in UNSUPPORTED:
-            raise
-    return True
 
 
 def _is_still_there(file: int, lock: Path) -> bool:

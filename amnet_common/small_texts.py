@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amnet_common.files import without_waiting
+
 MOST_BYTES = 16_000_000  # of a file: some kilobytes as a rule
 MOST_BITS = 63  # of a whole number, so that NumPy and torch take it
 MOST_DEPTH = 20  # objects and lists in each other
@@ -20,7 +22,7 @@ def small_text(path: Path, most: int = MOST_BYTES) -> str:
 
     A byte order mark, as Windows' Notepad writes it, is left out. Raises OSError and ValueError.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
         data = file.read(most + 1)
@@ -85,7 +87,7 @@ def _items(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name}, which is no JSON")
+    raise ValueError(f"{name} is no JSON")
 
 
 def _finite(text: str) -> float:

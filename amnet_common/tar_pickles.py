@@ -51,9 +51,10 @@ class Unpickler(pickle._Unpickler):  # the one in Python: C's takes gigabytes fo
 
 
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    file = archive.extractfile(name)
-    if file is None:
-        raise ValueError(f"no file {name} in a tar archive")
+    member = archive.getmember(name)
+    file = archive.extractfile(member)
+    if file is None or not member.isreg() or member.issparse():  # holes read as zeros, of whatever length they claim
+        raise ValueError(f"no plain file {name} in a tar archive")
     return file
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
-from amnet_common.commands import OneLineErrors, deferred_interrupt, printable, progress, say, version_option
-from amnet_common.datasets import NAMES, Choice, default_root, load_dataset
+from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say, version_option
+from amnet_common.datasets import NAMES, Choice, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
 from amnet_common.images.colours import CONVERTED, IGNORED
@@ -93,7 +93,7 @@ def main(
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
-    dataset = load_dataset(name, root or default_root(name), labels, Choice(excluded, included))
+    dataset = load_dataset(name, root, labels, Choice(excluded, included))
     for note in dataset.notes:
         say(f"note: {note}", err=True)
     if old:
@@ -161,7 +161,7 @@ class Defaults:
 def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
     """Return what --except leaves of a dataset, and say what it leaves out. Exits with status 0 if nothing is left."""
     new = find_new_images(dataset, old)
-    names = printable(", ".join(str(collection.path) for collection in old))
+    names = ", ".join(str(collection.path) for collection in old)
     held = len(dataset.ids) - int(new.keep.sum())
     say(f"{held} of {len(dataset.ids)} images are in {names}", err=True)
     for line in except_notes(dataset, old, new, names):
@@ -175,7 +175,7 @@ def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
 def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names: str) -> Iterator[str]:
     """Yield what of --except may surprise a user later."""
     if new.clashes:
-        example = printable(new.clashes[0])
+        example = new.clashes[0]
         yield (f"{len(new.clashes)} images, such as {example}, have names that {names} holds with other content: there "
                "these names keep the features of the old files, and no collection that has them anew can be linked "
                "with it")  # fmt: skip
@@ -265,7 +265,7 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     """Name what failed, print the last line, and return the exit status: 1 if rows of the command have failed."""
     request, failed = job.request, [report for report in reports if report.error]
     for report in failed[:MOST_NAMED]:
-        say(f"failed: {printable(request.dataset.ids[report.row])}: {printable(report.error)}", err=True)
+        say(f"failed: {request.dataset.ids[report.row]}: {report.error}", err=True)
     if len(failed) > MOST_NAMED:
         say(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
     for line in notes(job):

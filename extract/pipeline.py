@@ -3,22 +3,20 @@
 Everything carries its row with it, so nothing depends on the order in which threads finish.
 """
 
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from amnet_common.collection.structure import read_structure
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ImageError
-from amnet_common.images import Budget, Limits, Picture, decoded, read_source
+from amnet_common.images import Budget, Limits, Picture, decoded, ignored_pillow_warnings, read_source
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
 from extract.crops import ViewPlan, cut_views, on_image, plan_views
 from extract.frozen_trunk import Encoded, UnderWay
@@ -137,8 +135,10 @@ def extract_rows(
         ThreadPoolExecutor(workers, "decode") as decoders,
         ThreadPoolExecutor(1, "write") as disk,
     ):
-        if filling.uuid:
-            _refuse_replaced(path, filling.uuid)
+        if filling.uuid and writer.uuid != filling.uuid:  # no other can replace it now
+            raise CollectionError(f"--out {path}: expected the collection {filling.uuid} that this command has looked "
+                                  f"at, found {writer.uuid}: another process has begun it anew; run the command "
+                                  "again")  # fmt: skip
         rows = sorted({row for row in filling.rows if not writer.is_done(row)} | set(redo))
         writer.undo(redo)
         clock = cutter.clock
@@ -150,14 +150,6 @@ def extract_rows(
             yield from reports
         with clock(WRITE):
             writer.sync()
-
-
-def _refuse_replaced(path: Path, uuid: str) -> None:
-    """CollectionError unless the collection at `path`, which no other can replace now, is the one that is meant."""
-    found = read_structure(path).uuid
-    if found != uuid:
-        raise CollectionError(f"--out {path}: expected the collection {uuid} that this command has looked at, found "
-                              f"{found}: another process has begun it anew; run the command again")  # fmt: skip
 
 
 def ahead(
@@ -250,14 +242,3 @@ class Store:
             assert cut.boxes is not None
             self.writer.finish(cut.row, cut.facts, cut.boxes, clipped)
         return RowReport(cut.row, error, cut.profile)
-
-
-@contextmanager
-def ignored_pillow_warnings() -> Iterator[None]:
-    """Ignore Pillow's warnings of large images and odd metadata.
-
-    What matters of them becomes a row's error.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

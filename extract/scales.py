@@ -8,6 +8,7 @@ import numpy as np
 
 from amnet_common.collection.quantise import scales_from_maxima
 from amnet_common.errors import DatasetError
+from amnet_common.images import ignored_pillow_warnings
 from amnet_common.seeds import keyed_philox
 from extract.pipeline import Cutter, RunTrunk, in_batches
 
@@ -38,6 +39,7 @@ def _sample(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> Iterator[np.nda
     fewer = replace(cutter, plan=replace(cutter.plan, augs=min(cutter.plan.augs, SAMPLE_VIEWS - 1)))
     cuts = (fewer(row) for row in sample_rows(cutter.total, cutter.seed))
     readable = islice((cut for cut in cuts if cut.pixels is not None), SAMPLE_IMAGES)
-    for _, pixels in in_batches(readable, batch_size):
-        features, _, finite = trunk(pixels).result()
-        yield features[finite].astype(np.float32)
+    with ignored_pillow_warnings():
+        for _, pixels in in_batches(readable, batch_size):
+            features, _, finite = trunk(pixels).result()
+            yield features[finite].astype(np.float32)

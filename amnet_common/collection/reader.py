@@ -81,7 +81,7 @@ class Collection:
         self.dtype: np.dtype = first.features.dtype
         self.view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
         self._handles: _Handles | None = None
-        self._raw_ids_array = np.array(raw_ids)
+        self._raw_ids_in_links = raw_ids if self.linked else []
         self._gather()
 
     def refresh(self) -> None:
@@ -193,10 +193,10 @@ class Collection:
             self.status, self.damaged = part.status, part.damaged
             self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
             return
-        n, ids = len(self), self._raw_ids_array
-        self._part_of = choose_parts(ids.tolist(), self._rows_in_parts, self.parts)  # (N,)
+        n, ids = len(self), self._raw_ids_in_links
+        self._part_of = choose_parts(ids, self._rows_in_parts, self.parts)  # (N,)
         self._row_of = np.zeros(n, np.int64)  # (N,) in that part
-        self.images = np.zeros(n, image_dtype(ids.dtype.itemsize))  # (N,) of layout.image_dtype
+        self.images = np.zeros(n, image_dtype(max(map(len, ids), default=1)))  # (N,) of layout.image_dtype
         self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
         self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
         self.status = np.zeros(n, np.uint8)  # (N,)

@@ -6,7 +6,6 @@ and tables are read with `preadv` at checked offsets; the HDF5 library only pars
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -43,6 +42,7 @@ from amnet_common.collection.raw import file_identity, read_table
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets.records import MAX_ID_BYTES, SplitList
 from amnet_common.errors import CollectionError
+from amnet_common.small_texts import json_object
 
 MAX_TEXT_BYTES = 2**20  # of an attribute; ours have at most some thousand
 MEMORY_SHARE = 0.5  # tables that would take more of the machine's memory are not read
@@ -268,14 +268,10 @@ def json_attribute(item: h5py.HLObject, name: str) -> Mapping[str, Any]:
 
     Raises ValueError if it holds none.
     """
-    value = json.loads(text_attribute(item, name), parse_constant=_refuse_constant)
-    if not isinstance(value, dict):
-        raise ValueError(f"attribute {name!r} is no JSON object")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    try:
+        return json_object(text_attribute(item, name))
+    except ValueError as error:
+        raise ValueError(f"attribute {name!r} is no JSON object: {error}") from error
 
 
 def _integer_attribute(item: h5py.HLObject, name: str) -> int:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from amnet_common.collection.layout import DONE, FAILED, PENDING, Extent
-from amnet_common.collection.locks import lock_rows
 from amnet_common.collection.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
 from amnet_common.collection.part import Part
 from amnet_common.collection.raw import file_identity
 from amnet_common.errors import BusyError, OutputError
+from amnet_common.locks import lock_range
 
 SYNC_ROWS = 64  # marks wait for at most so many rows: 280 MB at eleven float16 views,
 SYNC_SECONDS = 10.0  # and about so long: what a kill can cost
@@ -58,6 +58,7 @@ class RowWriter:
     ) -> None:
         part = Part(path)
         self.path, self._planes, self._marks = path, part.planes, part.structure.images
+        self.uuid = part.structure.uuid
         self._kernels = kernel_checksum(part.planes.kernel_path if kernel_path is None else kernel_path)
         self._unmarked: list[int] = []
         self._synced = time.monotonic()
@@ -82,7 +83,8 @@ class RowWriter:
             os.close(self._file)
 
     def _lock(self, first: int, last: int) -> None:
-        if not lock_rows(self._file, self._marks, first, last):
+        start, end = self._marks.at(first), self._marks.at(last)
+        if start < end and not lock_range(self._file, start, end - start):  # no bytes would mean all up to the end
             raise BusyError(f"{self.path}: expected rows {first} to {last - 1} for this process alone, found another "
                             "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
 

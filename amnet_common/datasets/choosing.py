@@ -40,7 +40,8 @@ class Choice:
         """Tell whether a folder is one of LEFT_OUT that `include` does not name. `root_name`: of the root itself."""
         path = f"/{root_name}/{folder}".lower()
         found = [glob for glob in LEFT_OUT if fnmatchcase(path, f"*/{glob.lower()}")]
-        return bool(found) and not is_named(folder, self.include) and not set(found) & set(self.include)
+        named = tuple(glob.lower() for glob in self.include)
+        return bool(found) and not is_named(folder.lower(), named) and not {one.lower() for one in found} & {*named}
 
     def takes(self, file: str) -> bool:
         """Tell whether an image, by its path below the root, is taken, its folder being entered."""
@@ -62,6 +63,6 @@ def is_named(path: str, globs: Sequence[str]) -> bool:
 
 
 def _is_of_left_out(glob: str) -> bool:
-    """Whether a pattern is for folders that are left out by themselves: one of their names, or `*`."""
+    """Whether a pattern is for folders that are left out by themselves: a name or path of one, or `*`."""
     name = glob.strip("/").lower()
-    return name == "*" or any(fnmatchcase(name, known.lower()) for known in LEFT_OUT)
+    return name == "*" or any(fnmatchcase(f"/{name}", f"*/{known.lower()}") for known in LEFT_OUT)

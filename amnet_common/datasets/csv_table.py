@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from amnet_common.errors import DatasetError
+from amnet_common.files import without_waiting
 
 DELIMITERS = (",", ";", "\t")  # spreadsheets in many countries save with semicolons
 MOST_BYTES = 2**30  # a table of ten million images is smaller
@@ -23,7 +24,7 @@ def table_lines(
     Raises DatasetError, which begins with the option or with file and line.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig", errors=errors, opener=_without_waiting) as file:
+        with open(path, newline="", encoding="utf-8-sig", errors=errors, opener=without_waiting) as file:
             _refuse_unlikely(path, option, file.fileno())
             header = file.readline(MOST_BYTES)
             file.seek(0)
@@ -42,10 +43,6 @@ def table_lines(
                 yield where, line
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{option} {path}: expected a readable UTF-8 CSV file, found {_reason(error)}") from error
-
-
-def _without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK)  # a named pipe would block for ever
 
 
 def _refuse_unlikely(path: Path, option: str, file: int) -> None:

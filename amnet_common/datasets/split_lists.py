@@ -8,7 +8,9 @@ import numpy as np
 
 from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
 from amnet_common.errors import DatasetError
+from amnet_common.small_texts import small_text
 
+MOST_BYTES = 2**30  # a list of ten million images is smaller
 LIST_NAME = re.compile(r"(train|val|test)_([1-9]\d*)\.txt")
 PARTS = {"lamem": ("train", "val", "test"), "sun": ("train", "test")}  # SUN was published without validation lists
 
@@ -66,8 +68,9 @@ def read_list(path: Path) -> dict[str, float]:
     """
     entries: dict[str, float] = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would cut odd names
-    except (OSError, UnicodeDecodeError) as error:
+        text = small_text(path, MOST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
+        lines = text.split("\n")  # splitlines would cut odd names
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: expected a readable UTF-8 text file, found {error}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():

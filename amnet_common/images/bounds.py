@@ -4,6 +4,7 @@ A file of 34 bytes can say that it holds 178 megapixels, and be right.
 """
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ DRAFT_FROM = PILLOW_LIMIT  # pictures below it were always decoded whole, and st
 DRAFT_SIDE = 2048  # pixels that a draft's short side keeps at least; the smallest crop then has twice the 224 it needs
 MOST_SCANS = 100  # of a JPEG; progressive encoders make some ten
 MOST_SCANNED = 2**32  # scans times pixels: each scan goes over the whole picture
-TILE_LENGTH = 323  # TIFF tag
+TILE_LENGTH, TILE_OFFSETS = 323, 324  # TIFF tags
 LEAST_BYTES = 2**31  # for decoding, however few pixels are allowed
 RESULT_BYTES = 4  # a pixel of an RGB image in Pillow
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # a pixel; other modes 4
@@ -70,10 +71,27 @@ def refuse_endless(image: ImageFile.ImageFile, data: bytes) -> None:
     """Raise ImageError for a JPEG of so many scans that it would take minutes: each goes over the whole picture."""
     if not (is_of_many_scans(image) or image.info.get("compression") == "jpeg"):
         return
-    scans = data.count(START_OF_SCAN)
+    scans = -(-data.count(START_OF_SCAN) // tiff_blocks(image))  # each strip or tile is a JPEG of its own
     if scans > MOST_SCANS or scans * image.width * image.height > MOST_SCANNED:
         raise ImageError(f"a JPEG of {scans} scans over {image.width} x {image.height} pixels; expected at most "
                          f"{MOST_SCANS}, and fewer of a large picture")  # fmt: skip
+
+
+def tiff_blocks(image: ImageFile.ImageFile) -> int:
+    """Return of how many strips or tiles a TIFF consists, those at one place in the file once; 1 for other pictures."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 1
+    tags = image.tag_v2
+    height, width = (int(tags.get(tag, 0)) for tag in (TILE_LENGTH, TiffImagePlugin.TILEWIDTH))
+    height, width = (height, width) if height and width else (rows_of_a_strip(image), image.width)
+    count = -(-image.height // height) * -(-image.width // width)
+    offsets = tags.get(TILE_OFFSETS) or tags.get(TiffImagePlugin.STRIPOFFSETS) or (0,)
+    return max(1, len(set(offsets[:count])))
+
+
+def rows_of_a_strip(image: TiffImagePlugin.TiffImageFile) -> int:
+    """Return the height of a strip; that of the picture where the file does not say, or says more or none."""
+    return min(int(image.tag_v2.get(TiffImagePlugin.ROWSPERSTRIP, image.height)), image.height) or image.height
 
 
 def is_of_many_scans(image: ImageFile.ImageFile) -> bool:
@@ -110,9 +128,8 @@ def tiff_block_bytes(image: ImageFile.ImageFile) -> int:
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.info.get("compression") == "raw":
         return 0
     tags = image.tag_v2
-    rows = min(int(tags.get(TiffImagePlugin.ROWSPERSTRIP, image.height)), image.height)
     height, width = (int(tags.get(tag, 0)) for tag in (TILE_LENGTH, TiffImagePlugin.TILEWIDTH))
-    return max(rows * image.width, height * width) * STORED_BYTES.get(image.mode, 4)
+    return max(rows_of_a_strip(image) * image.width, height * width) * STORED_BYTES.get(image.mode, 4)
 
 
 def draft_scale(image: ImageFile.ImageFile) -> int:
@@ -120,6 +137,17 @@ def draft_scale(image: ImageFile.ImageFile) -> int:
     if image.format not in {"JPEG", "MPO"} or image.width * image.height <= DRAFT_FROM:
         return 1
     return next((scale for scale in (8, 4, 2) if min(image.size) // scale >= DRAFT_SIDE), 1)
+
+
+@contextmanager
+def ignored_pillow_warnings() -> Iterator[None]:
+    """Ignore Pillow's warnings of large images and odd metadata, in every thread.
+
+    What matters of them becomes an ImageError.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 _lifting = threading.Lock()

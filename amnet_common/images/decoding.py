@@ -129,7 +129,8 @@ def _decode(
 
 def _turned(found: Coloured, size: tuple[int, int], number: int) -> Picture:
     width, height = reversed(size) if number in SIDEWAYS else size
-    return Picture(upright(found.image, number), width, height, found.outcome, found.srgb)
+    turned = replace(found, image=upright(found.image, number))  # `srgb` of the one as it lay would keep both
+    return Picture(turned.image, width, height, turned.outcome, turned.srgb)
 
 
 def embedded_profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:

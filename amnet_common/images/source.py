@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amnet_common.errors import ImageError
+from amnet_common.files import without_waiting
 
 MAX_FILE_BYTES = 2**30  # larger than any photograph; a bound on what one broken row can cost
 
@@ -24,8 +25,7 @@ class SourceFile:
 def read_source(path: Path) -> SourceFile:
     """Read the whole of an image file. Raises ImageError with the reason if that cannot be done."""
     try:
-        # a named pipe would block for ever on opening: O_NONBLOCK makes it answer
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             info = os.fstat(file.fileno())
             _refuse_unlikely_files(info)
             data = file.read()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, printable, progress, say
+from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option
@@ -115,4 +115,4 @@ def print_ends(job: "Scoring", top: int, bottom: int) -> None:
             scored = ((row.score, row.id) for row in read_rows(job.out, job.kind, job.steps) if row.score is not None)
             say(f"{name}:")
             for value, id_ in pick(count, scored):
-                say(f"  {value:.4f}  {printable(id_)}")
+                say(f"  {value:.4f}  {id_}")

@@ -11,7 +11,7 @@ from PIL import Image
 from amnet_common.collection import Collection
 from amnet_common.errors import ImageError
 from amnet_common.files import whole_file
-from amnet_common.images import decode_rgb, read_source
+from amnet_common.images import decode_rgb, ignored_pillow_warnings, read_source
 from headtrain.heads.head import Head
 from headtrain.scoring.scores import refuse_missing_view, refuse_other_shape
 
@@ -81,6 +81,7 @@ def open_picture(collection: Collection, row: int, images: Path | None) -> tuple
         source = read_source(collection.image_path(row, images))
         if source.sha256 != collection.images["sha256"][row].tobytes():
             return None, "another file than the one that the features are of"
-        return decode_rgb(source.data), ""
+        with ignored_pillow_warnings():
+            return decode_rgb(source.data), ""
     except ImageError as error:
         return None, str(error)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from amnet_common.errors import WeightsError
 from amnet_common.state_dicts import read_state_dict
+from amnet_common.tar_pickles import _member
 
 
 def pickled(value, names=None):
@@ -65,6 +66,25 @@ def test_a_tar_archive_is_read_as_torch_reads_it_and_without_its_gpu(tmp_path):
     found, wanted = read_state_dict(path)[0], torch.load(path, map_location="cpu", weights_only=False)["model"]
     assert [*found] == [*wanted] == [*STATE]
     assert all(torch.equal(found[name], wanted[name]) and torch.equal(found[name], STATE[name]) for name in STATE)
+
+
+def test_holes_of_a_member_take_no_memory(tmp_path):
+    """GNU tar leaves out zeros: ten kilobytes may claim gigabytes of them."""
+    path = tmp_path / "w.pkl"
+    tar_of(path, STATE)
+    with tarfile.open(path) as archive:
+        members = {one.name: archive.extractfile(one).read() for one in archive}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            if name == "storages":
+                info.pax_headers = {"GNU.sparse.map": f"0,{len(content)},{2**33},0", "GNU.sparse.size": str(2**33)}
+            archive.addfile(info, io.BytesIO(content))
+    with tarfile.open(path) as archive, pytest.raises(ValueError, match="no plain file storages"):
+        _member(archive, "storages")
+    with pytest.raises(WeightsError):
+        read_state_dict(path)
 
 
 class Unsafe:

@@ -13,10 +13,10 @@ from PIL import Image
 
 from amnet_common.errors import ImageError
 from amnet_common.images import decode_rgb, read_source
+from amnet_common.images.bounds import ignored_pillow_warnings
 from amnet_common.images.colour_codes import BT709, PRIMARIES
 from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
 from extract.job import PIXELS
-from extract.pipeline import ignored_pillow_warnings
 
 
 def jpeg(tmp_path, quality=90) -> bytes:

@@ -302,6 +302,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write(FIGURES.markdown())
 
 
+@dataclass(frozen=True)
+class SmallDisk:
+    """A tmpfs of its own, and a file that takes its room."""
+
+    folder: Path
+
+    def leave(self, room: int) -> None:
+        """Take all room but so many bytes."""
+        disk = os.statvfs(self.folder)
+        with open(self.folder / "ballast", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - room))
+
+    def free(self) -> None:
+        """Give the room back."""
+        (self.folder / "ballast").unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", folder]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", folder], check=True)
+
+
 @pytest.fixture
 def wait_until():
     return until

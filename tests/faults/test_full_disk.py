@@ -1,9 +1,7 @@
 """A disk that is full: one line, what is finished is kept, the same command goes on once there is room."""
 
-import os
 import random
 import resource
-import subprocess
 
 import h5py
 import pytest
@@ -47,38 +45,18 @@ def test_file_that_may_not_grow_keeps_what_is_finished(watch, figures, seed):
     assert (watched.unlike, watched.lost) == (0, 0)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def fill(folder, leave: int) -> None:
-    """Take all room of a disk but `leave` bytes."""
-    disk = os.statvfs(folder)
-    with open(folder / "ballast", "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - leave))
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_full_disk_keeps_what_is_finished(watch, wait_until, figures, small_disk, seed):
-    watched = watch(20, folder=small_disk, changes=("--sync-rows", "2"))
+    watched = watch(20, folder=small_disk.folder, changes=("--sync-rows", "2"))
     process = watched.extraction.start()
     wait_until(watched.extraction.out.exists, process)
     view = 2 * 14 * 14 * 1024
     leave = random.Random(seed).randrange(view // 2, 30 * view)
-    fill(small_disk, leave)
+    small_disk.leave(leave)
     text = watched.extraction.ended(process, (FULL_DISK,))
     assert refused_in_one_line(text, "No space left on device"), text
     kept = len(watched.look().kept)
-    (small_disk / "ballast").unlink()
+    small_disk.free()
     watched.extraction.finish()
     watched.complete()
     figures.add("Full disk", fault=f"tmpfs with room for {leave / view:.1f} more views", rows_kept=kept,

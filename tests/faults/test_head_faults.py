@@ -11,7 +11,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,19 +241,6 @@ def test_a_command_whose_disk_is_full_at_any_instant_says_so_and_loses_nothing(r
     figures.add("Full disk of commands", command=name, instants=faults, lost=0, half_written=0, tracebacks=0)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", folder]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 @pytest.mark.faults
 @pytest.mark.parametrize("name", CASES)
 def test_a_real_disk_that_is_full_loses_nothing(run, fresh, figures, small_disk, name):
@@ -265,15 +251,13 @@ def test_a_real_disk_that_is_full_loses_nothing(run, fresh, figures, small_disk,
                or case.out in path.relative_to(folder).parts)  # fmt: skip
     draw, full = random.Random(0), 0
     for _ in range(INSTANTS // 2):
-        work = small_disk / "w"
+        work = small_disk.folder / "w"
         shutil.copytree(fresh(), work)
-        free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
-        with open(small_disk / "ballast", "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, free - draw.randrange(4096, 2 * size + 8192)))
+        small_disk.leave(draw.randrange(4096, 2 * size + 8192))
         status, text, _ = run(case, work)
         assert status in (0, FULL), text
         full += status == FULL
-        (small_disk / "ballast").unlink()
+        small_disk.free()
         finished(run, case, work)
         compare(case, work, wanted)
         shutil.rmtree(work)

@@ -1,5 +1,6 @@
 """LaMem's layout: images/ and splits/{train,val,test}_K.txt."""
 
+import os
 import re
 from pathlib import Path
 
@@ -110,6 +111,15 @@ def test_lists_without_any_image_are_refused(layout):
         load_dataset("lamem", layout(train_1="", val_1="", test_1=""))
 
 
+def test_pipe_in_place_of_a_list_is_refused_at_once(layout):
+    root = layout(train_1="a.jpg 0.5", val_1="")
+    os.mkfifo(root / "splits" / "test_1.txt")
+    with pytest.raises(
+        DatasetError, match=r"test_1.txt: expected a readable UTF-8 text file, found not a regular file"
+    ):
+        load_dataset("lamem", root)
+
+
 def test_list_that_is_not_text_is_named(layout):
     root = layout(train_1="a.jpg 0.5", val_1="", test_1="")
     (root / "splits" / "val_1.txt").write_bytes(b"\xff\xfe\xfa 0.5\n")
@@ -118,7 +128,8 @@ def test_list_that_is_not_text_is_named(layout):
 
 
 @pytest.mark.parametrize(
-    "text", ["a b.jpg 0.5\r\nc.jpg 1\r\n", "\ufeffa b.jpg\t0.5\nc.jpg 1", "a b.jpg   0.5 \n c.jpg 1"]
+    "text",
+    ["a b.jpg 0.5\r\nc.jpg 1\r\n", "a b.jpg 0.5\rc.jpg 1\r", "\ufeffa b.jpg\t0.5\nc.jpg 1", "a b.jpg   0.5 \n c.jpg 1"],
 )
 def test_windows_line_ends_marks_tabs_and_spaces_in_names_are_read(tmp_path, text):
     path = tmp_path / "train_1.txt"

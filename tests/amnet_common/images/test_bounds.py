@@ -1,5 +1,6 @@
 """What a picture may cost is known from its header, and kept."""
 
+import gc
 import io
 import re
 import struct
@@ -20,12 +21,13 @@ from amnet_common.images.bounds import (
     allowed_bytes,
     decoding_bytes,
     draft_scale,
+    ignored_pillow_warnings,
     pillow_limit_lifted,
+    refuse_endless,
 )
 from amnet_common.images.decoding import over_white
 from amnet_common.images.formats import open_image
 from extract.crops import Box, on_image
-from extract.pipeline import ignored_pillow_warnings
 
 MIB = 2**20
 
@@ -109,6 +111,35 @@ def test_large_drawing_in_black_and_white_is_no_bomb():
     Image.new("1", (8000, 9000)).save(data, "TIFF", compression="group4")
     with open_image(data.getvalue()) as image:
         assert allowed_bytes(image, Limits(), 8000 * 9000 // 8 // 200) < 10**9
+
+
+@pytest.mark.parametrize("size", [(3000, 2000), (64, 64)])
+def test_strips_of_a_tiff_are_jpegs_of_their_own(size):
+    data = io.BytesIO()
+    Image.new("RGB", size, (200, 100, 50)).save(data, "TIFF", compression="jpeg")
+    assert decode_rgb(data.getvalue()).getpixel((1, 1)) == pytest.approx((200, 100, 50), abs=3)
+
+
+def test_one_strip_of_a_tiff_may_not_be_endless():
+    """Scans are counted over the strips that there are, not over those that a file claims by naming one again."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(data, "TIFF", compression="jpeg")
+    with open_image(data.getvalue()) as image:
+        image.tag_v2[273] = image.tag_v2[273][:1] * 50
+        with pytest.raises(ImageError, match=r"a JPEG of \d{3} scans over 64 x 64"):
+            refuse_endless(image, data.getvalue() + b"\xff\xda" * 101)
+
+
+def test_turned_picture_keeps_nothing_of_the_one_as_it_lay():
+    data = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (61, 37)).save(data, "JPEG", exif=exif)
+    limits = Limits()
+    with decoded(data.getvalue(), limits, Budget(limits.decoding_bytes)):
+        gc.collect()
+        sizes = {one.size for one in gc.get_objects() if issubclass(type(one), Image.Image)}
+    assert ((37, 61) in sizes, (61, 37) in sizes) == (True, False)
 
 
 def padded(data: bytes) -> bytes:

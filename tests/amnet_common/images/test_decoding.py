@@ -8,8 +8,8 @@ from PIL import Image
 
 from amnet_common.errors import ImageError
 from amnet_common.images import decode_rgb
+from amnet_common.images.bounds import ignored_pillow_warnings
 from amnet_common.images.deep import deep_to_grey
-from extract.pipeline import ignored_pillow_warnings
 
 COLOURS = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(10, 20, 30), (200, 100, 0), (255, 255, 255)]], np.uint8)
 GREYS = np.array([[0, 1, 128], [200, 254, 255]], np.uint8)

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from amnet_common.images import decode_rgb
+from amnet_common.images.bounds import ignored_pillow_warnings
 from amnet_common.images.orientation import orientation_number
-from extract.pipeline import ignored_pillow_warnings
 
 BYTE, ASCII, SHORT, LONG = 1, 2, 3, 4
 
