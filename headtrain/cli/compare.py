@@ -1,5 +1,6 @@
 """`amnet-head table`, `compare` and `baseline`: how runs stand beside each other and beside simpler models."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress, say
-from amnet_common.errors import OutputError, RunError
+from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH, chosen_splits, features_option
@@ -32,13 +33,18 @@ def table(runs: Sequence[Path]) -> None:
 def compare(run: Path, other: Path) -> None:
     """Say whether RUN and OTHER differ in mean test rho: a paired bootstrap over the images of their test lists."""
     from headtrain.evaluation.bootstrap import paired
+    from headtrain.leaderboard.board import OPTIMISTIC
     from headtrain.runs.results import results_of
 
-    a, b = ([result.predictions for result in results_of(path)] for path in (run, other))
+    results = [results_of(path) for path in (run, other)]
+    a, b = ([result.predictions for result in of_run] for of_run in results)
     found = paired(a, b)
     verdict = "a real difference" if found.real else "no difference that these images can show"
     say(f"{run} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
                f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict}")  # fmt: skip
+    for path, of_run in zip((run, other), results, strict=True):
+        if any(one.result.optimistic for one in of_run):
+            say(f"note: {path} is {OPTIMISTIC}", err=True)
 
 
 @click.command(cls=OneLineErrors)
@@ -122,6 +128,8 @@ def data_of_runs(results: "Sequence[RunResult]") -> str | None:
     """Name the data set of the runs' images, if it is known and the same for all whose collection is still there."""
     from headtrain.evaluation.published import data_of
 
-    features = {result.result.features for result in results}
-    known = {data_of(Collection(path)) for path in features if path and Path(path).exists()}
+    known = set()
+    for path in {result.result.features for result in results}:
+        with contextlib.suppress(CollectionError):
+            known |= {data_of(Collection(path))} if path and Path(path).exists() else set()
     return known.pop() if len(known) == 1 else None

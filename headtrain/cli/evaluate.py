@@ -1,9 +1,9 @@
 """`amnet-head evaluate`: test what is already there on a collection's lists."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +15,8 @@ from amnet_common.only_writer import only_writer
 from headtrain.cli.compare import print_table
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
 
-if TYPE_CHECKING:
-    from headtrain.features.splits import Subsets
-    from headtrain.scoring.on_splits import Evaluated
+SEEN = ("undefined: a head was trained on images of this seeded tenth; the --data-seed of its training gives the tenth "
+        "that it has not seen, unless the test list chose its epoch")  # fmt: skip
 
 
 @click.command(cls=OneLineErrors)
@@ -44,22 +43,37 @@ def evaluate(
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
         collection = Collection(features)
         views = chosen_views(collection, view)
+        from amnet_common.machine.devices import choose_device
         from headtrain.evaluation.metrics import spearman
         from headtrain.features.splits import split_subsets
         from headtrain.runs.documents import Result
         from headtrain.runs.results import save_result
+        from headtrain.scoring.on_splits import (
+            by_heads,
+            by_table,
+            chosen_by_heads,
+            have_seen_validation,
+            heads_for,
+            read_scores,
+        )
 
+        table = read_scores(scores) if scores else {}
         with whole_folder(out, "--out") as made:  # all splits or none
             for number in chosen_splits(collection, split):
-                started, subsets = time.monotonic(), split_subsets(collection, number, data_seed, allow_missing)
-                found = predicted(collection, subsets, number, runs, scores, views, device)
-                val_rho, seconds = spearman(found.val, subsets.val.scores), time.monotonic() - started
+                started = time.monotonic()
+                heads = heads_for(runs, number, choose_device(device)) if runs else []
+                found = split_subsets(collection, number, data_seed, allow_missing)
+                subsets = chosen_by_heads(found, heads, number)
+                said = (by_table(table, scores, collection, subsets) if scores
+                        else by_heads(heads, collection, subsets, views))  # fmt: skip
+                seen = have_seen_validation(heads, collection, number, data_seed)
+                val_rho = math.nan if seen else spearman(said.val, subsets.val.scores)
                 result = Result(
-                    made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, seconds=seconds,
-                    heads=tuple(str(run) for run in runs), views=tuple(views),
+                    made / f"split-{number}", number, system=name or out.name, val_rho=val_rho,
+                    seconds=time.monotonic() - started, heads=tuple(str(run) for run in runs), views=tuple(views),
                 )  # fmt: skip
-                save_result(result, found.test, collection, subsets)
-                say(f"split {number}: val rho {val_rho:.4f}", err=True)
+                save_result(result, said.test, collection, subsets)
+                say(f"split {number}: val rho {SEEN if seen else f'{val_rho:.4f}'}", err=True)
         print_table([out])
 
 
@@ -70,16 +84,3 @@ def chosen_views(collection: Collection, text: str) -> range:
     if not text.isdecimal() or int(text) >= collection.views:
         raise ConfigError(f"--view: expected a number in 0..{collection.views - 1}, or all, found {text!r}")
     return range(int(text), int(text) + 1)
-
-
-def predicted(
-    collection: Collection, subsets: "Subsets", split: int, runs: Sequence[Path], scores: Path | None, views: range,
-    device: str,
-) -> "Evaluated":  # fmt: skip
-    """Return the predictions of heads, or of a table, for the validation and test images."""
-    from amnet_common.machine.devices import choose_device
-    from headtrain.scoring.on_splits import by_heads, by_table, heads_for, read_scores
-
-    if scores:
-        return by_table(read_scores(scores), scores, collection, subsets)
-    return by_heads(heads_for(runs, split, choose_device(device)), collection, subsets, views)

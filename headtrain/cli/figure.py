@@ -80,7 +80,7 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
     from headtrain.runs.documents import read_begun
-    from headtrain.scoring.ensemble import say
+    from headtrain.scoring.ensemble import predict_together
     from headtrain.scoring.scores import refuse_missing_view
 
     begun = read_begun(run)
@@ -95,5 +95,5 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     refuse_missing_view(training.eval_view, collection)
     warn_of_other_trunks({str(run): head.provenance}, [collection])
     subsets = split_subsets(collection, begun.split, training.data_seed, True, training.select_on)
-    said = say([head], collection, subsets.test.rows, [training.eval_view])
+    said = predict_together([head], collection, subsets.test.rows, [training.eval_view])
     return Steps(subsets.test.scores, said.steps)

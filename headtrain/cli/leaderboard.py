@@ -43,10 +43,10 @@ def leaderboard(
         say(NO_MARK, err=True)
     if rows and (column or reverse):
         rows = ordered(rows, column or "val-rho", reverse)
-    if summary:
+    if summary or conditions:
         for run, why in found.damaged:
             say(f"{run}: damaged, left out: {why}", err=True)
-    elif not conditions:
+    else:
         rows = with_damaged(rows, found.damaged)
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
     if rows:

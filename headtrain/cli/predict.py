@@ -12,7 +12,7 @@ import click
 from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import SpecError
 from headtrain.cli.options import PATH, device_option
-from headtrain.cli.outputs import TABLE, writing
+from headtrain.cli.outputs import TABLE, overwrite_option, writing
 from headtrain.scoring.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
               "all. Given again, or several splits: their mean and spread.")  # fmt: skip
 @click.option("--weights", help="Of the trunk that the head was trained on, as for amnet-extract.")
 @click.option("--out", type=PATH, help=f"Also write a table: {FORMAT_NAMES}.")
+@overwrite_option
 @device_option
-def predict(paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str) -> int:
+def predict(
+    paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, overwrite: bool, device: str
+) -> int:
     """Score image files and the images below folders. Exit status 1: some could not be read."""
-    with writing("--out", out, TABLE, False) if out else contextlib.nullcontext():
+    with writing("--out", out, TABLE, overwrite) if out else contextlib.nullcontext():
         rows = predicted(paths, runs, weights, out, device)
     if rows is None:  # amnet-extract has said why
         return BAD_INPUT

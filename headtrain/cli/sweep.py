@@ -30,8 +30,8 @@ from headtrain.settings.presets import DEFAULT
 if TYPE_CHECKING:
     from headtrain.runs.documents import Diverged, Result
     from headtrain.sweep.passes import Pass
-    from headtrain.sweep.sweeping import Damaged, SweepReport
-    from headtrain.training.loop import Pruned
+    from headtrain.sweep.sweeping import SweepReport
+    from headtrain.training.loop import Damaged, Pruned
     from headtrain.training.planned import PlannedRun, Setup
     from headtrain.training.tensorboard import EventLogs
 
@@ -204,7 +204,7 @@ def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "Even
     """
     from headtrain.runs.documents import Diverged
     from headtrain.runs.log import Epoch
-    from headtrain.sweep.sweeping import Damaged
+    from headtrain.training.loop import Damaged
 
     done: Counter[PlannedRun] = Counter()
     failed = 0
@@ -231,8 +231,7 @@ def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "Even
 def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
     """Describe how the training of a head ended."""
     from headtrain.runs.documents import Diverged
-    from headtrain.sweep.sweeping import Damaged
-    from headtrain.training.loop import Pruned
+    from headtrain.training.loop import Damaged, Pruned
 
     if isinstance(report, Pruned):
         return f"pruned after epoch {report.epoch}"

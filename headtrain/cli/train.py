@@ -21,7 +21,7 @@ from headtrain.cli.options import (
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
-from headtrain.runs.folder import RUN, free_run_name, refuse_absent
+from headtrain.runs.folder import RUN, free_run_name, refuse_absent, split_folders
 from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
@@ -67,6 +67,7 @@ def train(
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
+    from headtrain.features.splits import split_subsets
     from headtrain.runs.documents import Result
     from headtrain.training.loop import train as train_head
     from headtrain.training.tensorboard import EventLogs
@@ -75,11 +76,15 @@ def train(
     keep_freed_memory()
     computing = Computing(choose_device(device), precision, compiled, residency, check)
     out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
-    results = []
-    for number in splits:
+    refuse_other_out(out, splits, resume)
+    settings = config.training
+    subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on) for k in splits}
+    results, resumed = [], out if resume else None
+    for number in splits:  # nothing here keeps the setup: the memory of its views is wanted for the next split
         run = run_of(out, number, splits)
-        setup = setup_of(collection, config, number, computing, allow_missing, out if resume else None)
-        ended = watched(train_head(setup, config, run), run, events)
+        epochs = train_head(setup_of(collection, config, number, subsets[number], computing, resumed), config, run)
+        ended = watched(epochs, run, events)
+        del epochs
         if isinstance(ended, Result):
             results.append(ended)
             say(describe_result(ended, run))
@@ -91,6 +96,20 @@ def train(
         say(describe_mean(results))
         print_table([out])
     return 0
+
+
+def refuse_other_out(out: Path, splits: Sequence[int], resume: bool) -> None:
+    """Raise OutputError for folders that stand already, ConfigError for one run in place of several, or the reverse."""
+    from headtrain.training.planned import refuse_taken
+
+    several = len(splits) > 1
+    if several and (out / RUN).exists():
+        raise ConfigError(f"--out {out}: expected a folder of split-1, split-2 ... for --split all, found a single run")
+    if not several and resume and not (out / RUN).exists() and split_folders(out):
+        raise ConfigError(f"--out {out}: expected the folder of one run, found one of split-1, split-2 ...; give "
+                          f"--split all, or --out {out}/split-{splits[0]}")  # fmt: skip
+    for split in splits:
+        refuse_taken(run_of(out, split, splits), resume)
 
 
 def run_of(out: Path, split: int, splits: Sequence[int]) -> Path:
@@ -107,14 +126,12 @@ def begun_with(out: Path | None, splits: Sequence[int], resume: bool) -> Config 
 
 
 def setup_of(
-    collection: Collection, config: Config, split: int, computing: Computing, allow_missing: bool, resumed: Path | None
+    collection: Collection, config: Config, split: int, subsets: "Subsets", computing: Computing, resumed: Path | None
 ) -> "Setup":
     """Choose how one split is trained, and say so. `resumed`: the folder of the run and of its siblings, or None."""
-    from headtrain.features.splits import split_subsets
     from headtrain.training.planned import Setup
 
     settings = config.training
-    subsets = split_subsets(collection, split, settings.data_seed, allow_missing, settings.select_on)
     say(describe_subsets(subsets), err=True)
     kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
     source = placed(collection, subsets, [settings], computing)

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist, pdist
 from amnet_common.collection import Collection
 from amnet_common.seeds import keyed_philox
 from headtrain.evaluation.metrics import ordering_key, spearman
-from headtrain.features.batches import Picks
+from headtrain.features.batches import view_picks
 from headtrain.features.splits import Subset, Subsets
 
 BATCH_VIEWS = 66  # views read at a time: six images of eleven views, 26 MB
@@ -58,17 +58,9 @@ class Pooled:
 def pooled(collection: Collection, rows: np.ndarray, views: Sequence[int]) -> np.ndarray:
     """Average `rows` over locations and `views`, each compared with its checksum; gives (n, D) float64."""
     total = np.zeros((len(rows), collection.view_shape[-1]))
-    for picks, features in collection.batches(_view_picks(rows, views), check=True):
-        np.add.at(total, picks.positions, features.mean((1, 2), dtype=np.float32))  # of (n, D)
+    for picks, features in collection.batches(view_picks(rows, views, BATCH_VIEWS), check=True):
+        np.add.at(total, picks.positions // len(views), features.mean((1, 2), dtype=np.float32))  # of (n, D)
     return total / len(views) * (1 if collection.scales is None else collection.scales)
-
-
-def _view_picks(rows: np.ndarray, views: Sequence[int]) -> Iterator[Picks]:
-    """Every view of every row in the order of the file."""
-    positions, drawn = np.repeat(np.arange(len(rows)), len(views)), np.tile(np.array(views), len(rows))
-    for start in range(0, len(positions), BATCH_VIEWS):
-        some = slice(start, start + BATCH_VIEWS)
-        yield Picks(rows[positions[some]], drawn[some], positions[some])
 
 
 def constant(_: Pooled, subsets: Subsets) -> Baseline:

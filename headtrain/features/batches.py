@@ -1,6 +1,6 @@
 """Which views an epoch shows, in which order (pure), and what makes floats of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -67,9 +67,14 @@ def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: i
 
 def ordered_picks(rows: np.ndarray, view: int, batch_size: int) -> list[Picks]:
     """Return batches that show every row once, in order, in one view."""
-    positions = np.arange(len(rows))
-    parts = (positions[start : start + batch_size] for start in range(0, len(rows), batch_size))
-    return [Picks(rows[part], np.full(len(part), view), part) for part in parts]
+    return view_picks(rows, [view], batch_size)
+
+
+def view_picks(rows: np.ndarray, views: Sequence[int], batch_size: int) -> list[Picks]:
+    """Return batches that show every row in each of `views`, in the order of the file; positions number these pairs."""
+    row, view = np.repeat(rows, len(views)), np.tile(np.array(views, np.int64), len(rows))  # (n V,) each
+    parts = [slice(start, start + batch_size) for start in range(0, len(row), batch_size)]
+    return [Picks(row[part], view[part], np.arange(len(row))[part]) for part in parts]
 
 
 def to_floats(stored: Tensor, scales: Tensor | None) -> Tensor:

@@ -45,7 +45,7 @@ def split_subsets(
     """
     train, test = collection.split(f"train_{split}"), collection.split(f"test_{split}")
     if select_on == "test":
-        val, selection = test, f"test_{split}, which makes the result optimistic"
+        val, selection = test, selection_on_test(split)
         lists = [(s.rows, s.scores) for s in (train, val, test)]
     elif f"val_{split}" in collection.splits:
         val, selection = collection.split(f"val_{split}"), f"val_{split}"
@@ -73,6 +73,11 @@ def split_subsets(
                                   "learnt or ranked there; amnet-cache relabel gives other scores")  # fmt: skip
     train_subset, val_subset, test_subset = subsets
     return Subsets(selection, train_subset, val_subset, test_subset, optimistic=select_on == "test")
+
+
+def selection_on_test(split: int) -> str:
+    """Return what `selection` says where the test list validates."""
+    return f"test_{split}, which makes the result optimistic"
 
 
 def refuse_missing(collection: Collection, rows: np.ndarray) -> None:

@@ -80,7 +80,8 @@ def comparison(systems: Sequence[tuple[str, Sequence[RunResult]]], data: str | N
     bars = [(f.system, f.rho, 0.0, LIGHT, "") for f in FIGURES if f.data == shown]
     for name, results in systems:
         rhos = np.array([result.metrics.rho for result in results])
-        bars.append((name, float(rhos.mean()), float(rhos.std(ddof=1)) if len(rhos) > 1 else 0.0, DARK, "//"))
+        marked = f"{name} (optimistic)" if any(result.result.optimistic for result in results) else name
+        bars.append((marked, float(rhos.mean()), float(rhos.std(ddof=1)) if len(rhos) > 1 else 0.0, DARK, "//"))
     bars.sort(key=lambda bar: bar[1])
     figure = new_figure(7, 0.8 + 0.38 * len(bars))
     axes = figure.subplots()

@@ -13,7 +13,7 @@ from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
 from headtrain.runs.documents import Result, read_diverged, read_result, write_result
-from headtrain.runs.folder import TEST, split_folders
+from headtrain.runs.folder import RUN, TEST, split_folders
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def results_of(run: Path) -> list[RunResult]:
 
     Raises RunError if there is none, or if one is not finished or damaged.
     """
-    folders = [run] if (run / TEST).exists() else split_folders(run)
+    folders = [run] if (run / TEST).exists() or (run / RUN).exists() else split_folders(run)
     if not folders:
         raise RunError(f"{run}: expected a finished run with {TEST}, or a folder of split-1, split-2 ..., "
                        "found neither")  # fmt: skip
@@ -81,7 +81,7 @@ def with_test(result: Result, predictions: Predictions, collection: Collection, 
         optimistic=subsets.optimistic,
         images={name: len(subset.rows) for name, subset in named},
         left_out={name: subset.left_out for name, subset in named},
-        features=str(collection.path),
+        features=str(collection.path.absolute()),
         fingerprint=collection.spec.fingerprint,
     )
 

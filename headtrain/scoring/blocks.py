@@ -11,7 +11,7 @@ from amnet_common.collection.layout import DONE
 from amnet_common.collection.layout import FAILED as FAILED_MARK
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.head import Head
-from headtrain.scoring.ensemble import say
+from headtrain.scoring.ensemble import predict_together
 from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow, figure
 
 
@@ -48,7 +48,7 @@ def score_block(
     ]
     fresh = np.flatnonzero(done & np.array([row is None for row in table]))
     if len(fresh):
-        said = say(heads, collection, rows[fresh], views, kernels)
+        said = predict_together(heads, collection, rows[fresh], views, kernels)
         for i, score, steps, spread, entropy in zip(fresh.tolist(), *said, strict=True):
             table[i] = ScoreRow(
                 collection.ids[rows[i]], SCORED, str(collection.path), figure(score), tuple(map(float, steps)),

@@ -14,10 +14,10 @@ from torch import Tensor
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
 from headtrain.compute.kernels import EAGER, Kernels, predictor_of
-from headtrain.features.batches import Picks, scales_on
+from headtrain.features.batches import scales_on, view_picks
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
-from headtrain.runs.documents import read_begun
+from headtrain.runs.documents import read_begun, read_diverged
 from headtrain.runs.folder import RESULT, RUN, split_folders
 
 BATCH = 64  # views at a time
@@ -48,17 +48,26 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
 
 def _splits_of(run: Path) -> list[Path]:
     """The splits of a folder of them. RunError if one is not finished: its best epoch may be to come."""
-    if (run / BEST).exists():
+    splits = split_folders(run)
+    if (run / BEST).exists() or not any((path / BEST).exists() for path in splits):
         return []
-    splits = [path for path in split_folders(run) if (path / BEST).exists()]
     for split in splits:
-        if (split / RUN).exists() and not (split / RESULT).exists() and not read_begun(split).imported_from:
+        if read_diverged(split):
+            raise RunError(f"--head {run}: expected finished heads, found that {split.name} diverged; name the others")
+        if not _is_finished(split):
             raise RunError(f"--head {run}: expected finished heads, found that {split.name} is not; --resume finishes "
                            "it, or name the finished ones")  # fmt: skip
     return splits
 
 
-def say(
+def _is_finished(run: Path) -> bool:
+    """Whether a run, or one of whose folder a checkpoint alone was kept, has its last head."""
+    if not (run / BEST).exists():
+        return False
+    return not (run / RUN).exists() or (run / RESULT).exists() or bool(read_begun(run).imported_from)
+
+
+def predict_together(
     heads: Sequence[Head], collection: Collection, rows: np.ndarray, views: Sequence[int], kernels: Kernels = EAGER
 ) -> Said:
     """Compute what the heads, all on one device, say of `rows` (n,), which have features, over `views`.
@@ -69,7 +78,7 @@ def say(
     steps, entropy = np.empty((len(rows) * V, K, T)), np.empty((len(rows) * V, K))
     device = heads[0].target_mean.device
     scales, predict = scales_on(device, collection), predictor_of(kernels, BATCH)
-    for picks, features in collection.batches(_pairs(rows, views), check=True):
+    for picks, features in collection.batches(view_picks(rows, views, BATCH), check=True):
         stored = torch.as_tensor(features).to(device)
         for k, head in enumerate(heads):
             output = predict(head, stored, scales)
@@ -85,10 +94,3 @@ def mean_entropy(attention: Tensor) -> Tensor:
     """Compute the entropy (n,) of attention (n, T, L): -sum_L a ln a / ln L, mean over the steps."""
     entropy = torch.special.entr(attention.float()).sum(-1) / np.log(attention.shape[-1])  # (n, T)
     return entropy.mean(-1)
-
-
-def _pairs(rows: np.ndarray, views: Sequence[int]) -> list[Picks]:
-    """Every view of every row in the order of the file, in batches."""
-    row, view = np.repeat(rows, len(views)), np.tile(np.array(views), len(rows))
-    positions = np.arange(len(row))
-    return [Picks(row[i : i + BATCH], view[i : i + BATCH], positions[i : i + BATCH]) for i in range(0, len(row), BATCH)]

@@ -1,7 +1,7 @@
 """Predictions for the lists of a split by what is already there: heads together, or another system's table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,12 @@ from amnet_common.collection import Collection
 from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import checked_score
 from amnet_common.errors import DatasetError, RunError
-from headtrain.features.splits import Subsets
+from headtrain.features.splits import Subsets, selection_on_test
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
-from headtrain.scoring.ensemble import say
+from headtrain.scoring.ensemble import predict_together
 from headtrain.scoring.scores import refuse_other_shape
+from headtrain.settings.configuration import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,29 @@ def by_heads(heads: Sequence[Head], collection: Collection, subsets: Subsets, vi
     """
     for head in heads:
         refuse_other_shape(head, collection)
-    return Evaluated(*(say(heads, collection, subset.rows, views).score for subset in (subsets.val, subsets.test)))
+    both = (subsets.val, subsets.test)
+    return Evaluated(*(predict_together(heads, collection, subset.rows, views).score for subset in both))
+
+
+def chosen_by_heads(subsets: Subsets, heads: Sequence[Head], split: int) -> Subsets:
+    """Return the subsets as they are to these heads: where the test list chose the epoch of one, optimistic."""
+    if not any(settings.select_on == "test" for settings in _trained(heads)):
+        return subsets
+    return replace(subsets, selection=selection_on_test(split), optimistic=True)
+
+
+def have_seen_validation(heads: Sequence[Head], collection: Collection, split: int, data_seed: int) -> bool:
+    """Tell whether a head was trained on images that validate here: with no list of them they are a seeded tenth of
+    the training list, which another --data-seed, or the test list in its place, has left to the training.
+    """
+    if f"val_{split}" in collection.splits:
+        return False
+    return any(one.select_on == "test" or one.data_seed != data_seed for one in _trained(heads))
+
+
+def _trained(heads: Sequence[Head]) -> list[TrainingConfig]:
+    """How heads were trained, of those that tell a split of their own; imported ones tell nothing."""
+    return [head.provenance.config.training for head in heads if head.provenance and head.provenance.split]
 
 
 def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:

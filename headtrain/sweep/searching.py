@@ -14,7 +14,8 @@ from headtrain.sweep.grid import Axis
 from headtrain.sweep.passes import SplitRun
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
-from headtrain.sweep.sweeping import Damaged, SweepReport
+from headtrain.sweep.sweeping import SweepReport
+from headtrain.training.loop import Damaged
 from headtrain.training.planned import PlannedRun, Setup, identity_of, refuse_unfitting
 
 WORST = -1.0  # that rho can be

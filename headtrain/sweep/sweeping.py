@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from amnet_common.errors import DamagedRunError
@@ -14,7 +14,7 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
-from headtrain.training.loop import Choose, Pruned, prune_none, train_together
+from headtrain.training.loop import Choose, Damaged, Pruned, prune_none, train_together
 from headtrain.training.member import Member
 from headtrain.training.planned import PlannedRun, Setup, refuse_unfitting
 
@@ -49,13 +49,6 @@ def best_rho(member: Member) -> float:
     return max((epoch.val_rho for epoch in member.epochs), key=ordering_key)
 
 
-@dataclass(frozen=True)
-class Damaged:
-    """Report a run whose files cannot be read: the others go on without it."""
-
-    why: str
-
-
 SweepReport = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged"]
 
 
@@ -76,18 +69,23 @@ def sweep(
     for split, group in itertools.groupby(plan, key=lambda one: one.split):
         of_split = [*group]
         settings = [planned.config.training for one in of_split for planned in one.planned]
-        source = None  # of the split before: its memory is wanted
-        source = source_of(split, settings) if source_of else None
-        setup = replace(setups[split], source=source, resume=True)
-        prune = halving.of_split(split) if halving else prune_none
-        for one in of_split:
-            whole: list[PlannedRun] = []
-            for planned in one.planned:
-                if why := damage_of(planned.run):
-                    yield planned, Damaged(why)
-                elif not (halving and (planned.run / PRUNED).exists()):
-                    whole.append(planned)
-            yield from train_together(setup, whole, prune)
+        yield from sweep_split(  # nothing here keeps the source: its memory is wanted for that of the next split
+            replace(setups[split], source=source_of(split, settings) if source_of else None, resume=True),
+            of_split,
+            halving.of_split(split) if halving else None,
+        )
+
+
+def sweep_split(setup: Setup, plan: Sequence[Pass], prune: Choose | None) -> Generator[SweepReport]:
+    """Train the passes of one split; `prune`: at the rungs of a halving, if there is one."""
+    for one in plan:
+        whole: list[PlannedRun] = []
+        for planned in one.planned:
+            if why := damage_of(planned.run):
+                yield planned, Damaged(why)
+            elif not (prune and (planned.run / PRUNED).exists()):
+                whole.append(planned)
+        yield from train_together(setup, whole, prune or prune_none)
 
 
 def damage_of(run: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amnet_common.errors import DamagedRunError
 from amnet_common.files import write_json
 from amnet_common.only_writer import only_writer
 from headtrain.compute.bank.bank import Bank
@@ -25,7 +26,7 @@ from headtrain.training.outcome import finish
 from headtrain.training.pace import Pace
 from headtrain.training.planned import PlannedRun, Setup, Standing, standings
 
-Report = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged"]
+Report = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Pruned:
     """Report a head that was pruned after this epoch; it is not tested."""
 
     epoch: int
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Report a run whose files cannot be read: the others go on without it."""
+
+    why: str
 
 
 BLIND = "predictions are the same for every validation image, in every epoch: nothing was learnt"
@@ -48,11 +56,13 @@ def prune_none(members: Sequence[Member]) -> Sequence[Member]:  # noqa: ARG001 -
 def train(setup: Setup, config: Config, run: Path) -> Generator[Epoch, None, Result | Diverged]:
     """Train one head into the folder `run`: yields each epoch when it is in the log, returns how it ended.
 
-    It is `train_together` of one, and raises as that does.
+    It is `train_together` of one, and raises as that does; DamagedRunError for a state that cannot be read.
     """
     for _, report in train_together(setup, [PlannedRun(config, run)]):
         if isinstance(report, Result | Diverged):
             return report
+        if isinstance(report, Damaged):
+            raise DamagedRunError(report.why)
         if isinstance(report, Epoch):
             yield report
     raise AssertionError("a training ends with its result")
@@ -60,7 +70,7 @@ def train(setup: Setup, config: Config, run: Path) -> Generator[Epoch, None, Res
 
 def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = prune_none) -> Generator[Report]:
     """Train heads that fit in one bank: yields (planned, epoch) when it is in the log, and at a head's end its result,
-    or that it was pruned or has diverged.
+    or that it was pruned, has diverged, or has a damaged state from which it cannot be resumed.
 
     `prune` is asked after each epoch. Raises as `standings` does, before any folder is made; BusyError if another
     command trains into one of the folders, OutputError if one cannot be written, CollectionError for damaged features.
@@ -77,23 +87,28 @@ def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = 
                 yield one, read_result(one.run)
             if standing is Standing.DIVERGED and (diverged := read_diverged(one.run)):
                 yield one, diverged
-        for members in begun_members(setup, [pair for pair in found if pair[1] in TO_TRAIN]):
-            yield from train_bank(members, setup, prune)
+        of_epoch = yield from begun_members(setup, [pair for pair in found if pair[1] in TO_TRAIN])
+        for done in sorted(of_epoch):
+            yield from train_bank(of_epoch.pop(done), setup, prune)  # which alone has them: who leaves is freed
 
 
-def begun_members(setup: Setup, planned: Sequence[tuple[PlannedRun, Standing]]) -> Generator[list[Member]]:
-    """Yield the members of planned runs, those in the same epoch together: a bank is in one, and a kill may part them.
+def begun_members(
+    setup: Setup, planned: Sequence[tuple[PlannedRun, Standing]]
+) -> Generator[Report, None, dict[int, list[Member]]]:
+    """Return the members of planned runs by the epochs that they have: a bank is in one, and a kill may part them.
 
-    Nothing here keeps what was yielded: a member that leaves its bank is freed.
+    Yields runs that cannot be resumed.
     """
     statistics = statistics_for(setup, [one.config for one, _ in planned])
     of_epoch: dict[int, list[Member]] = {}
     for one, standing in planned:
-        member = (begin if standing is Standing.ABSENT else resume)(setup, one, statistics)
-        of_epoch.setdefault(len(member.epochs), []).append(member)
-        del member
-    for done in sorted(of_epoch):
-        yield of_epoch.pop(done)
+        try:
+            member = (begin if standing is Standing.ABSENT else resume)(setup, one, statistics)
+        except DamagedRunError as error:
+            yield one, Damaged(str(error))
+        else:
+            of_epoch.setdefault(len(member.epochs), []).append(member)
+    return of_epoch
 
 
 def statistics_for(setup: Setup, configs: Sequence[Config]) -> Statistics | None:

@@ -79,15 +79,20 @@ def standing(setup: Setup, one: PlannedRun) -> Standing:
     """Find what stands in the folder of a planned run. Raises OutputError and RunError as `standings`."""
     if not one.run.exists():
         return Standing.ABSENT
-    if not setup.resume:
-        raise OutputError(f"--out {one.run}: expected a new folder, found one that exists; give another name, or "
-                          "--resume to resume it")  # fmt: skip
+    refuse_taken(one.run, setup.resume)
     if is_half_made(one.run):
         return Standing.ABSENT
     refuse_other_run(one.run, identity_of(setup, one.config))
     if (one.run / DIVERGED).exists():
         return Standing.DIVERGED
     return Standing.FINISHED if (one.run / RESULT).exists() else Standing.UNFINISHED
+
+
+def refuse_taken(run: Path, resumed: bool) -> None:
+    """Raise OutputError if the folder of a run exists, and is not to be resumed."""
+    if run.exists() and not resumed:
+        raise OutputError(f"--out {run}: expected a new folder, found one that exists; give another name, or "
+                          "--resume to resume it")  # fmt: skip
 
 
 def refuse_unfitting(config: Config, collection: Collection) -> None:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import torch
 
-from amnet_common.errors import RunError
+from amnet_common.errors import DamagedRunError
 from amnet_common.files import whole_file
 from amnet_common.small_texts import checked, shortened, typed
 from amnet_common.tensor_files import read_pickle
@@ -70,7 +70,7 @@ def load_state(
     """Put the state of state.pt into the given objects, and return what else it holds.
 
     That is the epochs done so far and the average's state after the best of them; both are empty if there is no such
-    file. Raises RunError if it cannot be read or does not fit: nothing is put into anything then.
+    file. Raises DamagedRunError if it cannot be read or does not fit: nothing is put into anything then.
     """
     path = run / STATE
     if not os.path.lexists(path):
@@ -80,7 +80,9 @@ def load_state(
         refuse_unlike(state, head, optimiser, average)
         epochs = [Epoch.from_dict(values) for values in state["epochs"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: expected the state of this run, found one that cannot be read ({error})") from error
+        raise DamagedRunError(
+            f"{path}: expected the state of this run, found one that cannot be read ({error})"
+        ) from error
     head.load_state_dict(state["head"])
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state["optimiser"]["state"]})
     average.head.load_state_dict(state["average"])

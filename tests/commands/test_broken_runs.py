@@ -167,3 +167,45 @@ def test_a_leaderboard_of_damaged_runs_alone_is_one_of_marked_rows(tmp_path):
     result = amnet_head("runs", tmp_path)
     assert result.exit_code == 0
     assert result.stdout.count("| damaged |") == 2
+
+
+def test_a_single_run_that_diverged_is_left_out_of_a_table(features, tmp_path):
+    amnet_head("train", "--features", features, *SMALL, "--out", tmp_path / "good")
+    amnet_head("train", "--features", features, *SMALL, *NAN, "--out", tmp_path / "bad")
+    result = amnet_head("table", tmp_path / "good", tmp_path / "bad")
+    assert result.exit_code == 0, result.output
+    assert f"left out: {tmp_path}/bad: expected a finished run, found one that diverged" in result.stderr
+
+
+def test_a_split_that_diverged_is_not_said_to_be_resumable(features, tmp_path):
+    for split, more in ((1, []), (2, NAN)):
+        run = tmp_path / "all" / f"split-{split}"
+        amnet_head("train", "--features", features, *SMALL, *more, "--split", split, "--out", run)
+    result = amnet_head("score", "--features", features, "--head", tmp_path / "all", "--out", tmp_path / "s.csv")
+    assert result.exit_code == 2
+    assert "expected finished heads, found that split-2 diverged; name the others" in result.stderr
+
+
+def test_a_damaged_state_holds_up_no_other_head_of_a_sweep(features, tmp_path):
+    out = tmp_path / "sweep"
+    words = ["sweep", "--features", features, "--grid", "lr=1e-3,1e-4", "--split", 1, *SMALL, "--out", out]
+    assert amnet_head(*words).exit_code == 0
+    for run in out.glob("lr=*/split-1"):  # both as a kill before their end leaves them
+        (run / "metrics.json").unlink()
+    (out / "lr=0.001,seed=0" / "split-1" / "state.pt").write_bytes(b"cut short")
+    result = amnet_head(*words, "--resume")
+    assert result.exit_code == 1, result.output
+    assert "state.pt: expected the state of this run, found one that cannot be read" in result.output
+    assert (out / "lr=0.0001,seed=0" / "split-1" / "metrics.json").exists()
+    alone = amnet_head("train", "--features", features, *SMALL, "--lr", "1e-3", "--split", 1, "--resume", "--out",
+                       out / "lr=0.001,seed=0" / "split-1")  # fmt: skip
+    assert alone.exit_code == 2
+    assert "state.pt: expected the state of this run, found one" in alone.stderr.splitlines()[-1]
+
+
+def test_damaged_runs_are_named_where_conditions_choose(features, tmp_path):
+    amnet_head("train", "--features", features, *SMALL, "--out", tmp_path / "runs" / "r")
+    (tmp_path / "runs" / "r" / "metrics.json").write_bytes(b"")
+    result = amnet_head("runs", tmp_path / "runs", "--where", "lr=1e-3")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"{tmp_path}/runs/r: damaged, left out: " in result.stderr

@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from amnet_common.collection import Collection
+from amnet_common.datasets import SplitList
 from headtrain.cli import main
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.heads.checkpoint import load_head
@@ -158,3 +159,62 @@ def test_what_another_systems_table_gets_wrong_is_named(features, tmp_path, text
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "e").exists()
+
+
+def test_what_stands_in_the_way_of_a_later_split_is_refused_before_the_first_is_trained(features, tmp_path):
+    (tmp_path / "r" / "split-2").mkdir(parents=True)
+    result = amnet_head("train", "--features", features, "--split", "all", "--out", tmp_path / "r", *SMALL)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"--out {tmp_path}/r/split-2: expected a new folder, found one that exists" in result.stderr
+    assert not (tmp_path / "r" / "split-1").exists()
+
+
+def test_splits_are_not_trained_into_a_single_run_nor_one_split_into_a_folder_of_them(features, tmp_path):
+    words = ("train", "--features", features, *SMALL)
+    amnet_head(*words, "--out", tmp_path / "one")
+    result = amnet_head(*words, "--split", "all", "--out", tmp_path / "one")
+    assert (result.exit_code, [*(tmp_path / "one").glob("split-*")]) == (2, [])
+    assert "expected a folder of split-1, split-2 ... for --split all, found a single run" in result.stderr
+    amnet_head(*words, "--split", "all", "--out", tmp_path / "all")
+    result = amnet_head(*words, "--resume", "--out", tmp_path / "all")
+    assert result.exit_code == 2
+    assert f"give --split all, or --out {tmp_path}/all/split-1" in result.stderr
+
+
+def test_an_evaluation_of_a_head_chosen_on_the_test_list_is_marked_everywhere(features, tmp_path):
+    amnet_head("train", "--features", features, "--out", tmp_path / "r", "--select-on", "test", *SMALL)
+    words = ("--features", features, "--head", tmp_path / "r", "--split", 1, "--device", "cpu", "--out", tmp_path / "e")
+    result = amnet_head("evaluate", *words)
+    assert result.exit_code == 0, result.output
+    assert "optimistic: epoch chosen on the test list" in result.stdout
+    assert json.loads((tmp_path / "e" / "split-1" / "metrics.json").read_text())["optimistic"] is True
+    compared = amnet_head("compare", tmp_path / "r", tmp_path / "e")
+    assert [line.split(" is ")[1] for line in compared.stderr.splitlines()] == [
+        "optimistic: epoch chosen on the test list"] * 2  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trained", "seen"), [(("--data-seed", 3), True), (("--select-on", "test"), True), ((), False)]
+)
+def test_validation_images_that_a_head_was_trained_on_give_no_validation_rho(make_collection, tmp_path, trained, seen):
+    scores, rows = np.linspace(0, 1, 24), np.arange(24)
+    splits = {"train_1": SplitList(rows[:20], scores[:20]), "test_1": SplitList(rows[20:], scores[20:])}
+    features = make_collection(tuple(f"{row:02}.jpg" for row in rows), done=range(24), splits=splits)
+    result = amnet_head("train", "--features", features, "--out", tmp_path / "r", *trained, *SMALL)
+    assert result.exit_code == 0, result.output
+    words = ("--features", features, "--head", tmp_path / "r", "--split", 1, "--device", "cpu", "--out", tmp_path / "e")
+    result = amnet_head("evaluate", *words)
+    assert result.exit_code == 0, result.output
+    assert ("val rho undefined: a head was trained on images of this seeded tenth" in result.stderr) == seen
+    assert (json.loads((tmp_path / "e" / "split-1" / "metrics.json").read_text()).get("val_rho") is None) == seen
+
+
+def test_a_table_names_the_data_wherever_it_is_printed(features, tmp_path, monkeypatch):
+    monkeypatch.chdir(features.parent)
+    words = ("--features", features.name, "--head", tmp_path / "r", "--split", 1, "--device", "cpu", "--out", "e")
+    amnet_head("train", "--features", features.name, "--out", "r", *SMALL)
+    assert amnet_head("evaluate", *words).exit_code == 0
+    for run in ("r", "e/split-1"):
+        assert json.loads((tmp_path / run / "metrics.json").read_text())["features"] == str(features)
+    features.write_bytes(b"no collection any more")
+    assert amnet_head("table", "r").exit_code == 0

@@ -1,6 +1,7 @@
 """`amnet-head sweep` as a user types it."""
 
 import csv
+import gc
 import io
 import json
 import os
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from headtrain.cli import main
+from headtrain.features import residency
 from headtrain.heads.checkpoint import load_head
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--no-attention", "--epochs", 2, "--device", "cpu")
@@ -109,3 +112,22 @@ def test_a_killed_sweep_goes_on_and_trains_no_finished_head_again(features, tmp_
     assert subprocess.run([*command, "--out", tmp_path / "cut", "--resume"], check=False, **quiet).returncode == 0
     assert (first / "best.safetensors").stat().st_mtime_ns == stamp
     assert len((second / "log.csv").read_text().splitlines()) == 41
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_views_of_a_split_are_freed_before_those_of_the_next_are_loaded(features, tmp_path, monkeypatch, command):
+    seen, alive = [], []
+
+    def watched(*args, **kwargs):
+        gc.collect()
+        alive.append(sum(one() is not None for one in seen))
+        source = load(*args, **kwargs)
+        seen.append(weakref.ref(source))
+        return source
+
+    load = residency.load
+    monkeypatch.setattr(residency, "load", watched)
+    more = ("--grid", "lr=1e-3,1e-4") if command == "sweep" else ()
+    words = (command, "--features", features, "--split", "all", "--residency", "ram", *more, *SMALL)
+    assert amnet_head(*words, "--out", tmp_path / "o").exit_code == 0
+    assert alive == [0, 0]

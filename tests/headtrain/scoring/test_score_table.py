@@ -17,7 +17,7 @@ from amnet_common.errors import CollectionError, ExistsError, RunError
 from headtrain.heads.checkpoint import BEST, save_head
 from headtrain.heads.paper import PaperHead
 from headtrain.heads.provenance import Provenance
-from headtrain.scoring.ensemble import load_ensemble, mean_entropy, say
+from headtrain.scoring.ensemble import load_ensemble, mean_entropy, predict_together
 from headtrain.scoring.formats import FORMATS, read_rows
 from headtrain.scoring.job import ALL, Scoring, about, write_table
 from headtrain.scoring.rows import FAILED, PENDING, SCORED
@@ -432,8 +432,8 @@ def test_say_gives_each_row_its_own_whatever_the_batches(make_run, make_learnabl
     collection = make_learnable()
     heads = [*load_ensemble([make_run()]).values()]
     rows = np.arange(40)[::-1]
-    together = say(heads, collection, rows, range(2))
+    together = predict_together(heads, collection, rows, range(2))
     for place in (0, 13, 39):
-        alone = say(heads, collection, rows[place : place + 1], range(2))
+        alone = predict_together(heads, collection, rows[place : place + 1], range(2))
         assert together.score[place] == pytest.approx(alone.score[0], abs=1e-6)
         assert together.spread[place] == pytest.approx(alone.spread[0], abs=1e-6)
