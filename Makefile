@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test check coverage faults bench bench-gpu clean
+.PHONY: demo test test-oldest check coverage faults fuzz audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
 
 test: check
 	$(BIN)/pytest $(TOGETHER)
+
+# The lowest version that pyproject.toml allows of each package, in an environment of its own.
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/pytest $(TOGETHER)
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -23,6 +27,14 @@ coverage: .venv/installed
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
 
+# Hours, if you have them: AMNET_FUZZ_EXAMPLES is the number of files for each reader.
+fuzz: export AMNET_FUZZ_EXAMPLES ?= 2000
+fuzz: .venv/installed
+	$(BIN)/pytest tests/fuzz
+
+audit: .venv/installed
+	$(BIN)/python .ci/audit.py
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/suite.py
 
@@ -35,5 +47,11 @@ bench-gpu: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+.venv-oldest/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python tests/support/lowest_versions.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable '.[dev]'
+	touch $@
+
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-oldest demo build *.egg-info

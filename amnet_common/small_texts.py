@@ -82,6 +82,12 @@ def shortened(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+def reason_of(error: BaseException, most: int = 300) -> str:
+    """Return what an error says, in one line, cut where that is long: it may quote what stands in a file."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _items(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
     return [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import amnet_common
 from amnet_common.collection.layout import PATH_BYTES
-from amnet_common.collection.linking import choose_parts, refuse_other_views, refuse_outside, rows_in_part
+from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
 from amnet_common.collection.reader import Collection
 from amnet_common.collection.skeleton import create_link
@@ -18,6 +18,7 @@ from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.records import encode_id
+from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, DatasetError, SpecError
 
@@ -49,7 +50,8 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     dataset = join_datasets(collections)
     refuse_other_views(out, parts)
     ids = [encode_id(id_) for id_ in dataset.ids]
-    choose_parts(ids, [rows_in_part(ids, part) for part in parts], parts)  # refuses overlaps
+    row_of = {id_: row for row, id_ in enumerate(ids)}
+    choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
     create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
@@ -65,6 +67,7 @@ def relabel(path: Path, labels: Path, out: Path) -> Collection:
     collection = Collection(path)
     table = read_label_table(_image_root(collection), labels)
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
+    row_of |= {id_: row_of[own] for id_, own in own_names(table.ids, collection.ids).items()}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
         raise DatasetError(f"--labels {labels}: expected images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "

@@ -6,8 +6,9 @@ of one id overlap, which is refused.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from amnet_common.collection.spec import spec_differences
 from amnet_common.datasets.records import decode_id
 from amnet_common.errors import CollectionError, SpecError
 
-NOWHERE = 255  # no status: the part does not have the id
-RANK = {NOWHERE: 0, PENDING: 1, FAILED: 2, DONE: 3}  # the part of the highest counts
+RANK = {PENDING: 1, FAILED: 2, DONE: 3}  # the part of the highest counts
 ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may lie in, separated as in PATH
 
 
@@ -76,29 +76,45 @@ def refuse_other_views(link: Path, parts: Sequence[Part]) -> None:
                                   f"{part.path} with {part.planes.features.shape[1]}")  # fmt: skip
 
 
-def rows_in_part(ids: Sequence[bytes], part: Part) -> np.ndarray:
-    """Return the row of a part that holds each id, (N,) int64, -1 where it has none."""
-    row_of = {id_: row for row, id_ in enumerate(part.raw_ids())}
-    return np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
+class Held(NamedTuple):
+    """Hold which rows of a link a part has, (n,) int64, and which rows of its own they are, (n,) int64."""
+
+    rows: np.ndarray
+    own: np.ndarray
 
 
-def choose_parts(ids: Sequence[bytes], rows: Sequence[np.ndarray], parts: Sequence[Part]) -> np.ndarray:
-    """Choose the part that each id is read from, (N,) int64: the one that has it done, else failed, else pending.
+class Chosen(NamedTuple):
+    """Hold from which part each row of a link is read, (N,) int64, and from which row of that part, (N,) int64."""
 
-    `rows[p]` (N,): `rows_in_part` of part p. Raises CollectionError if two parts have one id done, or none has it.
+    parts: np.ndarray
+    own: np.ndarray
+
+
+def held_by(row_of: Mapping[bytes, int], part: Part) -> Held:
+    """Find the ids of a link, `row_of` by id, in a part."""
+    ids = part.raw_ids()
+    rows = np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
+    own = np.flatnonzero(rows >= 0)
+    return Held(rows[own], own)
+
+
+def choose_parts(ids: Sequence[bytes], held: Sequence[Held], parts: Sequence[Part]) -> Chosen:
+    """Choose the part that each of N ids is read from: the one that has it done, else failed, else pending.
+
+    `held[p]`: what part p has. Raises CollectionError if two parts have one id done, or none has it.
     """
-    best, chosen = np.zeros(len(ids), np.int64), np.full(len(ids), -1)
-    for number, (part, row) in enumerate(zip(parts, rows, strict=True)):
-        status = np.where(row < 0, NOWHERE, part.status[row])
-        ranks = np.select([status == known for known in RANK], list(RANK.values()))  # (N,)
-        twice = np.flatnonzero((best == RANK[DONE]) & (ranks == RANK[DONE]))
+    best, chosen = np.zeros(len(ids), np.int64), Chosen(np.full(len(ids), -1), np.zeros(len(ids), np.int64))
+    for number, (part, (rows, own)) in enumerate(zip(parts, held, strict=True)):
+        ranks = np.select([part.status[own] == known for known in RANK], list(RANK.values()))  # (n,)
+        twice = rows[(best[rows] == RANK[DONE]) & (ranks == RANK[DONE])]
         if len(twice):
-            id_, other = decode_id(ids[twice[0]]), parts[chosen[twice[0]]].path
+            id_, other = decode_id(ids[twice.min()]), parts[chosen.parts[twice.min()]].path
             raise CollectionError(f"{part.path}: expected ids that no other part has features of, found {id_!r} in "
                                   f"{other} too ({len(twice)} ids overlap)")  # fmt: skip
-        better = ranks > best
-        best[better], chosen[better] = ranks[better], number
-    if (chosen < 0).any():
+        better = ranks > best[rows]
+        at = rows[better]
+        best[at], chosen.parts[at], chosen.own[at] = ranks[better], number, own[better]
+    if (chosen.parts < 0).any():
         raise CollectionError(f"{parts[0].path} and other parts: expected every id of the link, found none that has "
-                              f"{decode_id(ids[int(np.argmin(chosen))])!r}")  # fmt: skip
+                              f"{decode_id(ids[int(np.argmin(chosen.parts))])!r}")  # fmt: skip
     return chosen

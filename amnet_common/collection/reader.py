@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
-from amnet_common.collection.linking import choose_parts, open_parts, rows_in_part
+from amnet_common.collection.linking import choose_parts, held_by, open_parts
 from amnet_common.collection.marks import view_checksum
 from amnet_common.collection.part import Part
 from amnet_common.collection.prefetch import P, read_ahead
@@ -68,7 +68,8 @@ class Collection:
         self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
         raw_ids = self._raw_ids(structure)
         self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
-        self._rows_in_parts = [rows_in_part(raw_ids, part) for part in self.parts] if self.linked else []
+        row_of = {id_: row for row, id_ in enumerate(raw_ids)} if self.linked else {}
+        self._held = [held_by(row_of, part) for part in self.parts] if self.linked else []
         first = self.parts[0].planes
         self.uuid, self.image_list = structure.uuid, structure.image_list
         self.spec: Spec = structure.spec
@@ -194,16 +195,16 @@ class Collection:
             self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
             return
         n, ids = len(self), self._raw_ids_in_links
-        self._part_of = choose_parts(ids, self._rows_in_parts, self.parts)  # (N,)
-        self._row_of = np.zeros(n, np.int64)  # (N,) in that part
+        self._part_of, self._row_of = choose_parts(ids, self._held, self.parts)  # (N,), (N,) in that part
         self.images = np.zeros(n, image_dtype(max(map(len, ids), default=1)))  # (N,) of layout.image_dtype
         self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
         self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
         self.status = np.zeros(n, np.uint8)  # (N,)
         damaged = np.zeros(n, bool)
-        for number, part in enumerate(self.parts):
-            mine = np.flatnonzero(self._part_of == number)
-            rows = self._row_of[mine] = self._rows_in_parts[number][mine]
+        in_order = np.argsort(self._part_of, kind="stable")  # (N,): the rows of the first part, then of the second ...
+        ends = np.cumsum(np.bincount(self._part_of, minlength=len(self.parts)))
+        for part, mine in zip(self.parts, np.split(in_order, ends[:-1]), strict=True):
+            rows = self._row_of[mine]
             self.images[mine] = part.images[rows].astype(self.images.dtype)
             self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
             self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)

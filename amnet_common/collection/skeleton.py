@@ -33,6 +33,7 @@ from amnet_common.collection.structure import read_structure
 from amnet_common.datasets.records import Dataset, encode_id
 from amnet_common.errors import ExistsError, OutputError
 from amnet_common.files import publish, replace_by, temporary_beside
+from amnet_common.hdf5.facts import facts
 
 LIBVER = ("v110", "v110")  # metadata with checksums
 
@@ -177,7 +178,7 @@ def _require_room(path: Path, written: int, changing: int) -> None:
 
 
 def _write_integrity(path: Path) -> None:
-    structure = read_structure(path)
+    structure = read_structure(path, facts)  # in this process, which has just made the file
     digest = integrity_sha256(path, structure)
     with open(path, "r+b") as file:
         file.seek(structure.integrity.offset)

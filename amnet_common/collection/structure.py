@@ -1,19 +1,20 @@
 """What the HDF5 metadata of a collection says, believed only as far as it is checked.
 
-A collection may come from a stranger. So nothing is followed out of the file (no external or soft links, no external
-storage, no virtual dataset), no size is allocated before the file is found long enough for it, texts have bounds,
-and tables are read with `preadv` at checked offsets; the HDF5 library only parses metadata.
+A collection may come from a stranger. So the HDF5 library only parses metadata, in a process of its own that may die
+of it (`amnet_common.hdf5`); no size is allocated before the file is found long enough for it, texts have bounds, and
+tables are read with `preadv` at checked offsets.
 """
 
+import errno
 import hashlib
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from amnet_common.collection.layout import (
@@ -23,6 +24,7 @@ from amnet_common.collection.layout import (
     IMAGES,
     INTEGRITY,
     LABELS,
+    PAGE,
     SCALES,
     SEGMENT,
     SOURCE,
@@ -40,57 +42,57 @@ from amnet_common.collection.layout import (
 from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.raw import file_identity, read_table
 from amnet_common.collection.spec import Spec
-from amnet_common.datasets.records import MAX_ID_BYTES, SplitList
+from amnet_common.datasets.records import MAX_ID_BYTES, MOST_LISTS, SplitList
 from amnet_common.errors import CollectionError
+from amnet_common.hdf5.apart import facts_apart
+from amnet_common.hdf5.facts import Question, as_dtype
 from amnet_common.small_texts import json_object
 
-MAX_TEXT_BYTES = 2**20  # of an attribute; ours have at most some thousand
+ROOT_ATTRIBUTES = ("format", "format_version", "uuid", "spec", "fingerprint", "roster", "provenance")
+DATASETS: Mapping[str, Sequence[str]] = {IMAGES: (), INTEGRITY: (), LABELS: ("sha256",), SCALES: ("sha256",),
+            SOURCES: ("sha256",), SEGMENT: ("kernel_path",), VIEWS: (), CHECKSUMS: ()}  # fmt: skip
+LISTS: Mapping[str, Sequence[str]] = {SPLITS: ("sha256",), SPLIT_SCORES: ("sha256",)}
+MOST_PARTS = 100_000  # of a link
 MEMORY_SHARE = 0.5  # tables that would take more of the machine's memory are not read
 HEX = re.compile(r"[0-9a-f]+")
+Facts = Mapping[str, Any]
+Ask = Callable[[Question], Facts]
 
 
-def read_structure(path: Path) -> Structure:
-    """Read the structure of the collection at `path`.
+def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
+    """Read the structure of the collection at `path`; `ask`: what asks the HDF5 library.
 
-    Raises CollectionError if there is no such file, or it is none of this format, is newer, damaged or cut short.
+    Raises CollectionError if there is no such file, or it is none of this format, is newer, damaged or cut short;
+    OSError if too many files are open.
     """
     if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
         raise CollectionError(f"{path}: expected a collection, found no such file")
     try:
-        with opened(path) as file:
-            check_format(file, str(path))
-            reading = _Reading(file, path)
-            structure = reading.structure()
-        if file_identity(os.stat(path)) != reading.identity:
+        found = os.stat(path)
+        answer = ask(Question(os.path.abspath(path), ROOT_ATTRIBUTES, DATASETS, LISTS, MOST_LISTS))
+        if "unreadable" in answer:
+            raise ValueError(answer["unreadable"])
+        check_format(answer["attributes"], str(path))
+        structure = _Reading(answer, path, found.st_size).structure()
+        if file_identity(os.stat(path)) != file_identity(found):
             raise CollectionError(f"{path}: expected one file, found it replaced while it was read; open it again")
         return structure
     except CollectionError:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
 
 
-def opened(path: Path) -> h5py.File:
-    """Open a file for reading without HDF5's lock, or, where this process holds it open with one, as that does.
-
-    Raises OSError.
-    """
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        if "locking" not in str(error):
-            raise
-        return h5py.File(path, "r")
-
-
-def check_format(file: h5py.File, where: str) -> None:
+def check_format(attributes: Facts, where: str) -> None:
     """Check format name and version, before anything else is believed.
 
     Raises CollectionError for another format or version.
     """
     try:
-        name, version = text_attribute(file, "format"), _integer_attribute(file, "format_version")
-    except (KeyError, ValueError, TypeError, OSError) as error:
+        name, version = _text(attributes, "format"), _integer(attributes, "format_version")
+    except ValueError as error:
         raise CollectionError(f"{where}: expected a collection ({FORMAT}), found another HDF5 file") from error
     if name != FORMAT:
         raise CollectionError(f"{where}: expected format {FORMAT}, found {name!r}")
@@ -100,18 +102,17 @@ def check_format(file: h5py.File, where: str) -> None:
 
 
 class _Reading:
-    """One pass over an open file."""
+    """One pass over what the HDF5 library said of a file of so many bytes."""
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self.file, self.path = file, path
-        found = os.stat(path)
-        self.size, self.identity = found.st_size, file_identity(found)
+    def __init__(self, answer: Facts, path: Path, size: int) -> None:
+        self.attributes, self.datasets, self.groups = answer["attributes"], answer["datasets"], answer["groups"]
+        self.path, self.size = path, size
         self.needed = 0  # bytes of memory for the tables so far
 
     def structure(self) -> Structure:
         """Return the structure of the file, each part of it checked."""
         try:
-            structure, fingerprint = self._parts(), text_attribute(self.file, "fingerprint")
+            structure, fingerprint = self._parts(), _text(self.attributes, "fingerprint")
         except (LookupError, ValueError, TypeError, RuntimeError) as error:
             if isinstance(error, CollectionError):
                 raise
@@ -123,37 +124,38 @@ class _Reading:
         return structure
 
     def _parts(self) -> Structure:
-        file, spec = self.file, Spec.from_json(text_attribute(self.file, "spec"))
+        root, spec = self.attributes, Spec.from_json(_text(self.attributes, "spec"))
         images, integrity = self._images(), self._extent(INTEGRITY, (32,), np.dtype("u1"))
-        rows = images.shape[0]
+        rows, linked = images.shape[0], SOURCES in self.datasets
         return Structure(
             spec=spec,
-            provenance=json_attribute(file, "provenance"),
-            image_list=text_attribute(file, "roster"),
-            uuid=_hex(text_attribute(file, "uuid")),
+            provenance=_json(root, "provenance"),
+            image_list=_text(root, "roster"),
+            uuid=_hex(_text(root, "uuid")),
             images=images,
             labels=self._static(LABELS, (rows,), "<f8"),
-            splits={name: self._split(name, rows) for name in self._names(SPLITS)},
-            planes=None if SOURCES in file else self._planes(images, spec),
-            sources=self._sources() if SOURCES in file else (),
+            splits={name: self._split(name, rows) for name in self._lists()},
+            planes=None if linked else self._planes(images, spec),
+            sources=self._sources() if linked else (),
             integrity=integrity,
             stored_integrity=read_table(self.path, integrity).tobytes(),
         )
 
     def _images(self) -> Extent:
-        dataset = self._dataset(IMAGES)
-        if dataset.ndim != 1 or not dataset.dtype.names:
+        shape, dtype = self._kind(IMAGES)
+        if len(shape) != 1 or not dtype.names:
             raise ValueError(f"/{IMAGES} is no table")
-        id_bytes = dataset.dtype["id"].itemsize
-        if not dataset.shape[0] or id_bytes > MAX_ID_BYTES:
+        id_bytes = dtype["id"].itemsize
+        if not shape[0] or id_bytes > MAX_ID_BYTES:
             raise CollectionError(f"{self.path}: /{IMAGES}: expected at least one row, and ids of at most "
-                                  f"{MAX_ID_BYTES} bytes, found {dataset.shape[0]} rows with {id_bytes}")  # fmt: skip
-        extent = self._extent(IMAGES, dataset.shape, image_dtype(id_bytes))
+                                  f"{MAX_ID_BYTES} bytes, found {shape[0]} rows with {id_bytes}")  # fmt: skip
+        extent = self._extent(IMAGES, shape, image_dtype(id_bytes))
         self._refuse_huge(extent)
+        refuse_hole(self.path, extent)
         return extent
 
     def _planes(self, images: Extent, spec: Spec) -> Planes:
-        views = self._dataset(SEGMENT).shape[1]
+        views = self._kind(SEGMENT)[0][1]
         if not views:
             raise ValueError(f"/{SEGMENT} has no views")
         wanted = tables(images.shape[0], views, images.dtype["id"].itemsize, spec.dtype)
@@ -163,40 +165,48 @@ class _Reading:
         if scales is not None and scales_sha256(scales) != spec.scales_sha256:
             raise CollectionError(f"{self.path}: /{SCALES}: expected sha256 {spec.scales_sha256} of its spec, "
                                   "found other scales")  # fmt: skip
-        return Planes(features, boxes, checksums, json_attribute(self._dataset(SEGMENT), "kernel_path"), scales)
+        return Planes(features, boxes, checksums, _json(self._dataset(SEGMENT)["attributes"], "kernel_path"), scales)
 
     def _split(self, name: str, count: int) -> SplitList:
-        length = self._dataset(f"{SPLITS}/{name}").shape[0]
-        rows = self._static(f"{SPLITS}/{name}", (length,), "<i8")
-        if self._dataset(f"{SPLIT_SCORES}/{name}").shape != rows.shape:
+        shape, _ = self._kind(f"{SPLITS}/{name}")
+        if shape[0] > count:
+            raise CollectionError(f"{self.path}: /{SPLITS}/{name}: expected each image at most once, found {shape[0]} "
+                                  f"rows of {count} images")  # fmt: skip
+        rows = self._static(f"{SPLITS}/{name}", shape[:1], "<i8")
+        if self._kind(f"{SPLIT_SCORES}/{name}")[0] != rows.shape:
             raise CollectionError(f"{self.path}: /{SPLITS}/{name}: expected a score for each row, found others")
-        if length and not 0 <= rows.min() <= rows.max() < count:
+        if len(rows) and not 0 <= rows.min() <= rows.max() < count:
             raise CollectionError(f"{self.path}: /{SPLITS}/{name}: expected rows of /images, found others")
-        return SplitList(rows, self._static(f"{SPLIT_SCORES}/{name}", (length,), "<f8"))
+        return SplitList(rows, self._static(f"{SPLIT_SCORES}/{name}", rows.shape, "<f8"))
 
     def _sources(self) -> tuple[tuple[str, str], ...]:
-        table = self._static(SOURCES, self._dataset(SOURCES).shape, SOURCE)
+        table = self._static(SOURCES, self._kind(SOURCES)[0], SOURCE, MOST_PARTS)
         if table.ndim != 1 or not len(table):
             raise ValueError(f"/{SOURCES} names no part")
         if any(b"\0" in path for path in table["path"].tolist()):
             raise ValueError(f"/{SOURCES} names a path that no system takes")
         return tuple((os.fsdecode(bytes(path)), _hex(bytes(uuid).decode())) for path, uuid in table)
 
+    def _lists(self) -> list[str]:
+        """The names of the split lists, each of which has scores."""
+        lists, scored = self._names(SPLITS), self._names(SPLIT_SCORES)
+        if lists != scored:
+            raise ValueError(f"/{SPLITS} has {len(lists)} lists, /{SPLIT_SCORES} others")
+        return lists
+
     def _names(self, name: str) -> list[str]:
-        if name not in self.file:
-            return []
-        group = self._hard(self.file, name)
-        if not isinstance(group, h5py.Group):  # to iterate over a dataset would read it
-            raise ValueError(f"/{name} is no group")
-        return sorted(group)
+        names = self.groups[name]
+        if not isinstance(names, list):
+            raise ValueError(names["wrong"])
+        return names
 
     def _extent(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Extent:
-        """The place of a dataset that must have this shape and dtype, be contiguous, and lie within the file."""
-        dataset = self._dataset(name)
-        if dataset.shape != shape or dataset.dtype != dtype:
+        """The place of a dataset that must have this shape and dtype, and lie within the file."""
+        found_shape, found_dtype = self._kind(name)
+        if found_shape != shape or found_dtype != dtype:
             raise CollectionError(f"{self.path}: /{name}: expected {shape} of {dtype}, "
-                                  f"found {dataset.shape} of {dataset.dtype}")  # fmt: skip
-        offset = dataset.id.get_offset()
+                                  f"found {found_shape} of {found_dtype}")  # fmt: skip
+        offset = self._dataset(name)["offset"]
         if offset is None and 0 not in shape:
             raise ValueError(f"/{name} has no place within the file")
         extent = Extent(offset or 0, shape, dtype)
@@ -205,12 +215,14 @@ class _Reading:
                                   "cut short")  # fmt: skip
         return extent
 
-    def _static(self, name: str, shape: tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
-        """A table that is written once, after its SHA-256 is found right."""
+    def _static(self, name: str, shape: tuple[int, ...], dtype: str | np.dtype, most: float = math.inf) -> np.ndarray:
+        """A table of at most so many rows that is written once, after its SHA-256 is found right."""
         extent = self._extent(name, shape, np.dtype(dtype))
         self._refuse_huge(extent)
+        if math.prod(shape) > most:
+            raise CollectionError(f"{self.path}: /{name}: expected at most {most} rows, found {math.prod(shape)}")
         values = read_table(self.path, extent)
-        wanted = text_attribute(self._dataset(name), "sha256")
+        wanted = _text(self._dataset(name)["attributes"], "sha256")
         found = hashlib.sha256(values.tobytes()).hexdigest()
         if wanted != found:
             raise CollectionError(
@@ -218,22 +230,18 @@ class _Reading:
             )
         return values
 
-    def _dataset(self, name: str) -> h5py.Dataset:
-        """A dataset in one piece within this file; to ask even the shape of another may open further files."""
-        item = self.file
-        for part in name.split("/"):
-            item = self._hard(item, part)
-        if not isinstance(item, h5py.Dataset):
-            raise ValueError(f"/{name} is no dataset")
-        plist = item.id.get_create_plist()
-        if plist.get_layout() != h5py.h5d.CONTIGUOUS or plist.get_external_count():
-            raise ValueError(f"/{name} is not contiguous within the file")
-        return item
+    def _kind(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """The shape and dtype of a dataset."""
+        found = self._dataset(name)
+        if found["shape"] is None:
+            raise ValueError(f"/{name} is empty")
+        return tuple(found["shape"]), as_dtype(found["dtype"])
 
-    def _hard(self, group: h5py.Group, name: str) -> h5py.HLObject:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name!r} is a link out of the file, or to nowhere")
-        return group[name]
+    def _dataset(self, name: str) -> Facts:
+        found = self.datasets.get(name, {"wrong": f"there is no /{name}"})
+        if "wrong" in found:
+            raise ValueError(found["wrong"])
+        return found
 
     def _refuse_huge(self, *extents: Extent) -> None:
         """A sparse file can claim any size. Counts these tables and those before."""
@@ -252,33 +260,43 @@ class _Reading:
                 )
 
 
-def text_attribute(item: h5py.HLObject, name: str) -> str:
-    """Return a fixed-length string attribute as text.
+def refuse_hole(path: Path, images: Extent) -> None:
+    """Raise CollectionError if /images was never written: a sparse file claims any number of rows for nothing.
 
-    Raises ValueError for another kind of attribute, or more than MAX_TEXT_BYTES.
+    Each page of a true one holds the beginning of an id.
     """
-    attribute = item.attrs.get_id(name)
-    if attribute.dtype.kind != "S" or attribute.shape != () or attribute.dtype.itemsize > MAX_TEXT_BYTES:
+    with open(path, "rb", buffering=0) as file:
+        try:
+            hole = os.lseek(file.fileno(), images.offset, os.SEEK_HOLE)
+        except OSError:  # no such question on this file system
+            return
+    if hole + PAGE <= images.end:
+        raise CollectionError(f"{path}: /{IMAGES}: expected {images.shape[0]} rows, found a hole at {hole}")
+
+
+def _text(attributes: Facts, name: str) -> str:
+    """A fixed-length string attribute. Raises ValueError for another kind, and for bytes that are no UTF-8."""
+    found = attributes.get(name, {"wrong": f"there is no attribute {name!r}"})
+    if isinstance(found, int):
         raise ValueError(f"attribute {name!r} is no text of a fixed length")
-    return bytes(item.attrs[name]).decode()
+    if not isinstance(found, str):
+        raise ValueError(found["wrong"])
+    return found.encode("utf-8", "surrogateescape").decode()
 
 
-def json_attribute(item: h5py.HLObject, name: str) -> Mapping[str, Any]:
-    """Return the JSON object that a fixed-length string attribute holds.
-
-    Raises ValueError if it holds none.
-    """
+def _json(attributes: Facts, name: str) -> Mapping[str, Any]:
+    """The JSON object that a fixed-length string attribute holds. Raises ValueError."""
     try:
-        return json_object(text_attribute(item, name))
+        return json_object(_text(attributes, name))
     except ValueError as error:
         raise ValueError(f"attribute {name!r} is no JSON object: {error}") from error
 
 
-def _integer_attribute(item: h5py.HLObject, name: str) -> int:
-    attribute = item.attrs.get_id(name)
-    if attribute.dtype.kind not in "iu" or attribute.shape != ():
+def _integer(attributes: Facts, name: str) -> int:
+    found = attributes.get(name)
+    if not isinstance(found, int):
         raise ValueError(f"attribute {name!r} is no integer")
-    return int(item.attrs[name])
+    return found
 
 
 def _hex(text: str) -> str:

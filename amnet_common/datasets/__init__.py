@@ -7,6 +7,7 @@ from amnet_common.datasets.choosing import Choice
 from amnet_common.datasets.folder import read_folder
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.records import Dataset, SplitList
+from amnet_common.datasets.spelling import as_on_disk
 from amnet_common.datasets.split_lists import read_split_layout
 from amnet_common.errors import DatasetError
 
@@ -26,7 +27,7 @@ def load_dataset(
     labels: Path | None = None,
     choice: Choice = Choice(),  # noqa: B008 (frozen)
 ) -> Dataset:
-    """Read the ids, scores and splits of a dataset; image files are not touched. `choice`: of a folder's files.
+    """Read the ids, scores and splits of a dataset; no image file is opened. `choice`: of a folder's files.
 
     Raises DatasetError, which names the file and line at fault.
     """
@@ -39,5 +40,5 @@ def load_dataset(
         )
     if name == "csv":
         assert labels is not None
-        return read_label_table(root, labels)
-    return read_folder(root, choice) if name == "folder" else read_split_layout(name, root)
+        return as_on_disk(read_label_table(root, labels))
+    return read_folder(root, choice) if name == "folder" else as_on_disk(read_split_layout(name, root))

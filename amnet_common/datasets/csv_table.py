@@ -8,6 +8,7 @@ from pathlib import Path
 
 from amnet_common.errors import DatasetError
 from amnet_common.files import without_waiting
+from amnet_common.small_texts import shortened
 
 DELIMITERS = (",", ";", "\t")  # spreadsheets in many countries save with semicolons
 MOST_BYTES = 2**30  # a table of ten million images is smaller
@@ -31,9 +32,10 @@ def table_lines(
             reader = csv.DictReader(file, delimiter=max(DELIMITERS, key=header.count), restval="", strict=True)
             names = list(reader.fieldnames or ())
             if not set(columns) <= set(names):
-                raise DatasetError(f"{path}:1: expected columns {','.join(columns)}{more}, found {header.strip()!r}")
+                found = shortened(header.strip(), 300)
+                raise DatasetError(f"{path}:1: expected columns {','.join(columns)}{more}, found {found}")
             if twice := sorted({name for name in names if name and names.count(name) > 1}):
-                raise DatasetError(f"{path}:1: expected each column once, found {twice[0]!r} again")
+                raise DatasetError(f"{path}:1: expected each column once, found {shortened(twice[0])} again")
             for line in reader:
                 where = f"{path}:{reader.line_num}"
                 if None in line:

@@ -8,6 +8,7 @@ import numpy as np
 from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
 from amnet_common.errors import DatasetError
+from amnet_common.small_texts import shortened
 
 PARTS = ("train", "val", "test")
 
@@ -25,7 +26,7 @@ def read_label_table(root: Path, labels: Path) -> Dataset:
             raise DatasetError(f"{where}: expected each image once, found {id_!r} again")
         part = (line.get("split") or "").strip()
         if part and part not in PARTS:
-            raise DatasetError(f"{where}: expected split to be {', '.join(PARTS)} or empty, found {part!r}")
+            raise DatasetError(f"{where}: expected split to be {', '.join(PARTS)} or empty, found {shortened(part)}")
         text = (line["score"] or "").strip()
         if part and not text:
             raise DatasetError(f"{where}: expected a score for an image of split {part}, found none")

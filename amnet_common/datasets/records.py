@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.errors import DatasetError
+from amnet_common.small_texts import shortened
 
 MAX_ID_BYTES = 1024
+MOST_LISTS = 3_000  # of splits: a thousand folds
 ODD_PART = re.compile(r"(?:^|[/\0])\.{0,2}(?:[/\0]|$)")  # an empty part (absolute, or a second name), `.` or `..`
 
 
@@ -30,7 +32,7 @@ class SplitList:
 class Dataset:
     """Hold images by id (path below `image_root`, with forward slashes), in the order of the collection's rows.
 
-    Raises DatasetError for no image, and for a split that names rows that do not exist.
+    Raises DatasetError for no image, for more than MOST_LISTS lists, and for a split that names rows that do not exist.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Dataset:
     def __post_init__(self) -> None:
         if not self.ids:
             raise DatasetError(f"--dataset {self.name}: expected at least one image, found none for {self.image_root}")
+        refuse_many(len(self.splits), f"--dataset {self.name}")
         for name, split in self.splits.items():
             if len(split.rows) and not 0 <= split.rows.min() <= split.rows.max() < len(self.ids):
                 raise DatasetError(f"split {name} names unknown images: expected rows below {len(self.ids)}, "
@@ -52,6 +55,12 @@ class Dataset:
     def labels(self) -> np.ndarray:
         """Return one score an image, (N,) float64, NaN where there is none."""
         return mean_scores(len(self.ids), self.splits.values()) if self.scores is None else self.scores
+
+
+def refuse_many(lists: int, where: str) -> None:
+    """Raise DatasetError, which names `where`, for more than MOST_LISTS split lists."""
+    if lists > MOST_LISTS:
+        raise DatasetError(f"{where}: expected at most {MOST_LISTS} split lists, found {lists}")
 
 
 def subset(dataset: Dataset, keep: np.ndarray) -> Dataset:
@@ -83,7 +92,7 @@ def checked_id(text: str, where: str) -> str:
     An id of more than MAX_ID_BYTES is refused too.
     """
     if "\0" in text or ODD_PART.search(text):
-        raise DatasetError(f"{where}: expected an image path below the image root, found {text!r}")
+        raise DatasetError(f"{where}: expected an image path below the image root, found {shortened(text, 1000)}")
     if len(encode_id(text)) > MAX_ID_BYTES:
         raise DatasetError(f"{where}: expected an image path of at most {MAX_ID_BYTES} bytes, found {text[:40]!r}...")
     return text
@@ -105,7 +114,7 @@ def checked_score(text: str, where: str) -> float:
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
-        raise DatasetError(f"{where}: expected a number as score, found {text!r}")
+        raise DatasetError(f"{where}: expected a number as score, found {shortened(text)}")
     return score
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score
+from amnet_common.datasets.records import Dataset, SplitList, checked_id, checked_score, refuse_many
 from amnet_common.errors import DatasetError
-from amnet_common.small_texts import small_text
+from amnet_common.small_texts import shortened, small_text
 
 MOST_BYTES = 2**30  # a list of ten million images is smaller
 LIST_NAME = re.compile(r"(train|val|test)_([1-9]\d*)\.txt")
@@ -38,6 +38,7 @@ def find_lists(name: str, folder: Path) -> list[Path]:
     if not found:
         raise DatasetError(f"--dataset {name}: expected {folder}/train_1.txt and its like, found none; "
                            "say where with --root")  # fmt: skip
+    refuse_many(len(found), f"--dataset {name}: {folder}")
     numbers = sorted({number for number, _ in found})
     for number in numbers:
         for part in PARTS[name]:
@@ -53,8 +54,11 @@ def refuse_overlap(lists: dict[str, dict[str, float]]) -> None:
 
     A test image that was trained on says nothing.
     """
-    for (a, entries), (b, others) in combinations(lists.items(), 2):
-        both = entries.keys() & others.keys() if a.partition("_")[2] == b.partition("_")[2] else ()
+    of_split: dict[str, list[str]] = {}
+    for name in lists:
+        of_split.setdefault(name.partition("_")[2], []).append(name)
+    for a, b in (pair for names in of_split.values() for pair in combinations(names, 2)):
+        both = lists[a].keys() & lists[b].keys()
         if both:
             raise DatasetError(
                 f"splits/{b}.txt: expected images that {a}.txt does not name, found {min(both)!r} in both"
@@ -78,7 +82,7 @@ def read_list(path: Path) -> dict[str, float]:
         where = f"{path}:{number}"
         fields = line.rsplit(maxsplit=1)
         if len(fields) != 2:
-            raise DatasetError(f"{where}: expected 'name.jpg 0.675000', found {line!r}")
+            raise DatasetError(f"{where}: expected 'name.jpg 0.675000', found {shortened(line)}")
         id_ = checked_id(fields[0].strip(), where)
         if id_ in entries:
             raise DatasetError(f"{where}: expected each image once in a list, found {id_!r} again")

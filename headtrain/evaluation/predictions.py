@@ -10,6 +10,7 @@ import numpy as np
 
 from amnet_common.errors import RunError
 from amnet_common.files import whole_file
+from amnet_common.small_texts import shortened
 
 HEADER = ["id", "score", "predicted"]
 
@@ -69,7 +70,7 @@ def _lines(path: Path, file: Iterator[str]) -> Iterator[tuple[str, float, float]
     try:
         header = next(reader, [])
         if header != HEADER:
-            raise RunError(f"{path}:1: expected {','.join(HEADER)}, found {','.join(header)!r}")
+            raise RunError(f"{path}:1: expected {','.join(HEADER)}, found {shortened(','.join(header))}")
         for cells in reader:
             where = f"{path}:{reader.line_num}"
             if len(cells) != len(HEADER):
@@ -85,5 +86,5 @@ def _finite(where: str, name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RunError(f"{where}: expected a finite number as {name}, found {text!r}")
+        raise RunError(f"{where}: expected a finite number as {name}, found {shortened(text)}")
     return value

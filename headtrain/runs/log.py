@@ -9,6 +9,7 @@ from typing import Any
 
 from amnet_common.errors import DamagedRunError
 from amnet_common.files import whole_file
+from amnet_common.small_texts import reason_of
 from headtrain.runs.folder import LOG
 
 COLUMNS = ("epoch", "squared_error", "penalty", "val_rho", "val_mse", "seconds", "best")  # of logs of all versions
@@ -64,7 +65,7 @@ def read_log(run: Path) -> list[Epoch]:
         with open(run / LOG, newline="", encoding="utf-8") as file:
             epochs = [_whole(row) for row in csv.DictReader(file)]
     except (KeyError, OSError, TypeError, ValueError, csv.Error) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else error
+        found = f"no {error}" if isinstance(error, KeyError) else reason_of(error)
         raise DamagedRunError(f"{run / LOG}: expected a log as amnet-head train writes it, found {found}") from error
     if not epochs:
         raise DamagedRunError(f"{run / LOG}: expected a line for each epoch, found none")

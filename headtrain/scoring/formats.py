@@ -10,6 +10,7 @@ from typing import Any
 
 from amnet_common.errors import ConfigError, ExtraError, RunError
 from amnet_common.files import whole_file
+from amnet_common.small_texts import reason_of
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record, no_formula, shown
 
 Write = Callable[[Path, Iterable[ScoreRow], int], None]
@@ -40,7 +41,10 @@ def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
 def read_jsonl(path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the records of a table of JSON lines."""
     with open(path, encoding="ascii") as file:
-        yield from map(json.loads, file)
+        try:
+            yield from map(json.loads, file)
+        except RecursionError as error:
+            raise ValueError("lists in each other without end") from error
 
 
 def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
@@ -105,7 +109,7 @@ def read_rows(path: Path, kind: str, steps: int) -> Generator[ScoreRow]:
             yield from_record(record, steps)
     except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
         raise RunError(f"{path}: row {number}: expected a table of amnet-head score with {steps} steps, found another "
-                       f"file ({error})") from error  # fmt: skip
+                       f"file ({reason_of(error)})") from error  # fmt: skip
 
 
 def is_table(path: Path) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import checked_score
+from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import DatasetError, RunError
 from headtrain.features.splits import Subsets, selection_on_test
 from headtrain.heads.checkpoint import BEST, load_head
@@ -78,11 +79,12 @@ def by_table(scores: Mapping[str, float], path: Path, collection: Collection, su
     found = []
     for subset in (subsets.val, subsets.test):
         ids = [collection.ids[row] for row in subset.rows]
-        missing = [id_ for id_ in ids if id_ not in scores]
+        said = {own: scores[id_] for id_, own in own_names([*scores], ids).items()} | dict(scores)
+        missing = [id_ for id_ in ids if id_ not in said]
         if missing:
             raise RunError(f"--scores {path}: expected all {len(ids)} images of the list, found {len(missing)} "
                            f"missing, such as {missing[0]}")  # fmt: skip
-        found.append(np.array([scores[id_] for id_ in ids], np.float64))
+        found.append(np.array([said[id_] for id_ in ids], np.float64))
     return Evaluated(*found)
 
 

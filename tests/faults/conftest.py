@@ -1,11 +1,9 @@
 """Real extractions as processes, their comparison with an undisturbed one, and the figures of a full run."""
 
-import datetime
 import functools
 import io
 import json
 import os
-import platform
 import select
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from figures import Figures
 from PIL import Image
 
 from amnet_common.collection import Collection
@@ -28,7 +27,6 @@ COMMAND = Path(sys.executable).with_name("amnet-extract")
 SETTINGS = ("--weights", "untrained", "--precision", "float32", "--augs", "2", "--batch-size", "4")
 BROKEN = 5  # every so many-th picture cannot be decoded
 PATIENCE = 600  # seconds that one process may take on a busy machine before it counts as hanging
-REPORT = "AMNET_FAULTS_REPORT"  # a file for the figures
 STARTED: list[subprocess.Popen[bytes]] = []  # extractions of the test that runs
 
 
@@ -246,48 +244,7 @@ def worker() -> Iterator[Callable[..., Worker]]:
         each.close()
 
 
-class Figures:
-    """What a full run has counted, as Markdown tables."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, list[dict[str, object]]] = {}
-
-    def add(self, table: str, **cells: object) -> None:
-        """One line of a table; the file that $AMNET_FAULTS_REPORT names is written anew."""
-        self.tables.setdefault(table, []).append(cells)
-        if os.environ.get(REPORT):
-            Path(os.environ[REPORT]).write_text(self.markdown())
-
-    def markdown(self) -> str:
-        lines = [", ".join(machine())]
-        for name, rows in self.tables.items():
-            heads = list(dict.fromkeys(head for row in rows for head in row))
-            lines += [
-                "",
-                f"**{name}**",
-                "",
-                _line(head.replace("_", " ") for head in heads),
-                _line("---" for _ in heads),
-            ]
-            lines += [_line(row.get(head, "") for head in heads) for row in rows]
-        return "\n".join(lines) + "\n"
-
-
-def machine() -> list[str]:
-    """What the figures are of."""
-    import torch
-
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return [platform.machine(), f"{os.cpu_count()} cores", f"{memory:.0f} GiB memory",
-            f"Linux {platform.release()}", f"Python {platform.python_version()}", f"h5py {h5py.__version__}",
-            f"HDF5 {h5py.version.hdf5_version}", f"torch {torch.__version__}", f"{datetime.date.today()}"]  # fmt: skip
-
-
-def _line(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-FIGURES = Figures()
+FIGURES = Figures("AMNET_FAULTS_REPORT")
 
 
 @pytest.fixture(scope="session")

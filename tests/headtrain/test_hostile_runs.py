@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 import pytest
 import safetensors.torch
 import torch
+from edits import EDITS, edited
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,18 +37,6 @@ ODD = st.one_of(
     st.floats(), st.text(max_size=5), st.just([]), st.just({}), st.lists(st.integers(), max_size=3),
     st.just([[[1]]]), st.just({"a": {"b": []}}),
 )  # fmt: skip
-EDITS = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 9), st.one_of(
-        st.binary(max_size=5), st.sampled_from([b"1e999", b"[" * 2000, b'{"a":' * 600, b"9" * 500, b"NaN", b'"', b"0"]),
-    )), min_size=1, max_size=5,
-)  # fmt: skip
-
-
-def edited(content, edits):
-    for place, length, new in edits:
-        at = int(place * len(content))
-        content = content[:at] + new + content[at + length :]
-    return content
 
 
 def places(value, path=()):

@@ -385,6 +385,30 @@ def test_split_of_rows_out_of_range_is_refused(path, rows):
     refuse(path, "/splits/train_1: expected rows of /images, found others")
 
 
+def test_split_that_names_more_rows_than_there_are_images_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        for group, kind in (("splits", "<i8"), ("split_scores", "<f8")):
+            replace_static(file, f"{group}/train_1", np.zeros(5, kind))
+    refuse(path, "/splits/train_1: expected each image at most once, found 5 rows of 4 images")
+
+
+def test_more_split_lists_than_any_data_has_are_refused(path):
+    with h5py.File(path, "r+") as file:
+        for group in ("splits", "split_scores"):
+            for k in range(3_000):
+                file[f"{group}/train_{k + 2}"] = file[f"{group}/train_1"]  # names of one table: a small file
+    refuse(path, "/splits has 3001 lists, more than 3000")
+
+
+def test_rows_that_were_never_written_are_refused(path):
+    """A sparse file of some kilobytes that claims 8 GB of them."""
+    with h5py.File(path, "r+") as file:
+        count = 8 * 10**9 // image_dtype(5).itemsize
+        del file["images"]
+        contiguous(file, "images", (count,), image_dtype(5))
+    refuse(path, rf"/images: expected {count} rows, found a hole at \d+")
+
+
 def test_split_with_other_numbers_of_rows_and_scores_is_refused(path):
     with h5py.File(path, "r+") as file:
         replace_static(file, "split_scores/train_1", np.zeros(3))
@@ -483,6 +507,12 @@ def test_sources_that_name_no_part_are_refused(path, table):
     with h5py.File(path, "r+") as file:
         replace_static(file, "sources", table)
     refuse(path, "expected")
+
+
+def test_more_parts_than_any_library_has_are_refused(path):
+    with h5py.File(path, "r+") as file:
+        contiguous(file, "sources", (100_001,), SOURCE)
+    refuse(path, "/sources: expected at most 100000 rows, found 100001")
 
 
 def test_endless_sources_in_a_sparse_file_are_refused(path):

@@ -1,0 +1,184 @@
+"""A child process that asks the HDF5 library: some bytes, with right checksums, make that library crash or never end.
+
+One child serves this process for all the files it opens. It holds no lock and writes nothing; it ends when this
+process does. Processes that are forked off start their own.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+from amnet_common.hdf5.facts import Question, facts
+
+try:
+    import resource
+except ImportError:  # no Unix
+    resource = None  # type: ignore[assignment]
+
+MOST_SECONDS = 6  # of computing, for one file; a whole one takes some thousandths
+MOST_BYTES = 2**30  # of memory, beyond what the child begins with
+MOST_REPLY = 2**26  # bytes
+LENGTH = struct.Struct("<Q")
+READY: dict[str, Any] = {"ready": True}
+SCRIPT = "import sys; sys.path[:] = sys.argv[1:]; from amnet_common.hdf5.apart import serve; serve()"
+
+
+class DeadlyError(ValueError):
+    """Says that the HDF5 library does not survive a file, or not in time."""
+
+
+def facts_apart(question: Question) -> dict[str, Any]:
+    """Ask as `facts` does, in the child.
+
+    Raises DeadlyError if it dies of the file, OSError if no child can be started for want of files or processes.
+    Where this interpreter cannot be started a second time, the question is answered in this process.
+    """
+    return _asker.ask(question)
+
+
+class _Child:
+    """The process, and the pipes to it."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *sys.path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+            start_new_session=True,  # Ctrl-C is for the command alone
+        )  # fmt: skip
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a question; its answer, or None if the child died of it."""
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            _send(self.process.stdin, question)
+        except BrokenPipeError:
+            return None
+        return _receive(self.process.stdout)
+
+    def end(self) -> int:
+        """Let the child end; its status."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+        return self.process.wait()
+
+
+class _Asker:
+    """The child of this process, once one was needed."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Hold no child, and a lock that nobody holds."""
+        self.lock = threading.Lock()
+        self.child: _Child | None = None
+        self.impossible = False  # to start one
+
+    def ask(self, question: Question, again: bool = True) -> dict[str, Any]:
+        """Answer in the child, or here if there can be none. A child may have died of something else: ask again."""
+        with self.lock:
+            if not (self.child or self.impossible):
+                self.child = _started()
+                self.impossible = self.child is None
+            child = self.child
+            if child is None:
+                return facts(question)
+            answer = child.ask(question.as_json())
+            if answer is not None:
+                return answer
+            self.child, status = None, child.end()
+        if again and status != -signal.SIGXCPU:
+            return self.ask(question, again=False)
+        raise DeadlyError(why_dead(status))
+
+    def forget_other(self) -> None:
+        """In a process that was forked off: the child is the other's, and not to be waited for."""
+        if self.child:
+            self.child.process.returncode = 0
+        self.begin_anew()
+
+    def end(self) -> None:
+        """Let the child end."""
+        if self.child:
+            self.child.end()
+
+
+def why_dead(status: int) -> str:
+    """Say what the exit status of the child means."""
+    if status == -signal.SIGXCPU:
+        return f"the HDF5 library computes for more than {MOST_SECONDS} s on it"
+    named = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return f"the HDF5 library crashes on it: {named}"
+
+
+def _started() -> _Child | None:
+    """A child that answers; None if there is no interpreter to start, or it cannot import this."""
+    if not sys.executable:
+        return None
+    try:
+        child = _Child()
+    except (FileNotFoundError, PermissionError):
+        return None
+    assert child.process.stdout
+    if _receive(child.process.stdout) == READY:
+        return child
+    child.end()
+    return None
+
+
+_asker = _Asker()
+os.register_at_fork(after_in_child=_asker.forget_other)
+atexit.register(_asker.end)
+
+
+def serve() -> None:
+    """Answer questions from standard input until it ends; what the child runs."""
+    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    _limit_memory()
+    _send(answers, READY)
+    while (question := _receive(questions)) is not None:
+        _limit_time()
+        _send(answers, facts(Question(**question)))
+    os._exit(0)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        with open("/proc/self/statm") as file:
+            begun = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (begun + MOST_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = int(used.ru_utime + used.ru_stime) + 1 + MOST_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode()
+    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> dict[str, Any] | None:
+    """The next message; None at the end."""
+    head = pipe.read(LENGTH.size)
+    if len(head) < LENGTH.size or (length := LENGTH.unpack(head)[0]) > MOST_REPLY:
+        return None
+    data = pipe.read(length)
+    return json.loads(data) if len(data) == length else None
