@@ -11,9 +11,10 @@ demo: .venv/installed
 test: check
 	$(BIN)/pytest $(TOGETHER)
 
-# The lowest version that pyproject.toml allows of each package, in an environment of its own.
+# The lowest version that pyproject.toml allows of each package, in an environment of its own; what those versions warn of
+# is theirs.
 test-oldest: .venv-oldest/installed
-	.venv-oldest/bin/pytest $(TOGETHER)
+	.venv-oldest/bin/pytest $(TOGETHER) -W default
 
 check: .venv/installed
 	$(BIN)/ruff check .

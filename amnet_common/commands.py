@@ -62,7 +62,7 @@ class OneLineErrors(click.Command):
             if ctx.meta.get(DEBUG):
                 traceback.print_exc()
             line, status = ending(error)
-            say(f"{ctx.command_path}: {line}".rstrip().replace("\n", " "), err=True)
+            say(f"{ctx.command_path}: {line}".rstrip(), err=True)
             ctx.exit(status)
         ctx.exit(status or 0)
 

@@ -31,7 +31,7 @@ SCRIPT = "import sys; sys.path[:] = sys.argv[1:]; from amnet_common.hdf5.apart i
 
 
 class DeadlyError(ValueError):
-    """Says that the HDF5 library does not survive a file, or not in time."""
+    """Report that the HDF5 library does not survive a file, or not in time."""
 
 
 def facts_apart(question: Question) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class _Asker:
         raise DeadlyError(why_dead(status))
 
     def forget_other(self) -> None:
-        """In a process that was forked off: the child is the other's, and not to be waited for."""
+        """Ignore the child in a process that was forked off: it is the other's, and not to be waited for."""
         if self.child:
             self.child.process.returncode = 0
         self.begin_anew()

@@ -17,7 +17,10 @@ from headtrain.cli.options import PATH, chosen_splits, features_option
 from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
+    from headtrain.evaluation.bootstrap import Comparison
     from headtrain.runs.results import RunResult
+
+OTHERS = "headtrain.compare.others"  # in a context's meta: what stands behind --
 
 
 @click.command(cls=OneLineErrors)
@@ -27,24 +30,67 @@ def table(runs: Sequence[Path]) -> None:
     print_table(runs)
 
 
-@click.command(cls=OneLineErrors)
-@click.argument("run", type=PATH)
-@click.argument("other", type=PATH)
-def compare(run: Path, other: Path) -> None:
-    """Say whether RUN and OTHER differ in mean test rho: a paired bootstrap over the images of their test lists."""
-    from headtrain.evaluation.bootstrap import paired
+class TwoSides(OneLineErrors):
+    """Take `--` as what stands between two lists of runs; click itself would drop it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind `--` for the function."""
+        if "--" in args:
+            middle = args.index("--")
+            args, ctx.meta[OTHERS] = args[:middle], args[middle + 1 :]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show both lists."""
+        return [*super().collect_usage_pieces(ctx)[:1], "RUN [RUN ...] [--] OTHER [OTHER ...]"]
+
+
+@click.command(cls=TwoSides)
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.pass_context
+def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
+    """Say whether RUN and OTHER differ in mean test rho: a paired bootstrap over the images of their test lists.
+
+    With several trainings a side, `compare A/* -- B/*`, the seeds count too, and the answer is about the two
+    configurations; with one a side it is about these two heads alone.
+    """
+    from headtrain.evaluation.trainings import compared
     from headtrain.leaderboard.board import OPTIMISTIC
     from headtrain.runs.results import results_of
 
-    results = [results_of(path) for path in (run, other)]
-    a, b = ([result.predictions for result in of_run] for of_run in results)
-    found = paired(a, b)
-    verdict = "a real difference" if found.real else "no difference that these images can show"
-    say(f"{run} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
-               f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict}")  # fmt: skip
-    for path, of_run in zip((run, other), results, strict=True):
+    sides = two_sides(runs, [Path(name) for name in ctx.meta.get(OTHERS, ())])
+    results = {path: results_of(path) for side in sides for path in side}
+    a, b = ([[result.predictions for result in results[path]] for path in side] for side in sides)
+    found = compared(a, b)
+    one, other = map(described_side, sides)
+    say(f"{one} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
+        f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict(found)}")  # fmt: skip
+    for path, of_run in results.items():
         if any(one.result.optimistic for one in of_run):
             say(f"note: {path} is {OPTIMISTIC}", err=True)
+
+
+def two_sides(runs: Sequence[Path], others: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Return the runs of either side. Raises RunError unless each has one."""
+    if not others and len(runs) == 2:
+        return runs[:1], runs[1:]
+    if not (runs and others):
+        raise RunError(f"compare: expected two runs, or runs on both sides of --, found {len(runs)} and {len(others)}")
+    return runs, others
+
+
+def described_side(runs: Sequence[Path]) -> str:
+    """Name the runs of one side."""
+    return str(runs[0]) if len(runs) == 1 else f"{len(runs)} runs ({runs[0]} to {runs[-1]})"
+
+
+def verdict(found: "Comparison") -> str:
+    """Say what a comparison shows, and of what."""
+    about = "for these trained heads" if found.trainings == (1, 1) else "over seeds and images"
+    if found.real:
+        return f"a real difference, {about}"
+    images = "images" if found.trainings == (1, 1) else "images and seeds"
+    return f"no difference that these {images} can show, {about}"
 
 
 @click.command(cls=OneLineErrors)
@@ -55,7 +101,11 @@ def compare(run: Path, other: Path) -> None:
 @click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow_missing: bool) -> None:
-    """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, kernel ridge on the mean of all views."""
+    """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, three kernel ridges on all views.
+
+    The kernels: Gaussian and exponential on the mean over locations, exponential on mean, deviation and maximum. Every
+    strength is chosen by leave-one-out on the training list.
+    """
     from headtrain.evaluation.baselines import BASELINES
 
     collection = Collection(features)
@@ -73,8 +123,9 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
     """Fit every baseline on every split, each image being read once, and write the results below `out`."""
     import numpy as np
 
-    from headtrain.evaluation.baselines import BASELINES, Pooled
+    from headtrain.evaluation.baselines import BASELINES
     from headtrain.evaluation.metrics import spearman
+    from headtrain.evaluation.pooled import Pooled
     from headtrain.features.splits import split_subsets
     from headtrain.runs.documents import Result
     from headtrain.runs.results import save_result

@@ -39,6 +39,7 @@ class Comparison:
     p: float  # two-sided; no smaller than 2 / (RESAMPLES + 1)
     images: int  # U
     splits: int
+    trainings: tuple[int, int] = (1, 1)  # of either side
 
     @property
     def real(self) -> bool:
@@ -55,17 +56,18 @@ def mean_interval(splits: Sequence[Predictions], seed: int = 0) -> Interval:
     """Compute the interval of the mean Spearman correlation over splits, which may share images. Raises RunError if
     there is no split, or one without images.
     """
-    return _percentiles(_mean_rhos(splits, seed))
+    return _percentiles(mean_rhos(splits, seed))
 
 
 def paired(a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0) -> Comparison:
     """Test whether the mean rho of `a` differs from that of `b`: both are resampled by the same draws.
 
-    Raises RunError unless split for split they have the same images in the same order with the same scores.
+    Raises RunError unless split for split they have the same images in the same order with the same scores, and where
+    a rho is not defined.
     """
-    _refuse_unlike(a, b)
-    difference = float(np.mean([_rho(x) - _rho(y) for x, y in zip(a, b, strict=True)]))
-    resampled = _mean_rhos(a, seed) - _mean_rhos(b, seed)  # (R,)
+    refuse_unlike(a, b)
+    difference = mean_rho(a) - mean_rho(b)
+    resampled = mean_rhos(a, seed) - mean_rhos(b, seed)  # (R,)
     bounds = _percentiles(resampled)
     images = len({id_ for split in a for id_ in split.ids})
     return Comparison(difference, bounds.low, bounds.high, _two_sided(resampled), images, len(a))
@@ -89,8 +91,8 @@ def _percentiles(values: np.ndarray) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _mean_rhos(splits: Sequence[Predictions], seed: int) -> np.ndarray:
-    """(R,) mean rho over the splits in each resample. The draws depend on the ids and the seed alone."""
+def mean_rhos(splits: Sequence[Predictions], seed: int) -> np.ndarray:
+    """Compute the mean rho over the splits in each resample, (R,). The draws depend on the ids and the seed alone."""
     if not splits or not all(map(len, splits)):
         raise RunError(f"bootstrap: expected images in at least one split, found {[len(split) for split in splits]}")
     union = {id_: i for i, id_ in enumerate(dict.fromkeys(id_ for split in splits for id_ in split.ids))}
@@ -132,11 +134,17 @@ def _weighted_ranks(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return (above - weights / 2 - total / 2)[:, group]  # the mean rank is (total + 1) / 2
 
 
-def _rho(split: Predictions) -> float:
-    return spearman(split.predicted, split.scores)
+def mean_rho(splits: Sequence[Predictions]) -> float:
+    """Compute the mean Spearman correlation over splits. Raises RunError where one is not defined."""
+    rhos = [spearman(split.predicted, split.scores) for split in splits]
+    if not np.isfinite(rhos).all():
+        raise RunError("comparison: expected a rank correlation on every split, found one that is not defined: all "
+                       "predictions, or all scores, are equal")  # fmt: skip
+    return float(np.mean(rhos))
 
 
-def _refuse_unlike(a: Sequence[Predictions], b: Sequence[Predictions]) -> None:
+def refuse_unlike(a: Sequence[Predictions], b: Sequence[Predictions]) -> None:
+    """Raise RunError unless two systems were tested on the same images in the same order, with the same scores."""
     if len(a) != len(b):
         raise RunError(f"comparison: expected the same splits on both sides, found {len(a)} and {len(b)}")
     for number, (x, y) in enumerate(zip(a, b, strict=True), 1):

@@ -1,5 +1,6 @@
 """What stands in a page, as plain JSON values; `page.js` draws them."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,9 +14,10 @@ import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
 from amnet_common.files import finite
-from headtrain.evaluation.bootstrap import mean_interval, paired
+from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
 from headtrain.evaluation.metrics import METRICS
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of
+from headtrain.evaluation.trainings import LEVEL, holm
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import name_of
 from headtrain.report.gallery import cards
@@ -148,11 +150,15 @@ def points(results: Sequence[RunResult], row_of: Mapping[str, int], images: Imag
 
 
 def comparisons(systems: Sequence[System]) -> Iterator[dict[str, Any]]:
-    """Yield comparisons of the first run with each other one that was tested on the same lists."""
+    """Yield comparisons of the first run with each other one that was tested on the same lists.
+
+    They are several, so p is corrected (Holm), and "real" is what is left of it.
+    """
     first, *others = [(name_of(run, results), [result.predictions for result in results]) for run, results in systems]
+    found: dict[str, Comparison] = {}
     for name, predictions in others:
-        try:
-            found = paired(first[1], predictions)
-        except RunError:
-            continue
-        yield {"a": first[0], "b": name, **asdict(found), "real": found.real}
+        with contextlib.suppress(RunError):
+            found[name] = paired(first[1], predictions)
+    corrected = holm([one.p for one in found.values()])
+    for (name, one), p in zip(found.items(), corrected, strict=True):
+        yield {"a": first[0], "b": name, **asdict(one), "p": p, "real": p < 1 - LEVEL}

@@ -225,9 +225,8 @@ def _is_of(known: Setting, value: object) -> bool:
 
 def _require(holds: bool, name: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ConfigError(
-            f"{name}: expected {wanted}, found {found[:80] if isinstance(found, str) else shortened(found)}"
-        )
+        plain = isinstance(found, str) and found.isprintable()
+        raise ConfigError(f"{name}: expected {wanted}, found {str(found)[:80] if plain else shortened(found)}")
 
 
 OPTIONS = {name: item.option.partition("/")[0] or name for name, item in SETTINGS.items()}

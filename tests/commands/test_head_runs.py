@@ -71,8 +71,8 @@ def test_show_marks_departures_and_says_what_came_out(features, tmp_path):
 def test_baselines_stand_in_the_table_and_can_be_compared(features, tmp_path):
     result = amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
     assert result.exit_code == 0, result.output
-    assert [line.split("|")[1].strip() for line in result.stdout.splitlines()[2:5]] == [
-        "constant", "ridge", "kernel ridge"]  # fmt: skip
+    assert [line.split("|")[1].strip() for line in result.stdout.splitlines()[2:7]] == [
+        "constant", "ridge", "kernel ridge", "exponential kernel", "exponential kernel on moments"]  # fmt: skip
     compared = amnet_head("compare", tmp_path / "b" / "ridge", tmp_path / "b" / "ridge")
     assert "rho +0.0000" in compared.stdout
     assert "no difference that these images can show" in compared.stdout

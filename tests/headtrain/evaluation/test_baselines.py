@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import linalg
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import VIEW_SHAPE
@@ -14,8 +13,12 @@ from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList
 from amnet_common.errors import CollectionError, MissingRowsError
 from headtrain.evaluation import baselines
-from headtrain.evaluation.baselines import Pooled, constant, kernel_ridge, pooled, ridge
+from headtrain.evaluation import kernel_ridge as kernel_ridges
+from headtrain.evaluation import pooled as pooling
+from headtrain.evaluation.baselines import constant, exponential_kernel, kernel_ridge, moments_kernel, ridge
+from headtrain.evaluation.kernel_ridge import exponential, fit
 from headtrain.evaluation.metrics import spearman
+from headtrain.evaluation.pooled import Pooled, Statistics, pooled
 from headtrain.features.splits import Subset, Subsets
 
 TRAIN, VAL, TEST = np.arange(60), np.arange(60, 80), np.arange(80, 100)
@@ -33,8 +36,12 @@ class Fake:
         self.features[..., :3] += np.sin(4 * self.scores)[:, None] * [1, 2, 3]
         self.collection = self
 
+    def known(self, views):
+        mean = self.features[list(views)].mean(0)
+        return Statistics(mean, np.concatenate([mean, np.abs(mean), np.cos(mean)], axis=1))
+
     def take(self, rows, views):
-        return self.features[list(views)].mean(0)[rows]
+        return Statistics(*(part[rows] for part in self.known(views)))
 
     def subsets(self):
         return Subsets("val_1", *(Subset(rows, self.scores[rows], 0) for rows in (TRAIN, VAL, TEST)))
@@ -51,83 +58,124 @@ def test_constant_is_the_training_mean():
     assert found.val.shape == (20,)
 
 
+def number_in(found):
+    return float(found.chosen.split("strength ")[1].split(",")[0])
+
+
+def without_each(fit, x, y):
+    """What `fit(x, y)`, a function that predicts, says of each line when it is fitted without it."""
+    kept = [np.arange(len(x)) != i for i in range(len(x))]
+    return np.array([fit(x[keep], y[keep])(x[i : i + 1])[0] for i, keep in enumerate(kept)])
+
+
+def ridge_fit(strength):
+    """Ridge as least squares with as many more lines as there are columns."""
+
+    def fitted(x, y):
+        rows = np.concatenate([x, np.sqrt(strength) * np.eye(x.shape[1])])
+        w = np.linalg.lstsq(rows, np.concatenate([y, np.zeros(x.shape[1])]))[0]
+        return lambda new: new @ w
+
+    return fitted
+
+
+def kernel_fit(shape, width, strength):
+    def fitted(x, y):
+        def kernel(a, b):
+            return shape(np.array([[np.sqrt(((i - j) ** 2).sum()) for j in b] for i in a]) / width)
+
+        a = np.linalg.solve(kernel(x, x) + strength * np.eye(len(x)), y)
+        return lambda new: kernel(new, x) @ a
+
+    return fitted
+
+
+SHAPES = {kernel_ridge: lambda d: np.exp(-(d**2) / 2), exponential_kernel: lambda d: np.exp(-d),
+          moments_kernel: lambda d: np.exp(-d)}  # fmt: skip
+
+
 def test_ridge_solves_the_normal_equations_on_view_0():
     fake = Fake()
     found = ridge(fake, fake.subsets())
-    strength = float(found.chosen.split()[1])
     x, y = standardised(fake.features[0]), fake.scores[TRAIN]
-    rows = np.concatenate([x[TRAIN], np.sqrt(strength) * np.eye(8)])  # ridge as least squares with 8 more lines
-    w = np.linalg.lstsq(rows, np.concatenate([y - y.mean(), np.zeros(8)]))[0]
-    assert np.allclose(found.test, x[TEST] @ w + y.mean())
-    assert np.allclose(found.val, x[VAL] @ w + y.mean())
+    fitted = ridge_fit(baselines.RIDGE_STRENGTHS[np.argmin(np.abs(np.log(np.divide(baselines.RIDGE_STRENGTHS,
+                                                                                  number_in(found)))))])  # fmt: skip
+    predict = fitted(x[TRAIN], y - y.mean())
+    assert np.allclose(found.test, predict(x[TEST]) + y.mean())
+    assert np.allclose(found.val, predict(x[VAL]) + y.mean())
 
 
-def exact_kernel_ridge(fake, width_factor, strength):
-    """(100,) predictions, one loop a pair."""
-    x, y = standardised(fake.features.mean(0)), fake.scores[TRAIN]
-    squares = np.array([[((a - b) ** 2).sum() for b in x] for a in x])  # (100, 100)
-    width = width_factor * np.median(np.sqrt(squares[:60, :60][np.triu_indices(60, 1)]))
-    kernel = np.exp(-squares / (2 * width**2))
-    return kernel[:, TRAIN] @ np.linalg.solve(kernel[:60, :60] + strength * np.eye(60), y - y.mean()) + y.mean()
+def test_ridge_takes_the_strength_of_the_least_error_on_images_that_are_left_out(monkeypatch):
+    fake, strengths = Fake(), (0.1, 3.0, 100.0, 3000.0)
+    monkeypatch.setattr(baselines, "RIDGE_STRENGTHS", strengths)
+    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN] - fake.scores[TRAIN].mean()
+    errors = [np.square(without_each(ridge_fit(strength), x, y) - y).mean() for strength in strengths]
+    assert number_in(ridge(fake, fake.subsets())) == strengths[np.argmin(errors)]
 
 
-def chosen_numbers(found):
-    words = found.chosen.replace(",", "").split()
-    width = float(words[1])
-    return width, min(baselines.KERNEL_STRENGTHS, key=lambda s: abs(s - float(words[words.index("strength") + 1])))
-
-
-def test_kernel_ridge_solves_its_equation_on_the_mean_of_all_views():
+@pytest.mark.parametrize("baseline", SHAPES)
+def test_a_kernel_solves_its_equation_on_the_mean_of_all_views(baseline):
     fake = Fake()
-    found = kernel_ridge(fake, fake.subsets())
-    wanted = exact_kernel_ridge(fake, *chosen_numbers(found))
-    assert np.allclose(found.val, wanted[VAL])
-    assert np.allclose(found.test, wanted[TEST])
+    found = baseline(fake, fake.subsets())
+    x, y = standardised(fake.known(range(3))[baseline is moments_kernel]), fake.scores[TRAIN]
+    width = np.median([np.sqrt(((x[i] - x[j]) ** 2).sum()) for i in TRAIN for j in TRAIN if i < j])
+    strength = min(kernel_ridges.STRENGTHS, key=lambda s: abs(np.log(s / number_in(found))))
+    predict = kernel_fit(SHAPES[baseline], width, strength)(x[TRAIN], y - y.mean())
+    assert np.allclose(found.val, predict(x[VAL]) + y.mean())
+    assert np.allclose(found.test, predict(x[TEST]) + y.mean())
 
 
-def test_kernel_ridge_takes_the_best_of_the_grid_on_validation(monkeypatch):
-    fake = Fake()
-    monkeypatch.setattr(baselines, "KERNEL_STRENGTHS", (1e-3, 0.1, 10.0))
-    rhos = [
-        spearman(exact_kernel_ridge(fake, width, strength)[VAL], fake.scores[VAL])
-        for width in baselines.WIDTHS
-        for strength in baselines.KERNEL_STRENGTHS
-    ]
-    found = spearman(kernel_ridge(fake, fake.subsets()).val, fake.scores[VAL])
-    assert abs(found - max(rhos)) < 1e-9
+@pytest.mark.parametrize("landmarks", [0, 60])
+def test_left_out_predictions_are_those_of_fits_without_the_image(monkeypatch, landmarks):
+    fake, strength = Fake(), 0.03
+    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN] - fake.scores[TRAIN].mean()
+    monkeypatch.setattr(kernel_ridges, "STRENGTHS", (strength,))
+    if landmarks:
+        monkeypatch.setattr(kernel_ridges, "KERNEL_IMAGES", 59)
+        monkeypatch.setattr(kernel_ridges, "LANDMARKS", landmarks)
+        monkeypatch.setattr(kernel_ridges, "CHUNK", 7)
+    found = fit(lambda a, b: exponential(a, b, 3.0), x, y)
+    wanted = without_each(kernel_fit(lambda d: np.exp(-d), 3.0, strength), x, y)
+    assert np.allclose(found.left_out, wanted, atol=1e-6)
+    assert found.strength == strength
 
 
 def test_as_many_landmarks_as_images_give_the_exact_kernel_ridge(monkeypatch):
     fake = Fake()
     exact = kernel_ridge(fake, fake.subsets())
-    monkeypatch.setattr(baselines, "KERNEL_IMAGES", 59)
-    monkeypatch.setattr(baselines, "LANDMARKS", 60)
-    monkeypatch.setattr(baselines, "CHUNK", 7)
+    monkeypatch.setattr(kernel_ridges, "KERNEL_IMAGES", 59)
+    monkeypatch.setattr(kernel_ridges, "LANDMARKS", 60)
+    monkeypatch.setattr(kernel_ridges, "CHUNK", 7)
     found = kernel_ridge(fake, fake.subsets())
-    assert found.chosen == f"{exact.chosen}, 60 landmarks of 60 images"
+    assert found.chosen == exact.chosen
     assert np.allclose(found.test, exact.test, atol=1e-4)
 
 
 def test_few_landmarks_are_repeatable_and_close(monkeypatch):
     fake = Fake()
     exact = kernel_ridge(fake, fake.subsets())
-    monkeypatch.setattr(baselines, "KERNEL_IMAGES", 59)
-    monkeypatch.setattr(baselines, "LANDMARKS", 30)
+    monkeypatch.setattr(kernel_ridges, "KERNEL_IMAGES", 59)
+    monkeypatch.setattr(kernel_ridges, "LANDMARKS", 30)
     found, again = (kernel_ridge(fake, fake.subsets()) for _ in range(2))
     assert np.array_equal(found.test, again.test)
     assert "30 landmarks of 60 images" in found.chosen
     assert spearman(found.test, exact.test) > 0.9
 
 
-def test_pooling_is_the_mean_over_places_and_views(make_collection, monkeypatch):
-    monkeypatch.setattr(baselines, "BATCH_VIEWS", 4)  # two images a batch
+def statistics_of(features, row, views):
+    """Mean, and the three moments, of (14, 14, D) a view, written out."""
+    x = [features(row, view).astype(np.float64).reshape(196, -1) for view in views]
+    return (np.mean([one.mean(0) for one in x], axis=0),
+            np.mean([np.concatenate([one.mean(0), one.std(0), one.max(0)]) for one in x], axis=0))  # fmt: skip
+
+
+def test_pooling_is_over_places_and_then_views(make_collection, monkeypatch):
+    monkeypatch.setattr(pooling, "BATCH_VIEWS", 4)  # two images a batch
     collection = Collection(make_collection(done=(0, 1, 3)))
     found = pooled(collection, np.array([3, 0, 1]), range(2))
-    wanted = [
-        np.mean([make_collection.features_of(row, view).astype(np.float64) for view in range(2)], axis=(0, 1, 2))
-        for row in (3, 0, 1)
-    ]
-    assert np.allclose(found, wanted, rtol=1e-6)
+    wanted = [statistics_of(make_collection.features_of, row, range(2)) for row in (3, 0, 1)]
+    for part, of_rows in zip(found, zip(*wanted, strict=True), strict=True):
+        assert np.allclose(part, of_rows, rtol=1e-4)
 
 
 def test_pooling_dequantises(tmp_path, spec):
@@ -141,19 +189,18 @@ def test_pooling_dequantises(tmp_path, spec):
         writer.write_view(0, 0, codes)
         writer.finish(0, ImageFacts(width=30, height=20), np.zeros((1, 5), np.float32))
     found = pooled(Collection(path), np.array([0]), [0])
-    assert np.allclose(found[0], codes.mean((0, 1)) * scales, rtol=1e-6)
+    assert np.allclose(found.mean[0], codes.mean((0, 1)) * scales, rtol=1e-5)
+    assert np.allclose(found.moments[0, -1024:], codes.max((0, 1)) * scales, rtol=1e-5)
 
 
 def test_kept_features_are_not_read_again(make_collection, monkeypatch):
     kept = Pooled(Collection(make_collection(done=(0, 1, 3))))
     read = []
-    monkeypatch.setattr(
-        baselines, "pooled", lambda c, rows, views: read.append(rows.tolist()) or pooled(c, rows, views)
-    )
+    monkeypatch.setattr(pooling, "pooled", lambda c, rows, views: read.append(rows.tolist()) or pooled(c, rows, views))
     first, again = (kept.take(np.array([3, 0, 3]), [0]) for _ in range(2))
     kept.take(np.array([1, 0]), [0])
     kept.take(np.array([0]), [0, 1])
-    assert np.array_equal(first, again)
+    assert np.array_equal(first.moments, again.moments)
     assert [rows for rows in read if rows] == [[0, 3], [1], [0]]
 
 
@@ -170,10 +217,3 @@ def test_pooling_refuses_damaged_features(make_collection):
         file.write(b"\x12\x34")
     with pytest.raises(CollectionError, match=r"row 0 \(a\.jpg\) view 0: expected checksum"):
         pooled(Collection(path), np.array([0]), [0])
-
-
-def test_the_strength_makes_the_matrix_solvable():
-    matrix = np.ones((3, 3))
-    ((strength, found),) = baselines._solutions(matrix, np.ones(3), [0.5])
-    assert strength == 0.5
-    assert np.allclose(found, linalg.inv(matrix + 0.5 * np.eye(3)) @ np.ones(3))

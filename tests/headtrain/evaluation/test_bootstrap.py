@@ -48,7 +48,7 @@ def test_interval_is_percentiles_of_spearman_over_drawn_lines(monkeypatch):
 def test_interval_agrees_with_scipys_bootstrap():
     split = predictions(n=200, noise=0.3)
     theirs = stats.bootstrap((split.predicted, split.scores), lambda a, b: stats.spearmanr(a, b).statistic, paired=True,
-                             vectorized=False, n_resamples=1000, method="percentile", rng=3)  # fmt: skip
+                             vectorized=False, n_resamples=1000, method="percentile", random_state=3)  # fmt: skip
     found = interval(split)
     assert np.allclose((found.low, found.high), theirs.confidence_interval, atol=0.02)
 

@@ -1,0 +1,127 @@
+"""Kernel ridge regression whose strength is chosen by leave-one-out, in closed form.
+
+Without image i the fit predicts y_i - r_i / (1 - h_ii) for it, r = y - H y, with the hat matrix H(s) that a strength s
+gives (Allen's PRESS; Hastie, Tibshirani, Friedman, "The Elements of Statistical Learning", equation 7.52). One
+eigendecomposition serves all strengths. Letters: n images, m landmarks, D channels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+from scipy.spatial.distance import cdist, pdist
+
+from amnet_common.seeds import keyed_philox
+
+STRENGTHS = tuple(10.0**power for power in np.arange(-4, 1.75, 0.25))  # of a kernel whose diagonal is 1
+KERNEL_IMAGES = 8_000  # images up to which every one is a landmark; the matrices take 0.5 GB each there
+LANDMARKS = 4096  # above it, the kernel functions that are kept (subset of regressors)
+MEDIAN_IMAGES = 1000  # for the median distance: half a million pairs
+CHUNK = 8192  # images whose kernel with the landmarks is in memory at a time, beyond KERNEL_IMAGES
+JITTER = 1e-8  # keeps the landmarks' matrix positive definite in float64
+
+Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Solution = tuple[float, np.ndarray, np.ndarray]  # strength, coefficients, leave-one-out predictions
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Hold a fitted kernel regression: f(x) = k(x, landmarks) a."""
+
+    kernel: Kernel
+    landmarks: np.ndarray  # (m, D)
+    coefficients: np.ndarray  # (m,) a
+    strength: float
+    left_out: np.ndarray  # (n,) what the fit without it predicts for each training image
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Predict the centred scores (n,) of features x (n, D)."""
+        return self.kernel(x, self.landmarks) @ self.coefficients
+
+
+def gaussian(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+    """Compute exp(-d^2 / (2 w^2)), (n, m), of features (n, D) and (m, D)."""
+    return np.exp(cdist(a, b, "sqeuclidean") / (-2 * width**2))
+
+
+def exponential(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+    """Compute exp(-d / w), (n, m), of features (n, D) and (m, D)."""
+    return np.exp(cdist(a, b) / -width)
+
+
+def of_median_width(shape: Callable[[np.ndarray, np.ndarray, float], np.ndarray], x: np.ndarray) -> Kernel:
+    """Give a kernel the usual width: the median distance of training images x (n, D)."""
+    draw = np.random.Generator(keyed_philox("median", len(x)))
+    some = x if len(x) <= MEDIAN_IMAGES else x[draw.choice(len(x), MEDIAN_IMAGES, replace=False)]
+    width = float(np.median(pdist(some)))
+    return lambda a, b: shape(a, b, width)
+
+
+def fit(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> Fit:
+    """Fit centred scores y (n,) of features x (n, D), at the strength of the least leave-one-out squared error."""
+    marks = landmarks_of(x)
+    ways = _exact(kernel, x, y) if len(marks) == len(x) <= KERNEL_IMAGES else _by_landmarks(kernel, x, y, marks)
+    return Fit(kernel, marks, *best_left_out(ways, y))
+
+
+def best_left_out(ways: Iterable[Solution], y: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return coefficients, strength and leave-one-out predictions of the least squared error of the last."""
+    strength, a, left_out = min(ways, key=lambda found: float(np.square(found[2] - y).mean()))
+    return a, strength, left_out
+
+
+def landmarks_of(x: np.ndarray) -> np.ndarray:
+    """Return (m, D): all training images, or a seeded choice of them where they are many."""
+    if len(x) <= KERNEL_IMAGES:
+        return x
+    draw = np.random.Generator(keyed_philox("landmarks", len(x)))
+    return x[np.sort(draw.choice(len(x), min(LANDMARKS, len(x)), replace=False))]
+
+
+def _exact(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> Iterator[Solution]:
+    """Strength, coefficients a = (K + s I)^-1 y, and y - a_i / ((K + s I)^-1)_ii."""
+    values, q = linalg.eigh(kernel(x, x))  # K = Q diag(l) Q'
+    moment, squares = q.T @ y, np.square(q)
+    for strength in STRENGTHS:
+        inverse = 1 / (np.maximum(values, 0) + strength)  # (n,)
+        a = q @ (inverse * moment)
+        yield strength, a, y - a / (squares @ inverse)
+
+
+def _by_landmarks(kernel: Kernel, x: np.ndarray, y: np.ndarray, marks: np.ndarray) -> Iterator[Solution]:
+    """The same of a ridge regression on f = C^-1 k(marks, x), K_mm = C C': the subset of regressors."""
+    own = kernel(marks, marks)  # (m, m)
+    own[np.diag_indices_from(own)] += JITTER
+    c = linalg.cholesky(own, lower=True)
+
+    def features(some: np.ndarray) -> np.ndarray:
+        return linalg.solve_triangular(c, kernel(marks, some), lower=True).T  # (chunk, m)
+
+    for strength, w, left_out in ridge_solutions(features, x, y, len(marks), STRENGTHS):
+        yield strength, linalg.solve_triangular(c, w, lower=True, trans=1), left_out
+
+
+def ridge_solutions(
+    features: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray, m: int, strengths: Sequence[float]
+) -> Iterator[Solution]:
+    """Yield strength, w = (F'F + s I)^-1 F'y (m,) and leave-one-out predictions (n,) of F = features(x), (n, m).
+
+    F is made in chunks, twice.
+    """
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
+    gram, moment = np.zeros((m, m)), np.zeros(m)
+    for part in chunks:
+        f = features(x[part])
+        gram += f.T @ f
+        moment += f.T @ y[part]
+    values, v = linalg.eigh(gram)  # F'F = V diag(l) V'
+    inverse = 1 / (np.maximum(values, 0)[:, None] + np.array(strengths))  # (m, strengths)
+    weights = inverse * (v.T @ moment)[:, None]  # (m, strengths), in the basis V
+    left_out = np.empty((len(x), len(strengths)))
+    for part in chunks:
+        rotated = features(x[part]) @ v
+        residual = y[part, None] - rotated @ weights  # (chunk, strengths)
+        left_out[part] = y[part, None] - residual / (1 - np.square(rotated) @ inverse)
+    for k, strength in enumerate(strengths):
+        yield strength, v @ weights[:, k], left_out[:, k]
