@@ -47,6 +47,15 @@ def only_writer(path: Path, option: str = "--out", make_folders: bool = False) -
         os.close(file)
 
 
+def clear_locks(folder: Path) -> None:
+    """Remove the locks of outputs in the folders of `folder` whose commands were killed; those that are held stay."""
+    for lock in folder.glob("*/.*.lock"):
+        with contextlib.suppress(OSError):
+            if (file := _locked(lock)) is not None:
+                lock.unlink()
+                os.close(file)
+
+
 def lock_of(path: Path) -> Path:
     """Return the name of the lock file of an output; those who name it otherwise, through a link say, get the same."""
     real = Path(os.path.realpath(path))

@@ -11,7 +11,7 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progress, say
 from amnet_common.errors import ConfigError, OutputError
-from amnet_common.only_writer import only_writer
+from amnet_common.only_writer import clear_locks, only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.options import (
     PATH,
@@ -78,6 +78,7 @@ def sweep(
     refuse_contradictions(given["seed"], ranges, trials, halving)
     with only_writer(out, make_folders=True):
         refuse_or_resume(out, resume)
+        clear_locks(out)
         collection = Collection(features)
         splits = chosen_splits(collection, split)
         base = merged(str(collection.provenance.get("dataset")), name, file, given, None)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from amnet_common.errors import BusyError, OutputError
-from amnet_common.only_writer import lock_of, only_writer
+from amnet_common.only_writer import clear_locks, lock_of, only_writer
 
 HOLD = """
 import sys, time
@@ -88,3 +88,11 @@ while done < 30:
     processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert (tmp_path / "number").read_text() == "120"
+
+
+@pytest.mark.usefixtures("holder")
+def test_locks_of_killed_commands_below_a_folder_are_removed_and_held_ones_stay(tmp_path):
+    held, left = lock_of(tmp_path / "out"), lock_of(tmp_path / "split-1")
+    left.touch()
+    clear_locks(tmp_path.parent)
+    assert (held.exists(), left.exists()) == (True, False)
