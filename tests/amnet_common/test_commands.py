@@ -38,6 +38,15 @@ def test_interruption_is_one_line_and_status_130():
     assert (result.exit_code, result.stderr) == (130, "tool: interrupted. the rest is kept\n")
 
 
+@pytest.fixture
+def interruptible():
+    """As a command at a terminal is; a background job of a shell ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_deferred_interrupt_waits_for_the_check_and_a_second_one_strikes_at_once():
     struck = []
     with deferred_interrupt() as check:
