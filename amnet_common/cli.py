@@ -8,8 +8,10 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.description import counts, failed_lines, info_lines
+from amnet_common.collection.duplicates import duplicate_lines, duplicates
 from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
+from amnet_common.collection.layout import DONE
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
@@ -27,10 +29,19 @@ def main() -> None:
 @main.command()
 @click.argument("file", type=PATH)
 @click.option("--failed", is_flag=True, help="Name every failed image with its reason instead.")
-def info(file: Path, failed: bool) -> None:
+@click.option("--duplicates", "twins", is_flag=True,
+              help="Name instead each two images that are the same, by their bytes and by their looks.")  # fmt: skip
+@click.option("--images", type=PATH, help="Where the images are now, for --duplicates.")
+def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
     """Show what a collection holds, from which weights and view plan, and how much of it is done."""
     collection = Collection(file)
-    for line in failed_lines(collection) if failed else info_lines(collection):
+    if twins:
+        with progress("look", int((collection.status == DONE).sum()), "images") as bar:
+            found = duplicates(collection, images, bar.update)
+        lines = duplicate_lines(collection, found)
+    else:
+        lines = failed_lines(collection) if failed else info_lines(collection)
+    for line in lines:
         say(line)
 
 

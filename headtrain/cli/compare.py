@@ -13,7 +13,7 @@ from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
-from headtrain.cli.options import PATH, chosen_splits, features_option
+from headtrain.cli.options import PATH, chosen_splits, features_option, say_repeated
 from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
     from headtrain.runs.results import save_result
 
     subsets = {number: split_subsets(collection, number, data_seed, allow_missing) for number in splits}
+    for one in subsets.values():
+        say_repeated(collection, one)
     pooled = Pooled(collection)
     with progress("read", len(subsets), "splits") as bar:
         for one in subsets.values():

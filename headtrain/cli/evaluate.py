@@ -13,7 +13,7 @@ from amnet_common.errors import ConfigError, OutputError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
 from headtrain.cli.compare import print_table
-from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option
+from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, say_repeated
 
 SEEN = ("undefined: a head was trained on images of this seeded tenth; the --data-seed of its training gives the tenth "
         "that it has not seen, unless the test list chose its epoch")  # fmt: skip
@@ -55,14 +55,17 @@ def evaluate(
             have_seen_validation,
             heads_for,
             read_scores,
+            refuse_seen,
         )
 
         table = read_scores(scores) if scores else {}
         with whole_folder(out, "--out") as made:  # all splits or none
             for number in chosen_splits(collection, split):
                 started = time.monotonic()
-                heads = heads_for(runs, number, choose_device(device)) if runs else []
+                heads = heads_for(runs, number, choose_device(device))
                 found = split_subsets(collection, number, data_seed, allow_missing)
+                refuse_seen(runs, heads, collection, found)
+                say_repeated(collection, found)
                 subsets = chosen_by_heads(found, heads, number)
                 said = (by_table(table, scores, collection, subsets) if scores
                         else by_heads(heads, collection, subsets, views))  # fmt: skip

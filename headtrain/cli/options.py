@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from amnet_common.collection import Collection
+from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
 from headtrain.settings.configuration import SETTINGS, Config, Setting, override
 from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
+
+if TYPE_CHECKING:
+    from headtrain.features.splits import Subsets
 
 PATH = click.Path(path_type=Path)
 ALL = "all"
@@ -50,6 +54,14 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
 
 
 PRESET_NAMES = sorted(PRESETS)
+
+
+def say_repeated(collection: Collection, subsets: "Subsets") -> None:
+    """Print a note if files of the test list are trained or validated on under another name."""
+    from headtrain.features.seen import repeated_line
+
+    if line := repeated_line(collection, subsets):
+        say(line, err=True)
 
 
 def chosen_splits(collection: Collection, text: str) -> list[int]:

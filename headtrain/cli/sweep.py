@@ -20,6 +20,7 @@ from headtrain.cli.options import (
     device_option,
     features_option,
     merged,
+    say_repeated,
     setting_options,
 )
 from headtrain.cli.placing import Placed, residency_option
@@ -96,6 +97,8 @@ def sweep(
         most, settings = heads_chooser(heads_per_pass, computing.device), base.training
         subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on)
                    for k in splits}  # fmt: skip
+        for of_split in subsets.values():
+            say_repeated(collection, of_split)
         begun = out if resume else None
         kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, settings, begun)
         setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels)

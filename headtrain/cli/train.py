@@ -18,6 +18,7 @@ from headtrain.cli.options import (
     device_option,
     features_option,
     merged,
+    say_repeated,
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
@@ -133,6 +134,7 @@ def setup_of(
 
     settings = config.training
     say(describe_subsets(subsets), err=True)
+    say_repeated(collection, subsets)
     kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
     source = placed(collection, subsets, [settings], computing)
     return Setup(collection, subsets, split, computing.device, computing.check, resumed is not None, source, kernels)

@@ -7,6 +7,7 @@ from typing import Any
 
 from amnet_common.collection.spec import KINDS, canonical_json
 from amnet_common.small_texts import checked, json_object, json_value, shortened
+from headtrain.features.seen import from_text
 from headtrain.settings.configuration import Config
 
 FORMAT = "amnet-head 1"
@@ -20,6 +21,7 @@ class Provenance:
     spec: Mapping[str, Any]  # of the features: the fields of a Spec, or as many as an imported checkpoint tells
     split: int | None  # None: imported
     epoch: int | None  # of this checkpoint, from 1; None: imported
+    trained_on: str = ""  # the files of the training images, as `seen.as_text` writes them; empty: not known
 
     def at(self, epoch: int) -> "Provenance":
         """Return the same provenance with another epoch."""
@@ -27,7 +29,8 @@ class Provenance:
 
     def metadata(self) -> dict[str, str]:
         """Return the provenance as safetensors metadata."""
-        return {
+        known = {"trained_on": self.trained_on} if self.trained_on else {}
+        return known | {
             "format": FORMAT,
             "config": canonical_json(self.config.as_dict()),
             "spec": canonical_json(self.spec),
@@ -43,7 +46,9 @@ class Provenance:
             if name in spec and not isinstance(spec[name], kind):
                 raise ValueError(f"spec: {name} that is {shortened(spec[name])}")
         split, epoch = (_number(name, json_value(metadata[name])) for name in ("split", "epoch"))
-        return cls(Config.from_dict(config), spec, split, epoch)
+        trained_on = metadata.get("trained_on", "")
+        from_text(trained_on)  # or it is refused here, and not where it is used
+        return cls(Config.from_dict(config), spec, split, epoch, trained_on)
 
 
 def _number(name: str, value: object) -> int | None:

@@ -101,15 +101,15 @@ function summary() {
   ];
   const optimistic = (row) => row.splits.some((split) => split.optimistic);
   if (CONTENTS.runs.some(optimistic)) columns.push(["note", (row) => (optimistic(row) ? "optimistic: epoch chosen on the test list" : ""), text]);
-  const several = CONTENTS.comparisons.length > 1 ? ` corrected for ${CONTENTS.comparisons.length} comparisons (Holm)` : "";
   const notes = CONTENTS.comparisons.map((found) => element("li", {},
     `${found.a} - ${found.b}: rho ${signed(found.difference)}, 95 % ${fixed(found.low, 3)} to ` +
-    `${fixed(found.high, 3)}, p = ${fixed(found.p, 4)}${several}: ` +
-    `${found.real ? "a real difference" : "no difference that these images can show"}, for these trained heads`));
+    `${fixed(found.high, 3)}: ${found.real ? "a real difference" : "no difference that these images can show"}`));
+  const several = notes.length > 1 ? `; the verdicts are corrected for ${notes.length} comparisons (Holm)` : "";
   const published = CONTENTS.published.map((figure) => element("li", {},
     `${figure.system}: rho ${figure.rho}${figure.mse ? `, MSE ${figure.mse}` : ""}${figure.note ? ` (${figure.note})` : ""}`));
   return section("summary", "Summary", sortable("runs", columns, CONTENTS.runs),
     notes.length ? element("ul", { id: "comparisons" }, ...notes) : null,
+    notes.length ? element("p", {}, `Of these trained heads alone: other seeds may differ otherwise${several}.`) : null,
     CONTENTS.human ? element("p", {}, `Two halves of the observers of ${CONTENTS.data} agree with rho = ${CONTENTS.human}.`) : null,
     published.length ? element("details", {}, element("summary", {}, `Published figures on ${CONTENTS.data}`), element("ul", {}, ...published)) : null,
     CONTENTS.runs.some((one) => one.splits.length > 1) ? eachSplit() : null);

@@ -11,6 +11,7 @@ from amnet_common.datasets.csv_table import table_lines
 from amnet_common.datasets.records import checked_score
 from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import DatasetError, RunError
+from headtrain.features.seen import content_keys, from_text
 from headtrain.features.splits import Subsets, selection_on_test
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
@@ -51,6 +52,17 @@ def have_seen_validation(heads: Sequence[Head], collection: Collection, split: i
     if f"val_{split}" in collection.splits:
         return False
     return any(one.select_on == "test" or one.data_seed != data_seed for one in _trained(heads))
+
+
+def refuse_seen(runs: Sequence[Path], heads: Sequence[Head], collection: Collection, subsets: Subsets) -> None:
+    """Raise RunError if one of `heads`, of `runs`, was trained on test images, whatever they are called here."""
+    keys = content_keys(collection, subsets.test.rows)  # (n,)
+    for run, head in zip(runs, heads, strict=True):
+        trained_on = from_text(head.provenance.trained_on if head.provenance else "")
+        seen = int(np.isin(keys, trained_on).sum())
+        if seen:
+            raise RunError(f"--head {run}: expected test images that it was not trained on, found {seen} of "
+                           f"{len(keys)} that it was: such a rho says nothing of new images")  # fmt: skip
 
 
 def _trained(heads: Sequence[Head]) -> list[TrainingConfig]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from amnet_common.files import remove_leftovers
 from amnet_common.seeds import derived_seed
 from headtrain.evaluation.metrics import Metrics, ordering_key
+from headtrain.features.seen import as_text, content_keys
 from headtrain.features.statistics import Statistics, target_statistics
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tensors
@@ -125,7 +126,8 @@ def new_member(setup: Setup, planned: PlannedRun, statistics: Statistics | None)
     head = build_head(setup.subsets.train.scores, planned.config, statistics).to(setup.device)
     optimiser = torch.optim.Adam(head.parameters(), settings.learning_rate, weight_decay=settings.l2, fused=True)
     average = RunningAverage(head, settings.weight_average)
-    provenance = Provenance(planned.config, setup.collection.spec.as_dict(), setup.split, None)
+    trained_on = as_text(content_keys(setup.collection, setup.subsets.train.rows))
+    provenance = Provenance(planned.config, setup.collection.spec.as_dict(), setup.split, None, trained_on)
     return Member(planned, head, optimiser, average, provenance)
 
 
