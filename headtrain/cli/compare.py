@@ -126,9 +126,13 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
     from headtrain.evaluation.baselines import BASELINES
     from headtrain.evaluation.metrics import spearman
     from headtrain.evaluation.pooled import Pooled
+    from headtrain.features.seen import as_text, content_keys
     from headtrain.features.splits import split_subsets
+    from headtrain.heads.checkpoint import BEST, save_head
+    from headtrain.heads.provenance import Provenance
     from headtrain.runs.documents import Result
     from headtrain.runs.results import save_result
+    from headtrain.settings.configuration import override
 
     subsets = {number: split_subsets(collection, number, data_seed, allow_missing) for number in splits}
     for one in subsets.values():
@@ -147,6 +151,11 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
                 val_rho=spearman(found.val, subsets[number].val.scores), seconds=time.monotonic() - started,
             )  # fmt: skip
             save_result(result, found.test, collection, subsets[number])
+            if found.head and found.config:
+                config = override(found.config, data_seed=data_seed)
+                trained_on = as_text(content_keys(collection, subsets[number].train.rows))
+                provenance = Provenance(config, collection.spec.as_dict(), number, None, trained_on)
+                save_head(result.run / BEST, found.head, provenance)
             say(f"{name}, split {number}: {found.chosen}", err=True)
 
 

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,11 @@ from amnet_common.only_writer import only_writer
 from headtrain.cli.compare import print_table
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, say_repeated
 
+if TYPE_CHECKING:
+    from headtrain.features.splits import Subsets
+    from headtrain.heads.head import Head
+    from headtrain.scoring.on_splits import Evaluated
+
 SEEN = ("undefined: a head was trained on images of this seeded tenth; the --data-seed of its training gives the tenth "
         "that it has not seen, unless the test list chose its epoch")  # fmt: skip
 
@@ -22,9 +28,13 @@ SEEN = ("undefined: a head was trained on images of this seeded tenth; the --dat
 @click.command(cls=OneLineErrors)
 @features_option
 @click.option("--head", "runs", type=PATH, multiple=True, help="Run, or folder of --split all. Given again: the mean "
-              "of their scores.")  # fmt: skip
-@click.option("--scores", type=PATH, help="Instead of heads: another system's table id,score.")
-@click.option("--view", default="0", help="View of each image that heads score, or all: the mean over all views.")
+              "of their scores, or what --weights says.")  # fmt: skip
+@click.option("--scores", "tables", type=PATH, multiple=True, help="Another system's table id,score, alone or, with "
+              "--weights, beside others.")  # fmt: skip
+@click.option("--weights", type=click.Choice(("equal", "validation", "stacked")), help="Put systems together on one "
+              "scale: equally, by their validation rho, or by non-negative least squares on validation.")  # fmt: skip
+@click.option("--view", help="View of each image that heads score, or all: the mean over all views.  [default: all if "
+              "a kernel is among the heads, else 0]")  # fmt: skip
 @click.option("--split", default=ALL, help="Number K of the lists val_K and test_K, or all.")
 @click.option("--name", help="In tables.  [default: what --out is called]")
 @click.option("--out", required=True, type=PATH, help="Folder of the results, for compare and table.")
@@ -32,25 +42,21 @@ SEEN = ("undefined: a head was trained on images of this seeded tenth; the --dat
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @device_option
 def evaluate(
-    features: Path, runs: Sequence[Path], scores: Path | None, view: str, split: str, name: str | None, out: Path,
-    data_seed: int, allow_missing: bool, device: str,
+    features: Path, runs: Sequence[Path], tables: Sequence[Path], weights: str | None, view: str | None, split: str,
+    name: str | None, out: Path, data_seed: int, allow_missing: bool, device: str,
 ) -> None:  # fmt: skip
-    """Test heads together (an ensemble, over one view or all), or another system's scores, on the same lists."""
-    if bool(runs) == bool(scores):
-        raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both")
+    """Test heads together (an ensemble, over one view or all), other systems' scores, or both, on the same lists."""
+    refuse_unclear(runs, tables, weights)
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
         collection = Collection(features)
-        views = chosen_views(collection, view)
         from amnet_common.machine.devices import choose_device
         from headtrain.evaluation.metrics import spearman
         from headtrain.features.splits import split_subsets
         from headtrain.runs.documents import Result
         from headtrain.runs.results import save_result
         from headtrain.scoring.on_splits import (
-            by_heads,
-            by_table,
             chosen_by_heads,
             have_seen_validation,
             heads_for,
@@ -58,30 +64,66 @@ def evaluate(
             refuse_seen,
         )
 
-        table = read_scores(scores) if scores else {}
+        scores = {path: read_scores(path) for path in tables}
         with whole_folder(out, "--out") as made:  # all splits or none
             for number in chosen_splits(collection, split):
                 started = time.monotonic()
                 heads = heads_for(runs, number, choose_device(device))
+                views = chosen_views(collection, view, heads)
                 found = split_subsets(collection, number, data_seed, allow_missing)
                 refuse_seen(runs, heads, collection, found)
                 say_repeated(collection, found)
                 subsets = chosen_by_heads(found, heads, number)
-                said = (by_table(table, scores, collection, subsets) if scores
-                        else by_heads(heads, collection, subsets, views))  # fmt: skip
                 seen = have_seen_validation(heads, collection, number, data_seed)
+                if seen and weights:
+                    raise ConfigError(f"--weights {weights}: split {number}: expected validation images that no head "
+                                      "was trained on, found some")  # fmt: skip
+                said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), scores, weights, collection, subsets,
+                                              views)  # fmt: skip
                 val_rho = math.nan if seen else spearman(said.val, subsets.val.scores)
                 result = Result(
-                    made / f"split-{number}", number, system=name or out.name, val_rho=val_rho,
-                    seconds=time.monotonic() - started, heads=tuple(str(run) for run in runs), views=tuple(views),
+                    made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, chosen=chosen,
+                    seconds=time.monotonic() - started, heads=tuple(map(str, (*runs, *tables))), views=tuple(views),
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
-                say(f"split {number}: val rho {SEEN if seen else f'{val_rho:.4f}'}", err=True)
+                told = f"; {chosen}" if chosen else ""
+                say(f"split {number}: val rho {SEEN if seen else f'{val_rho:.4f}'}{told}", err=True)
         print_table([out])
 
 
-def chosen_views(collection: Collection, text: str) -> range:
-    """Return the views that --view names. Raises ConfigError."""
+def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | None) -> None:
+    """Raise ConfigError unless it is said what is tested, and how several systems are put together."""
+    if weights and len(runs) + len(tables) < 2:
+        raise ConfigError(f"--weights {weights}: expected two systems or more, found {len(runs) + len(tables)}")
+    if not weights and (bool(runs) == bool(tables) or len(tables) > 1):
+        raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both, unless --weights says "
+                          "how they are put together")  # fmt: skip
+
+
+def predictions_of(
+    heads: "Mapping[Path, Head]", scores: "Mapping[Path, Mapping[str, float]]", weights: str | None,
+    collection: Collection, subsets: "Subsets", views: Sequence[int],
+) -> "tuple[Evaluated, str]":  # fmt: skip
+    """Return what the systems say together, and how their weights were chosen."""
+    from headtrain.scoring.on_splits import Evaluated, by_heads, by_table
+    from headtrain.scoring.stacking import Member, stacked
+
+    if not weights:
+        if heads:
+            return by_heads([*heads.values()], collection, subsets, views), ""
+        ((path, table),) = scores.items()
+        return by_table(table, path, collection, subsets), ""
+    said = {str(run): by_heads([head], collection, subsets, views) for run, head in heads.items()}
+    said |= {str(path): by_table(table, path, collection, subsets) for path, table in scores.items()}
+    found = stacked([Member(name, one.val, one.test) for name, one in said.items()], subsets.val.scores, weights)
+    parts = ", ".join(f"{weight:.2f} {name}" for name, weight in zip(said, found.weights, strict=True))
+    return Evaluated(found.val, found.test), f"weights {weights}: {parts}"
+
+
+def chosen_views(collection: Collection, text: str | None, heads: "Sequence[Head]") -> range:
+    """Return the views that --view names, or those that heads of this kind are tested on. Raises ConfigError."""
+    if text is None:
+        text = ALL if any(head.pools_views for head in heads) else "0"
     if text == ALL:
         return range(collection.views)
     if not text.isdecimal() or int(text) >= collection.views:

@@ -10,7 +10,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
-from headtrain.settings.configuration import SETTINGS, Config, Setting, override
+from headtrain.settings.configuration import SETTINGS, Config, Setting, override, refuse_untrained
 from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
         base = begun
     else:
         base = for_dataset(preset(name or in_file or DEFAULT).config, dataset)
-    return override(override(base, **values), **given)
+    config = override(override(base, **values), **given)
+    refuse_untrained(config)
+    return config
 
 
 PRESET_NAMES = sorted(PRESETS)

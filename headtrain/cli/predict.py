@@ -47,7 +47,7 @@ def predicted(
 ) -> "list[ScoreRow] | None":
     """Score photographs, and write them to `out` if it is given; None if they cannot be extracted."""
     from amnet_common.machine.devices import choose_device
-    from headtrain.scoring.ensemble import load_ensemble
+    from headtrain.scoring.ensemble import load_ensemble, steps_of
     from headtrain.scoring.formats import format_of, write_whole
     from headtrain.scoring.photos import extracted, photos_of
 
@@ -66,7 +66,7 @@ def predicted(
             refuse_other_trunk(path, head, collection)
         rows = list(scored([*heads.values()], collection, photos))
     if out:
-        write_whole(out, kind, rows, first.config.outputs)
+        write_whole(out, kind, rows, steps_of([*heads.values()]))
     return rows
 
 

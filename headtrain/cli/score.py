@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=PATH, help=f"The table: {FORMAT_NAMES}.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the ending of --out does "
               "not say.")  # fmt: skip
-@click.option("--views", type=click.Choice(("centre", "all")), default="centre", help="The evaluation view, or the "
-              "mean over all cached views.")  # fmt: skip
+@click.option("--views", type=click.Choice(("centre", "all")), help="The evaluation view, or the mean over all "
+              "cached views.  [default: all if a kernel is among the heads, else centre]")  # fmt: skip
 @click.option("--safe-csv", is_flag=True, help="Put an apostrophe before cells of a CSV table that a spreadsheet would "
               "take for formulas: names that begin with = + - @.")  # fmt: skip
 @click.option("--append", is_flag=True, help="Score only what is new since --out was written.")
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @kernel_options
 @device_option
 def score(
-    files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str, safe_csv: bool,
+    files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str | None, safe_csv: bool,
     append: bool, overwrite: bool, top: int, bottom: int, precision: str, compiled: bool | None, device: str,
 ) -> None:  # fmt: skip
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
@@ -70,7 +70,7 @@ def score(
 
 
 def job_of(
-    collections: "Sequence[Collection]", runs: Sequence[Path], out: Path, kind: str | None, views: str,
+    collections: "Sequence[Collection]", runs: Sequence[Path], out: Path, kind: str | None, views: str | None,
     computing: Computing,
 ) -> "Scoring":  # fmt: skip
     """Load the heads, choose how they are computed, and say so."""
@@ -84,6 +84,7 @@ def job_of(
     kind, device = format_of(out, kind), choose_device(computing.device)
     keep_freed_memory()
     heads = load_ensemble(runs, device)
+    views = views or (ALL if any(head.pools_views for head in heads.values()) else "centre")
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
     kernels = choose_kernels(computing.precision, computing.compiled, device, shown)
     warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)

@@ -4,25 +4,28 @@ Every strength is chosen by leave-one-out on the training images, so that the va
 choose among them. Letters: n images, D channels.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from headtrain.evaluation.kernel_ridge import (
-    Kernel,
+    Fit,
+    Shape,
     best_left_out,
     exponential,
     fit,
     gaussian,
-    of_median_width,
+    median_distance,
     ridge_solutions,
 )
 from headtrain.evaluation.pooled import Pooled, Statistics
 from headtrain.features.splits import Subset, Subsets
+from headtrain.heads.kernel import KernelHead, kernel_config
+from headtrain.settings.configuration import Config
 
 RIDGE_STRENGTHS = tuple(10.0**power for power in np.arange(-1, 6.5, 0.5))  # of the standardised features' Gram matrix
-Shape = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,22 @@ class Baseline:
     chosen: str  # which strength, by leave-one-out
     val: np.ndarray  # (n_val,) float64
     test: np.ndarray  # (n_test,) float64
+    config: Config | None = None  # of a baseline that scores other images as well, and
+    head: KernelHead | None = None  # which is this head
 
 
 def constant(_: Pooled, subsets: Subsets) -> Baseline:
     """Predict the mean of the training scores."""
     mean = subsets.train.scores.mean()
-    return Baseline("constant", "nothing", *(np.full(len(subset.rows), mean) for subset in (subsets.val, subsets.test)))
+    val, test = (np.full(len(subset.rows), mean) for subset in (subsets.val, subsets.test))
+    return Baseline("constant", "nothing", val, test)
 
 
 def ridge(features: Pooled, subsets: Subsets) -> Baseline:
     """Fit ridge regression on the mean of view 0: w = (X'X + s I)^-1 X'y, each channel standardised."""
-    x, xv, xt = _standardised(*(features.take(one.rows, [0]).mean for one in _lists(subsets)))
+    lists = [features.take(one.rows, [0]).mean for one in _lists(subsets)]
+    mean, std = _statistics(lists[0])
+    x, xv, xt = ((one - mean) / std for one in lists)
     y, centre = _centred(subsets.train)
     w, strength, _ = best_left_out(ridge_solutions(np.asarray, x, y, x.shape[1], RIDGE_STRENGTHS), y)
     return Baseline("ridge", f"strength {strength:.3g}", xv @ w + centre, xt @ w + centre)
@@ -51,40 +59,86 @@ def ridge(features: Pooled, subsets: Subsets) -> Baseline:
 
 def kernel_ridge(features: Pooled, subsets: Subsets) -> Baseline:
     """Fit kernel ridge with exp(-d^2 / (2 w^2)) on the mean of all views, w the median distance."""
-    return _by_kernel("kernel ridge", gaussian, features, subsets, lambda known: known.mean)
+    return _fitted(gaussian, _all_views(features, subsets, of_mean), subsets).baseline("kernel ridge")
 
 
 def exponential_kernel(features: Pooled, subsets: Subsets) -> Baseline:
     """Fit kernel ridge with exp(-d / w) on the mean of all views, w the median distance."""
-    return _by_kernel("exponential kernel", exponential, features, subsets, lambda known: known.mean)
+    return _fitted(exponential, _all_views(features, subsets, of_mean), subsets).baseline("exponential kernel")
 
 
 def moments_kernel(features: Pooled, subsets: Subsets) -> Baseline:
-    """Fit kernel ridge with exp(-d / w) on mean, deviation and maximum over the locations, means of all views."""
-    return _by_kernel("exponential kernel on moments", exponential, features, subsets, lambda known: known.moments)
+    """Fit kernel ridge with exp(-d / w) on mean, deviation and maximum over the locations, means of all views.
+
+    It is a head like any other.
+    """
+    found = _fitted(exponential, _all_views(features, subsets, of_moments), subsets)
+    baseline = found.baseline("exponential kernel on moments")
+    *grid, D = features.collection.view_shape
+    config = kernel_config(math.prod(grid), D, len(found.fit.landmarks))
+    return replace(baseline, config=config, head=found.head(config))
 
 
-def _by_kernel(
-    name: str, shape: Shape, features: Pooled, subsets: Subsets, of: Callable[[Statistics], np.ndarray]
-) -> Baseline:
-    views = range(features.collection.views)
-    x, xv, xt = _standardised(*(of(features.take(one.rows, views)) for one in _lists(subsets)))
+@dataclass(frozen=True)
+class Fitted:
+    """Hold a kernel regression of standardised statistics, and what it says of the other lists."""
+
+    fit: Fit
+    mean: np.ndarray  # (F,) of the training images, as `std`
+    std: np.ndarray
+    centre: float  # of the training scores
+    images: int
+    val: np.ndarray  # (n_val,) on the data's scale
+    test: np.ndarray  # (n_test,)
+
+    def baseline(self, name: str) -> Baseline:
+        """Return it as a baseline of that name."""
+        marks = len(self.fit.landmarks)
+        kept = f", {marks} landmarks of {self.images} images" if marks < self.images else ""
+        return Baseline(name, f"width 1 median, strength {self.fit.strength:.3g}{kept}", self.val, self.test)
+
+    def head(self, config: Config) -> KernelHead:
+        """Return it as a head."""
+        fit = self.fit
+        return KernelHead.of_fit(
+            config.head, (self.mean, self.std), fit.landmarks, fit.coefficients, fit.width, self.centre
+        )
+
+
+def of_mean(known: Statistics) -> np.ndarray:
+    """Return the means over the locations."""
+    return known.mean
+
+
+def of_moments(known: Statistics) -> np.ndarray:
+    """Return mean, deviation and maximum over the locations."""
+    return known.moments
+
+
+def _all_views(
+    features: Pooled, subsets: Subsets, of: Callable[[Statistics], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Statistics over all views of the training, validation and test images."""
+    train, val, test = (of(features.take(one.rows, range(features.collection.views))) for one in _lists(subsets))
+    return train, val, test
+
+
+def _fitted(shape: Shape, lists: tuple[np.ndarray, np.ndarray, np.ndarray], subsets: Subsets) -> Fitted:
+    """Fit a kernel of the median width on the first of the lists."""
+    mean, std = _statistics(lists[0])
+    x, xv, xt = ((one - mean) / std for one in lists)
     y, centre = _centred(subsets.train)
-    kernel: Kernel = of_median_width(shape, x)
-    found = fit(kernel, x, y)
-    kept = f", {len(found.landmarks)} landmarks of {len(x)} images" if len(found.landmarks) < len(x) else ""
-    val, test = (found.predict(one) + centre for one in (xv, xt))
-    return Baseline(name, f"width 1 median, strength {found.strength:.3g}{kept}", val, test)
+    found = fit(shape, median_distance(x), x, y)
+    return Fitted(found, mean, std, centre, len(x), found.predict(xv) + centre, found.predict(xt) + centre)
 
 
 def _lists(subsets: Subsets) -> tuple[Subset, Subset, Subset]:
     return subsets.train, subsets.val, subsets.test
 
 
-def _standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """By the statistics of the training images."""
-    mean, std = train.mean(0), train.std(0) + 1e-6
-    return [(x - mean) / std for x in (train, *others)]
+def _statistics(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the training images, by which every list is standardised."""
+    return train.mean(0), train.std(0) + 1e-6
 
 
 def _centred(subset: Subset) -> tuple[np.ndarray, float]:

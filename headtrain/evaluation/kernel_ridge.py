@@ -21,6 +21,7 @@ MEDIAN_IMAGES = 1000  # for the median distance: half a million pairs
 CHUNK = 8192  # images whose kernel with the landmarks is in memory at a time, beyond KERNEL_IMAGES
 JITTER = 1e-8  # keeps the landmarks' matrix positive definite in float64
 
+Shape = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # of features (n, D), (m, D) and a width: (n, m)
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Solution = tuple[float, np.ndarray, np.ndarray]  # strength, coefficients, leave-one-out predictions
 
@@ -29,7 +30,8 @@ Solution = tuple[float, np.ndarray, np.ndarray]  # strength, coefficients, leave
 class Fit:
     """Hold a fitted kernel regression: f(x) = k(x, landmarks) a."""
 
-    kernel: Kernel
+    shape: Shape
+    width: float
     landmarks: np.ndarray  # (m, D)
     coefficients: np.ndarray  # (m,) a
     strength: float
@@ -37,7 +39,7 @@ class Fit:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Predict the centred scores (n,) of features x (n, D)."""
-        return self.kernel(x, self.landmarks) @ self.coefficients
+        return self.shape(x, self.landmarks, self.width) @ self.coefficients
 
 
 def gaussian(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
@@ -50,19 +52,22 @@ def exponential(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
     return np.exp(cdist(a, b) / -width)
 
 
-def of_median_width(shape: Callable[[np.ndarray, np.ndarray, float], np.ndarray], x: np.ndarray) -> Kernel:
-    """Give a kernel the usual width: the median distance of training images x (n, D)."""
+def median_distance(x: np.ndarray) -> float:
+    """Compute the usual width of a kernel: the median distance of training images x (n, D)."""
     draw = np.random.Generator(keyed_philox("median", len(x)))
     some = x if len(x) <= MEDIAN_IMAGES else x[draw.choice(len(x), MEDIAN_IMAGES, replace=False)]
-    width = float(np.median(pdist(some)))
-    return lambda a, b: shape(a, b, width)
+    return float(np.median(pdist(some)))
 
 
-def fit(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> Fit:
+def fit(shape: Shape, width: float, x: np.ndarray, y: np.ndarray) -> Fit:
     """Fit centred scores y (n,) of features x (n, D), at the strength of the least leave-one-out squared error."""
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return shape(a, b, width)
+
     marks = landmarks_of(x)
     ways = _exact(kernel, x, y) if len(marks) == len(x) <= KERNEL_IMAGES else _by_landmarks(kernel, x, y, marks)
-    return Fit(kernel, marks, *best_left_out(ways, y))
+    return Fit(shape, width, marks, *best_left_out(ways, y))
 
 
 def best_left_out(ways: Iterable[Solution], y: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:

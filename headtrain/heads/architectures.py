@@ -1,11 +1,12 @@
 """The head that a configuration asks for."""
 
 from headtrain.heads.head import Head
+from headtrain.heads.kernel import KernelHead
 from headtrain.heads.paper import PaperHead
 from headtrain.heads.released import ReleasedHead
-from headtrain.settings.configuration import HeadConfig
+from headtrain.settings.configuration import KERNEL, HeadConfig
 
-ARCHITECTURES: dict[str, type[Head]] = {"paper": PaperHead, "released": ReleasedHead}
+ARCHITECTURES: dict[str, type[Head]] = {"paper": PaperHead, "released": ReleasedHead, KERNEL: KernelHead}
 
 
 def head_class(config: HeadConfig) -> type[Head]:

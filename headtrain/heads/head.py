@@ -36,6 +36,7 @@ class Head(nn.Module):
     """
 
     whole_batch: ClassVar[bool] = False  # whether a backward pass must see a batch at once, and not in chunks
+    pools_views: ClassVar[bool] = False  # whether the views of an image are averaged before they are scored: `pool`
     target_mean: Tensor
     target_scale: Tensor
 
@@ -52,7 +53,8 @@ class Head(nn.Module):
         found, made = f"{type(self).__name__}: {self.config.steps} steps, {attention}", self.provenance
         if made is None:
             return f"<{found}>"
-        origin = "imported" if made.split is None else f"split {made.split}, epoch {made.epoch}"
+        epoch = "" if made.epoch is None else f", epoch {made.epoch}"
+        origin = "imported" if made.split is None else f"split {made.split}{epoch}"
         return f"<{found}; preset {made.config.preset}, {origin}>"
 
     @classmethod
@@ -79,6 +81,14 @@ class Head(nn.Module):
             parts = m / T if self.config.output == "mean" else m
             steps = parts / self.target_scale + self.target_mean / T  # (B, T)
         return Output(steps.sum(1), steps, output.attention)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Compute what is averaged over the views of an image, (B, F), of x (B, L, D); of heads that pool views."""
+        raise NotImplementedError
+
+    def of_pooled(self, pooled: Tensor) -> Output:
+        """Score images by what `pool` gave, averaged over their views, (n, F)."""
+        raise NotImplementedError
 
     @torch.inference_mode()
     def predict(self, x: Tensor | np.ndarray) -> Output:

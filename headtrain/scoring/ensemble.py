@@ -14,7 +14,7 @@ from torch import Tensor
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
 from headtrain.compute.kernels import EAGER, Kernels, predictor_of
-from headtrain.features.batches import scales_on, view_picks
+from headtrain.features.batches import scales_on, to_floats, view_picks
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.heads.head import Head
 from headtrain.runs.documents import read_begun, read_diverged
@@ -35,15 +35,21 @@ class Said(NamedTuple):
 def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
     """Load the heads of `runs` by their paths: of a run, a checkpoint, or each head of a folder of split-1, split-2 ...
 
-    Raises RunError if there is none, if their numbers of steps differ, or if a split of such a folder is not finished.
+    Raises RunError if there is none, if the numbers of steps differ of those that have steps (a kernel has none, and
+    stands beside any), or if a split of such a folder is not finished.
     """
     paths = [path for run in runs for path in (_splits_of(run) or [run])]
     heads = {str(path): load_head(path, device) for path in paths}
-    steps = {path: head.config.outputs for path, head in heads.items()}
+    steps = {path: head.config.outputs for path, head in heads.items() if not head.pools_views}
     if len(set(steps.values())) > 1:
         found = ", ".join(f"{count} of {path}" for path, count in steps.items())
         raise RunError(f"--head: expected heads of equally many steps, found {found}")
     return heads
+
+
+def steps_of(heads: Sequence[Head]) -> int:
+    """Count the steps that the heads give together: those of heads with steps, or one."""
+    return max(head.config.outputs for head in heads)
 
 
 def _splits_of(run: Path) -> list[Path]:
@@ -74,20 +80,50 @@ def predict_together(
 
     Every view is read once and compared with its checksum. Raises CollectionError for damaged features.
     """
-    K, V, T = len(heads), len(views), heads[0].config.outputs
+    K, V, T = len(heads), len(views), steps_of(heads)
     steps, entropy = np.empty((len(rows) * V, K, T)), np.empty((len(rows) * V, K))
     device = heads[0].target_mean.device
     scales, predict = scales_on(device, collection), predictor_of(kernels, BATCH)
+    pooling = {k: PooledViews(head, len(rows)) for k, head in enumerate(heads) if head.pools_views}
     for picks, features in collection.batches(view_picks(rows, views, BATCH), check=True):
         stored = torch.as_tensor(features).to(device)
         for k, head in enumerate(heads):
+            if k in pooling:
+                pooling[k].add(picks.positions // V, to_floats(stored, scales))
+                continue
             output = predict(head, stored, scales)
             steps[picks.positions, k] = output.steps.cpu().numpy()
             entropy[picks.positions, k] = mean_entropy(output.attention).cpu().numpy()
+    for k, pooled in pooling.items():
+        steps[:, k] = np.repeat(pooled.scores(V)[:, None] / T, V, axis=0)  # every view and step says the same
+        entropy[:, k] = 1
     steps = steps.reshape(len(rows), V * K, T)
     scores = steps.sum(-1)  # (n, V * K)
     spread = scores.std(1, ddof=1) if V * K > 1 else np.full(len(rows), np.nan)
     return Said(scores.mean(1), steps.mean(1), spread, entropy.reshape(len(rows), V * K).mean(1))
+
+
+class PooledViews:
+    """Hold what a head pools of n images while their views come in."""
+
+    def __init__(self, head: Head, count: int) -> None:
+        self.head, self.count = head, count
+        self._total: Tensor | None = None
+
+    @torch.inference_mode()
+    def add(self, images: np.ndarray, x: Tensor) -> None:
+        """Add views x (B, L, D) of `images` (B,)."""
+        pooled = self.head.pool(x)  # (B, F)
+        if self._total is None:
+            self._total = pooled.new_zeros(self.count, pooled.shape[1])
+        self._total.index_add_(0, torch.as_tensor(images, device=pooled.device), pooled)
+
+    @torch.inference_mode()
+    def scores(self, views: int) -> np.ndarray:
+        """Return the scores (n,) on the data's scale, after so many views of each image."""
+        assert self._total is not None
+        output = self.head.on_data_scale(self.head.of_pooled(self._total / views))
+        return output.score.double().cpu().numpy()
 
 
 def mean_entropy(attention: Tensor) -> Tensor:

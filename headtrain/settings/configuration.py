@@ -16,12 +16,20 @@ from amnet_common.small_texts import MOST_BITS, shortened
 MOST_STEPS = 6  # the paper tried 2 to 6 (5.1)
 MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
 NO_OPTION = ""
+KERNEL = "kernel"  # the architecture of the kernel regression that `baseline` fits
 STORED_NAMES = {"locations": "places"}  # fields that files call by the name they had when the format was made
 
 
-def setting(default: object, source: str, about: str, option: str | None = None, choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a field with its paper value's source, its meaning, its option (None: --its-name), and what it may be."""
-    return field(default=default, metadata={"source": source, "about": about, "option": option, "choices": choices})
+def setting(
+    default: object, source: str, about: str, option: str | None = None, choices: tuple[str, ...] = (),
+    unoffered: tuple[str, ...] = (),
+) -> Any:  # fmt: skip # noqa: ANN401 - as dataclasses.field
+    """Declare a field with its paper value's source, its meaning, its option (None: --its-name), and what it may be.
+
+    `unoffered`: values that it has in files, and that nobody gives.
+    """
+    known = {"source": source, "about": about, "option": option, "choices": choices, "unoffered": unoffered}
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class HeadConfig:
     """
 
     architecture: str = setting("paper", "section 3", "Equations of the paper, or the authors' released network.",
-                                choices=("paper", "released"))  # fmt: skip
+                                choices=("paper", "released"), unoffered=(KERNEL,))  # fmt: skip
     locations: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
     channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
     hidden: int = setting(1024, "4.1", "H, size of the LSTM's state.")
@@ -58,7 +66,7 @@ class HeadConfig:
             _require(getattr(self, name) <= MOST_WIDTH, option_of(name), f"{MOST_WIDTH} or less", getattr(self, name))
         for name in ("feature_dropout", "attention_dropout", "regress_dropout"):
             _require(0 <= getattr(self, name) < 1, option_of(name), "a share in [0, 1)", getattr(self, name))
-        _require(self.steps > 0 or self.hidden == self.channels or self.architecture == "paper", "--steps 0",
+        _require(self.steps > 0 or self.hidden == self.channels or self.architecture != "released", "--steps 0",
                  f"--hidden {self.channels}, as f_m reads z itself", self.hidden)  # fmt: skip
         _require(not (self.standardise and self.architecture == "released"), "--standardise",
                  "the paper's architecture: the released one has its own BatchNorm", self.architecture)  # fmt: skip
@@ -201,6 +209,12 @@ def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as
     )
 
 
+def refuse_untrained(config: Config) -> None:
+    """Raise ConfigError for a head that is not trained: a kernel regression is fitted."""
+    _require(config.head.architecture != KERNEL, "--architecture", "a head that is trained", "kernel; amnet-head "
+             "baseline fits it")  # fmt: skip
+
+
 def option_of(name: str) -> str:
     """Name the option that sets a field, for messages; the field itself where there is none."""
     return OPTIONS.get(name, name)
@@ -211,7 +225,8 @@ def _check_values(config: HeadConfig | TrainingConfig) -> None:
     for item in dataclasses.fields(config):
         value, known, option = getattr(config, item.name), SETTINGS[item.name], option_of(item.name)
         _require(_is_of(known, value), option, f"a value of type {known.kind.__name__}", value)
-        _require(not known.choices or value in known.choices, option, f"one of {', '.join(known.choices)}", value)
+        allowed = (*known.choices, *item.metadata["unoffered"])
+        _require(not known.choices or value in allowed, option, f"one of {', '.join(known.choices)}", value)
         _require(not isinstance(value, float) or math.isfinite(value), option, "a finite number", value)
         _require(not isinstance(value, int) or value.bit_length() <= MOST_BITS, option, "a smaller number", value)
 

@@ -19,7 +19,7 @@ from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
 from headtrain.runs.documents import refuse_other_run
 from headtrain.runs.folder import DIVERGED, RESULT, is_half_made
-from headtrain.settings.configuration import Config
+from headtrain.settings.configuration import Config, refuse_untrained
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def refuse_taken(run: Path, resumed: bool) -> None:
 
 def refuse_unfitting(config: Config, collection: Collection) -> None:
     """Raise ConfigError if the collection has not the views that are trained on or evaluated, or others in shape."""
+    refuse_untrained(config)
     refuse_other_shape(config, collection)
     most, asked = collection.views - 1, config.training
     if asked.eval_view > most:

@@ -27,7 +27,7 @@ TRAIN, VAL, TEST = np.arange(60), np.arange(60, 80), np.arange(80, 100)
 class Fake:
     """`Pooled` features without a file: 8 channels, three of which carry the score; every view has its own noise."""
 
-    views = 3
+    views, view_shape = 3, (14, 14, 8)
 
     def __init__(self) -> None:
         draw = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_left_out_predictions_are_those_of_fits_without_the_image(monkeypatch, l
         monkeypatch.setattr(kernel_ridges, "KERNEL_IMAGES", 59)
         monkeypatch.setattr(kernel_ridges, "LANDMARKS", landmarks)
         monkeypatch.setattr(kernel_ridges, "CHUNK", 7)
-    found = fit(lambda a, b: exponential(a, b, 3.0), x, y)
+    found = fit(exponential, 3.0, x, y)
     wanted = without_each(kernel_fit(lambda d: np.exp(-d), 3.0, strength), x, y)
     assert np.allclose(found.left_out, wanted, atol=1e-6)
     assert found.strength == strength
