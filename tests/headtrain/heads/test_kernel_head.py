@@ -80,9 +80,9 @@ def test_evaluate_repeats_the_test_and_puts_systems_together(fitted, tmp_path):
 
 
 def test_a_kernel_is_not_trained(make_learnable, tmp_path):
-    result = amnet_head(
-        "train", "--features", make_learnable().path, "--architecture", "kernel", "--out", tmp_path / "r"
-    )
+    (tmp_path / "c.toml").write_text("[head]\narchitecture = 'kernel'\n")
+    words = ("--features", make_learnable().path, "--config", tmp_path / "c.toml", "--out", tmp_path / "r")
+    result = amnet_head("train", *words)
     message = "--architecture: expected a head that is trained, found kernel; amnet-head baseline fits it"
     assert (result.exit_code, message in result.stderr) == (2, True), result.output
     assert not (tmp_path / "r").exists()
