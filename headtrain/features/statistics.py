@@ -34,6 +34,6 @@ def channel_statistics(collection: Collection, rows: np.ndarray) -> Statistics:
 
 
 def target_statistics(scores: np.ndarray) -> tuple[float, float]:
-    """Compute the mean and the scale that bring `scores` (n,) to zero mean within [-1, 1] (section 4.1)."""
+    """Compute the mean and the scale that bring `scores` (n,) to zero mean within [-1, 1] (section 3.5)."""
     mean = float(scores.mean())
     return mean, 1 / max(float(np.abs(scores - mean).max()), 1e-12)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from amnet_common.errors import ConfigError
 from amnet_common.small_texts import MOST_BITS, shortened
 
-MOST_STEPS = 6  # the paper tried 2 to 6 (5.1)
+MOST_STEPS = 6  # the paper tried 2 to 6 (4.4)
 MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
 NO_OPTION = ""
 KERNEL = "kernel"  # the architecture of the kernel regression that `baseline` fits
@@ -43,8 +43,8 @@ class HeadConfig:
                                 choices=("paper", "released"), unoffered=(KERNEL,))  # fmt: skip
     locations: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
     channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
-    hidden: int = setting(1024, "4.1", "H, size of the LSTM's state.")
-    steps: int = setting(3, "5.1", "T, LSTM steps, 0 to 6; 0: attention without LSTM.")
+    hidden: int = setting(1024, "3.3", "H, size of the LSTM's state.")
+    steps: int = setting(3, "3.3; 4.4", "T, LSTM steps, 0 to 6; 0: attention without LSTM.")
     attention: bool = setting(True, "(8)", "Soft attention; without it all locations weigh the same, equation (9).",
                               "--attention/--no-attention")  # fmt: skip
     output: str = setting("sum", "(11)", "The score of the step outputs: their sum, mean, or the last one.",
@@ -81,16 +81,16 @@ class HeadConfig:
 class TrainingConfig:
     """Hold how a head is trained, and how it is evaluated. Raises ConfigError for a value that is not allowed."""
 
-    learning_rate: float = setting(1e-3, "4.1", "Adam's learning rate.", "--lr")
+    learning_rate: float = setting(1e-3, "3.4", "Adam's learning rate.", "--lr")
     lr_schedule: str = setting("constant", "assumption", "Learning rate over the epochs.",
                                choices=("constant", "cosine", "step"))  # fmt: skip
     lr_step: int = setting(10, "unused: schedule constant", "Schedule step: epochs at each rate.")
     lr_factor: float = setting(0.1, "unused: schedule constant", "Schedule step: factor from one rate to the next.")
-    l2: float = setting(1e-6, "4.1; 1e-4 for SUN", "L2 penalty on the parameters.")
-    batch_size: int = setting(256, "4.1", "Images a batch.")
+    l2: float = setting(1e-6, "3.4; 1e-4 for SUN (4.3)", "L2 penalty on the parameters.")
+    batch_size: int = setting(256, "3.4", "Images a batch.")
     drop_last: bool = setting(False, "assumption", "Leave the last incomplete batch of an epoch out.",
                               "--drop-last/--keep-last")  # fmt: skip
-    epochs: int = setting(50, "assumption: the paper stops early (4.1)", "At most so many epochs.")
+    epochs: int = setting(50, "assumption: the paper stops early (3.4)", "At most so many epochs.")
     patience: int = setting(10, "assumption", "Stop after so many epochs without a higher validation rho.")
     penalty: float = setting(1e-4, "(14)", "Weight lambda of the attention penalty.")
     penalty_form: str = setting("paper", "(14), (15)", "The penalty of the paper, or of the authors' code.",
@@ -98,16 +98,16 @@ class TrainingConfig:
     order_penalty: float = setting(0.0, "tried and dropped by the paper", "Weight of the penalty on step order.")
     order: str = setting("ascending", "unused: weight 0", "Which order of step outputs it wants.",
                          choices=("ascending", "descending"))  # fmt: skip
-    clip: float = setting(0.0, "4.1: none", "Largest norm of the gradient of all parameters of a head; 0: any.")
-    weight_average: float = setting(0.0, "4.1: none", "Decay of a running average of the weights, which is kept.")
-    views: str = setting("random", "4.1: new crops each epoch", "Augmented views an epoch shows of an image: a random "
+    clip: float = setting(0.0, "3.4: none", "Largest norm of the gradient of all parameters of a head; 0: any.")
+    weight_average: float = setting(0.0, "3.4: none", "Decay of a running average of the weights, which is kept.")
+    views: str = setting("random", "3.5: new crops each epoch", "Augmented views an epoch shows of an image: a random "
                          "one, all, or always the first.", choices=("random", "all", "first"))  # fmt: skip
-    augs: int | None = setting(None, "4.1: new crops each epoch", "Of the augmented views use only the first so many; "
+    augs: int | None = setting(None, "3.5: new crops each epoch", "Of the augmented views use only the first so many; "
                                "0: view 0 alone.")  # fmt: skip
     eval_view: int = setting(0, "assumption: the centre", "View that validation and test look at.")
-    target_mean: float | None = setting(None, "4.1: of the training list", "Mean taken off the scores.")
-    target_scale: float | None = setting(None, "4.1: to [-1, 1]", "Factor on the scores after that.")
-    select_on: str = setting("validation", "4.1", "List that chooses the epoch; on test, as the authors on SUN, the "
+    target_mean: float | None = setting(None, "3.5: of the training list", "Mean taken off the scores.")
+    target_scale: float | None = setting(None, "3.5: to [-1, 1]", "Factor on the scores after that.")
+    select_on: str = setting("validation", "3.4", "List that chooses the epoch; on test, as the authors on SUN, the "
                              "result is optimistic.", choices=("validation", "test"))  # fmt: skip
     seed: int = setting(0, "assumption", "Of initialisation and dropout.")
     data_seed: int = setting(0, "assumption", "Of the order of images, the views drawn, and a validation list where "
