@@ -15,6 +15,7 @@ from headtrain.cli.runs import import_, show
 from headtrain.cli.score import score
 from headtrain.cli.sweep import sweep
 from headtrain.cli.train import train
+from headtrain.cli.transfer import test_command
 
 __all__ = ["main"]
 
@@ -26,7 +27,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    train, sweep, baseline, evaluate, leaderboard, table, compare, curves, show, import_,
+    train, sweep, baseline, evaluate, test_command, leaderboard, table, compare, curves, show, import_,
     score, predict, attend, figure, report,
 )  # fmt: skip
 for command in COMMANDS:

@@ -99,7 +99,15 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
+def _is_predictions(path: Path) -> bool:
+    from headtrain.evaluation.predictions import HEADER
+
+    with open(path, "rb") as file:
+        return file.readline(HEAD).strip() == ",".join(HEADER).encode()
+
+
 PICTURE = Kind("a picture that amnet drew", (".png", ".svg"), _is_picture)
 PAGE = Kind("a page of amnet-head report", (".html", ".htm"), _is_page)
 MAPS = Kind("maps of amnet-head attend", (".npy",), _is_maps)
 TABLE = Kind("a table of amnet-head score", (), _is_table)
+PREDICTIONS = Kind("predictions of amnet-head test", (".csv",), _is_predictions)

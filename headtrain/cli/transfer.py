@@ -1,0 +1,80 @@
+"""`amnet-head test`: heads on any labelled collection, that of another data set above all."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from amnet_common.collection import Collection
+from amnet_common.commands import OneLineErrors, say
+from headtrain.cli.evaluate import chosen_views
+from headtrain.cli.options import PATH, device_option, features_option
+from headtrain.cli.outputs import PREDICTIONS, overwrite_option, writing
+
+if TYPE_CHECKING:
+    from headtrain.evaluation.predictions import Predictions
+    from headtrain.scoring.on_list import Labelled
+
+
+@click.command("test", cls=OneLineErrors)
+@features_option
+@click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
+              "all. Given again, or several splits: their mean.")  # fmt: skip
+@click.option("--list", "name", help="A split list of the collection, such as test_1.  [default: every image with "
+              "a score]")  # fmt: skip
+@click.option("--view", help="View of each image that heads score, or all: the mean over all views.  [default: all if "
+              "a kernel is among the heads, else 0]")  # fmt: skip
+@click.option("--categories", type=PATH, help="A table with the columns id and --column: rho of each category as well.")
+@click.option("--column", default="category", help="Of --categories.")
+@click.option("--out", type=PATH, help="Also write id,score,predicted as CSV.")
+@overwrite_option
+@device_option
+def test_command(
+    features: Path, runs: Sequence[Path], name: str | None, view: str | None, categories: Path | None, column: str,
+    out: Path | None, overwrite: bool, device: str,
+) -> None:  # fmt: skip
+    """Test heads on any labelled collection: rho with its interval, calibration, and rho of each category.
+
+    Images that a head was trained on are left out, by the bytes of their files, and counted.
+    """
+    from amnet_common.machine.devices import choose_device
+    from headtrain.evaluation.predictions import write_predictions
+    from headtrain.scoring.ensemble import load_ensemble
+    from headtrain.scoring.on_list import by_category, labelled, read_categories, tested
+    from headtrain.scoring.scores import trunk_differences
+
+    known = read_categories(categories, column) if categories else {}
+    inputs = [features, *runs, *([categories] if categories else [])]
+    with writing("--out", out, PREDICTIONS, overwrite, inputs) if out else contextlib.nullcontext():
+        collection = Collection(features)
+        heads = load_ensemble(runs, choose_device(device))
+        for path, head in heads.items():
+            for line in trunk_differences(head.provenance, collection):
+                say(f"warning: {path} was trained on other features: {line}", err=True)
+        images = labelled(collection, name, [*heads.values()])
+        predictions = tested([*heads.values()], collection, images, chosen_views(collection, view, [*heads.values()]))
+        if out:
+            write_predictions(out, predictions)
+    say(describe_left_out(images), err=True)
+    say(described("all", predictions))
+    for category, part in by_category(predictions, known):
+        say(described(category, part))
+
+
+def describe_left_out(images: "Labelled") -> str:
+    """Describe which images are tested on."""
+    left = ", ".join(f"{count} {reason} left out" for reason, count in images.left_out.items() if count)
+    return f"{len(images.rows)} images" + (f", {left}" if left else "")
+
+
+def described(name: str, predictions: "Predictions") -> str:
+    """Describe how good predictions are in one line."""
+    from headtrain.evaluation.bootstrap import interval
+    from headtrain.evaluation.metrics import evaluate
+
+    found, sure = evaluate(predictions.predicted, predictions.scores), interval(predictions)
+    line = f"score = {found.slope:.2f} * prediction {found.intercept:+.2f}"
+    return (f"{name}: rho {found.rho:.4f} [{sure.low:.3f}, {sure.high:.3f}], Pearson {found.pearson:.4f}, MSE "
+            f"{found.mse:.5f}, {line}, {found.n} images")  # fmt: skip
