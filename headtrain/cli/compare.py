@@ -161,12 +161,17 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
 
 def print_table(runs: Sequence[Path]) -> None:
     """Print the table of these runs."""
+    from headtrain.evaluation.baselines import CONSTANT
+    from headtrain.evaluation.metrics import flat_line
     from headtrain.leaderboard.table import name_of, table_lines
 
     systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
         say(line)
+    for path, results in systems:
+        if results[0].result.system != CONSTANT and (line := flat_line(path, [one.metrics for one in results])):
+            say(line, err=True)
 
 
 def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":

@@ -30,6 +30,7 @@ def leaderboard(
     What is best is chosen by validation: it gives the order, and in a summary the mark *, which only a configuration
     gets whose heads stand on the same lists as those of all others. Test figures of the rest must steer nothing.
     """
+    from headtrain.evaluation.metrics import flat_line
     from headtrain.leaderboard import text as row_text
     from headtrain.leaderboard.board import head_rows, ordered, summary_rows, with_damaged
     from headtrain.leaderboard.facts import matching, read_condition
@@ -51,3 +52,6 @@ def leaderboard(
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
     if rows:
         click.echo(write(rows[:top]))
+    for head in heads:
+        if line := flat_line(head.run, [head.test]):
+            say(line, err=True)

@@ -18,7 +18,10 @@ from headtrain.cli.outputs import TABLE, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
+FLAT_REACH = 0.03  # of the training scores' largest distance from their mean; a tenth of their usual deviation
+
 if TYPE_CHECKING:
+    from headtrain.heads.head import Head
     from headtrain.scoring.blocks import Counts
     from headtrain.scoring.job import Scoring
 
@@ -66,6 +69,8 @@ def score(
             except KeyboardInterrupt as stop:
                 raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
         say(describe(counts, out, time.monotonic() - begun))
+        if line := flat_scores(counts.spread, [*job.heads.values()]):
+            say(line, err=True)
         print_ends(job, top, bottom)
 
 
@@ -105,6 +110,16 @@ def describe(counts: "Counts", out: Path, seconds: float) -> str:
     kept += f", {counts.resumed} from before the interruption" if counts.resumed else ""
     missing = f", {counts.missing} images without features left empty" if counts.missing else ""
     return f"{out}: {counts.scored} images scored{kept}{missing}; {counts.scored / max(seconds, 1e-9):.0f} images/s"
+
+
+def flat_scores(spread: float, heads: "Sequence[Head]") -> str:
+    """Describe scores that hardly differ beside those that the heads were trained on; empty if they do."""
+    reach = max((1 / head.target_scale.item() for head in heads if not head.pools_views), default=0.0)
+    if not spread < FLAT_REACH * reach:
+        return ""
+    sizes = f"sd {spread:.2g}; those of the training reach {reach:.2g} from their mean"
+    return (f"note: the scores hardly differ ({sizes}): the head has learnt next to nothing, or the images are all "
+            "alike")  # fmt: skip
 
 
 def print_ends(job: "Scoring", top: int, bottom: int) -> None:

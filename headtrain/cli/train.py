@@ -68,6 +68,7 @@ def train(
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
+    from headtrain.evaluation.metrics import flat_line
     from headtrain.features.splits import split_subsets
     from headtrain.runs.documents import Result
     from headtrain.training.loop import train as train_head
@@ -89,6 +90,8 @@ def train(
         if isinstance(ended, Result):
             results.append(ended)
             say(describe_result(ended, run))
+            if line := flat_line(run, [ended.test]):
+                say(line, err=True)
         else:
             say(f"{run}: diverged: {ended.why}", err=True)
     if len(splits) > len(results):

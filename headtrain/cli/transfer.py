@@ -40,6 +40,7 @@ def test_command(
     Images that a head was trained on are left out, by the bytes of their files, and counted.
     """
     from amnet_common.machine.devices import choose_device
+    from headtrain.evaluation.metrics import evaluate, flat_line
     from headtrain.evaluation.predictions import write_predictions
     from headtrain.scoring.ensemble import load_ensemble
     from headtrain.scoring.on_list import by_category, labelled, read_categories, tested
@@ -59,6 +60,8 @@ def test_command(
             write_predictions(out, predictions)
     say(describe_left_out(images), err=True)
     say(described("all", predictions))
+    if line := flat_line(" ".join(map(str, runs)), [evaluate(predictions.predicted, predictions.scores)]):
+        say(line, err=True)
     for category, part in by_category(predictions, known):
         say(described(category, part))
 

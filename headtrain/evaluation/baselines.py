@@ -25,6 +25,7 @@ from headtrain.features.splits import Subset, Subsets
 from headtrain.heads.kernel import KernelHead, kernel_config
 from headtrain.settings.configuration import Config
 
+CONSTANT = "constant"
 RIDGE_STRENGTHS = tuple(10.0**power for power in np.arange(-1, 6.5, 0.5))  # of the standardised features' Gram matrix
 
 
@@ -44,7 +45,7 @@ def constant(_: Pooled, subsets: Subsets) -> Baseline:
     """Predict the mean of the training scores."""
     mean = subsets.train.scores.mean()
     val, test = (np.full(len(subset.rows), mean) for subset in (subsets.val, subsets.test))
-    return Baseline("constant", "nothing", val, test)
+    return Baseline(CONSTANT, "nothing", val, test)
 
 
 def ridge(features: Pooled, subsets: Subsets) -> Baseline:

@@ -7,7 +7,7 @@ Sections 4.2 and 5 of the paper.
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from amnet_common.files import finite
 
+FLAT_SHARE = 0.1  # of the scores' standard deviation: below it predictions say next to nothing, whatever their rho
 Compute = Callable[[np.ndarray, np.ndarray], float]  # of (n,) predictions and (n,) human scores
 
 
@@ -105,9 +106,16 @@ class Metrics:
     intercept: float = metric(lambda predicted, scores: calibration(predicted, scores)[1])  # 0: calibrated
     predicted_low: float = metric(lambda predicted, _: float(predicted.min()))  # range of the predictions: narrower
     predicted_high: float = metric(lambda predicted, _: float(predicted.max()))  # than the scores', unless certain
+    predicted_sd: float = metric(lambda predicted, _: float(predicted.std()))
+    score_sd: float = metric(lambda _, scores: float(scores.std()))
     score_low: float = metric(lambda _, scores: float(scores.min()))
     score_high: float = metric(lambda _, scores: float(scores.max()))
     n: int = 0
+
+    @property
+    def flat(self) -> bool:
+        """Tell whether the predictions hardly differ beside the scores: a head that has learnt next to nothing."""
+        return self.predicted_sd < FLAT_SHARE * self.score_sd
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Return plain JSON values, None for what is no finite number."""
@@ -134,6 +142,18 @@ def evaluate(predicted: np.ndarray, scores: np.ndarray) -> Metrics:
     """Compute all metrics of (n,) predictions against (n,) human scores, n at least 1."""
     predicted, scores = np.asarray(predicted, np.float64), np.asarray(scores, np.float64)
     return Metrics(**{name: one.compute(predicted, scores) for name, one in METRICS.items()}, n=len(scores))
+
+
+def flat_line(name: object, metrics: Sequence[Metrics]) -> str:
+    """Describe predictions that hardly differ, of one split or several; empty if none are such."""
+    flat = [one for one in metrics if one.flat]
+    if not flat:
+        return ""
+    worst = min(flat, key=lambda one: one.predicted_sd / one.score_sd)
+    of = "" if len(metrics) == 1 else f" on {len(flat)} of {len(metrics)} splits"
+    sizes = f"sd {worst.predicted_sd:.2g}, that of the scores {worst.score_sd:.2g}"
+    return (f"note: {name} predicts nearly the same for every image{of} ({sizes}): it has learnt next to nothing, "
+            "whatever its rho")  # fmt: skip
 
 
 def mean_of(metrics: list[Metrics], name: str) -> float:

@@ -15,7 +15,7 @@ from amnet_common.collection import Collection
 from amnet_common.errors import RunError
 from amnet_common.files import finite
 from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
-from headtrain.evaluation.metrics import METRICS
+from headtrain.evaluation.metrics import METRICS, flat_line
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of
 from headtrain.evaluation.trainings import LEVEL, holm
 from headtrain.heads.checkpoint import BEST, read_provenance
@@ -86,6 +86,7 @@ def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
     return {
         "name": name_of(run, results),
         "rho": float(rho.mean()),
+        "flat": flat_line(name_of(run, results), [result.metrics for result in results]),
         "sd": float(rho.std(ddof=1)) if len(rho) > 1 else None,
         "low": bounds.low,
         "high": bounds.high,

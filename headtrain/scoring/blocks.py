@@ -1,5 +1,6 @@
 """Some rows of a table of scores: which of them are scored, which are taken over, and why others have no score."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,12 +24,25 @@ class Counts:
     resumed: int = 0  # rows of an earlier call that was stopped
     kept: int = 0  # of the older table
     missing: int = 0  # images without features
+    total: float = 0.0  # of the scores that were made now
+    squares: float = 0.0  # likewise
+
+    @property
+    def spread(self) -> float:
+        """Return the standard deviation of the scores that were made now; NaN for fewer than two."""
+        if self.scored < 2:
+            return math.nan
+        return math.sqrt(max(0.0, self.squares / self.scored - (self.total / self.scored) ** 2))
 
     def add(self, table: Sequence[ScoreRow], old: Sequence[ScoreRow | None]) -> None:
         """Count rows of the new table beside those of the older one."""
         kept = sum(row is before for row, before in zip(table, old, strict=True))
         missing = sum(row.status != SCORED for row in table)
         self.scored += len(table) - kept - missing
+        fresh = (row for row, before in zip(table, old, strict=True) if row is not before)
+        made = [row.score for row in fresh if row.score is not None]
+        self.total += sum(made)
+        self.squares += sum(score * score for score in made)
         self.kept += kept
         self.missing += missing
 
