@@ -19,6 +19,7 @@ from amnet_common.images.likeness import alike, difference_hash
 from amnet_common.images.source import read_source
 
 THREADS = 4
+MOST_COPIES = 50  # of a file that are compared with each other
 AHEAD = 64  # pictures in work at a time
 
 
@@ -42,12 +43,19 @@ class Duplicates:
 
 
 def same_bytes(collection: Collection) -> Iterator[tuple[int, int]]:
-    """Yield pairs of finished rows whose image files had the same bytes, by the hashes that the collection keeps."""
-    first: dict[bytes, int] = {}
+    """Yield pairs of finished rows whose image files had the same bytes, by the hashes that the collection keeps.
+
+    Of many rows of one file, those beyond MOST_COPIES are paired with the first ones alone.
+    """
+    seen: dict[bytes, list[int]] = {}
     for row in np.flatnonzero(collection.status == DONE).tolist():
-        other = first.setdefault(collection.images["sha256"][row].tobytes(), row)
-        if other != row:
-            yield other, row
+        digest = collection.images["sha256"][row].tobytes()
+        if not any(digest):  # not known
+            continue
+        others = seen.setdefault(digest, [])
+        yield from ((other, row) for other in others)
+        if len(others) < MOST_COPIES:
+            others.append(row)
 
 
 def duplicates(
@@ -63,7 +71,7 @@ def duplicates(
     with ThreadPoolExecutor(THREADS, "likeness") as pool:
         for start in range(0, len(rows), AHEAD):  # bounded: map would queue every picture at once
             some = rows[start : start + AHEAD]
-            looked = pool.map(lambda row: _hash(collection.image_path(row, root)), some)
+            looked = pool.map(lambda row: _hash(collection, row, root), some)
             for row, looks in zip(some, looked, strict=True):
                 advance(1)
                 if looks is not None:
@@ -96,9 +104,13 @@ def _splits(lists: Mapping[str, SplitList]) -> dict[str, dict[str, set[int]]]:
     return found
 
 
-def _hash(path: Path) -> np.ndarray | None:
+def _hash(collection: Collection, row: int, root: Path | None) -> np.ndarray | None:
+    """The looks of the image of a row; None if it cannot be read, or is another file than it was."""
     try:
-        return difference_hash(decode_rgb(read_source(path).data))
+        source = read_source(collection.image_path(row, root))
+        if source.sha256 != collection.images["sha256"][row].tobytes():
+            return None
+        return difference_hash(decode_rgb(source.data))
     except ImageError:
         return None
 
@@ -108,7 +120,8 @@ def duplicate_lines(collection: Collection, found: Duplicates) -> Iterator[str]:
     for one in found.twins:
         names = " and ".join(collection.ids[row] for row in one.rows)
         what = "the same bytes" if one.bits is None else f"look the same ({one.bits} of 256 bits differ)"
-        where = f": one is tested and the other trained on in split {', '.join(one.leaks)}" if one.leaks else ""
+        spoilt = f": one is tested and the other trained or chosen on in split {', '.join(one.leaks)}"
+        where = spoilt if one.leaks else ""
         yield f"{names}: {what}{where}"
     if found.not_seen:
         yield f"{found.not_seen} images could not be looked at; only their bytes were compared"

@@ -44,7 +44,7 @@ from amnet_common.collection.raw import file_identity, read_table
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets.records import MAX_ID_BYTES, MOST_LISTS, SplitList
 from amnet_common.errors import CollectionError
-from amnet_common.hdf5.apart import facts_apart
+from amnet_common.hdf5.apart import NoChildError, facts_apart
 from amnet_common.hdf5.facts import Question, as_dtype
 from amnet_common.small_texts import json_object
 
@@ -54,6 +54,7 @@ DATASETS: Mapping[str, Sequence[str]] = {IMAGES: (), INTEGRITY: (), LABELS: ("sh
 LISTS: Mapping[str, Sequence[str]] = {SPLITS: ("sha256",), SPLIT_SCORES: ("sha256",)}
 MOST_PARTS = 100_000  # of a link
 MEMORY_SHARE = 0.5  # tables that would take more of the machine's memory are not read
+NO_FILES = (errno.EMFILE, errno.ENFILE)
 HEX = re.compile(r"[0-9a-f]+")
 Facts = Mapping[str, Any]
 Ask = Callable[[Question], Facts]
@@ -63,7 +64,7 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
     """Read the structure of the collection at `path`; `ask`: what asks the HDF5 library.
 
     Raises CollectionError if there is no such file, or it is none of this format, is newer, damaged or cut short;
-    OSError if too many files are open.
+    OSError if too many files are open, or no process can be started.
     """
     if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
         raise CollectionError(f"{path}: expected a collection, found no such file")
@@ -80,8 +81,8 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
     except CollectionError:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if isinstance(error, NoChildError) or (isinstance(error, OSError) and error.errno in NO_FILES):
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
 
 

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def own_names(names: Collection[str], known: Collection[str]) -> dict[str, str]:
 
 def as_on_disk(dataset: Dataset) -> Dataset:
     """Give images whose file is spelt otherwise than their id the name of that file; a note says how many."""
-    folders: dict[Path, list[str]] = {}
+    folders: dict[Path, dict[str, list[str]]] = {}
     found = {id_: _own_path(dataset.image_root, id_, folders) for id_ in dataset.ids if not id_.isascii()}
     times = Counter(found.values())
     unlike = {id_: own for id_, own in found.items() if own != id_ and times[own] == 1}
@@ -43,7 +43,7 @@ def as_on_disk(dataset: Dataset) -> Dataset:
     return replace(dataset, ids=ids, notes=(*dataset.notes, note))
 
 
-def _own_path(root: Path, id_: str, folders: dict[Path, list[str]]) -> str:
+def _own_path(root: Path, id_: str, folders: dict[Path, dict[str, list[str]]]) -> str:
     """The path below `root` of the file that looks like `id_`; `id_` itself if it is there, or if there is not one."""
     found = root
     for part in id_.split("/"):
@@ -51,9 +51,17 @@ def _own_path(root: Path, id_: str, folders: dict[Path, list[str]]) -> str:
             found /= part
             continue
         if found not in folders:
-            folders[found] = os.listdir(found) if found.is_dir() else []
-        alike = [name for name in folders[found] if composed(name) == composed(part)]
+            folders[found] = _by_look(os.listdir(found) if found.is_dir() else [])
+        alike = folders[found].get(composed(part), [])
         if len(alike) != 1:
             return id_
         found /= alike[0]
     return found.relative_to(root).as_posix()
+
+
+def _by_look(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by their composed form."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(composed(name), []).append(name)
+    return found

@@ -27,17 +27,22 @@ MOST_BYTES = 2**30  # of memory, beyond what the child begins with
 MOST_REPLY = 2**26  # bytes
 LENGTH = struct.Struct("<Q")
 READY: dict[str, Any] = {"ready": True}
-SCRIPT = "import sys; sys.path[:] = sys.argv[1:]; from amnet_common.hdf5.apart import serve; serve()"
+MOST_FAILURES = 3  # of starting a child, before it is held to be impossible
+SCRIPT = "import sys; sys.path[:] = sys.argv[2:]; from amnet_common.hdf5.apart import serve; serve(int(sys.argv[1]))"
 
 
 class DeadlyError(ValueError):
     """Report that the HDF5 library does not survive a file, or not in time."""
 
 
+class NoChildError(OSError):
+    """Report that the system starts no process now; it says nothing of the file."""
+
+
 def facts_apart(question: Question) -> dict[str, Any]:
     """Ask as `facts` does, in the child.
 
-    Raises DeadlyError if it dies of the file, OSError if no child can be started for want of files or processes.
+    Raises DeadlyError if it dies of the file, NoChildError if none can be started for want of files or processes.
     Where this interpreter cannot be started a second time, the question is answered in this process.
     """
     return _asker.ask(question)
@@ -47,30 +52,42 @@ class _Child:
     """The process, and the pipes to it."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *sys.path],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"},
-            start_new_session=True,  # Ctrl-C is for the command alone
-        )  # fmt: skip
+        reading, writing = os.pipe()  # not standard output, on which an interpreter's start may say anything
+        self.answers = os.fdopen(reading, "rb")
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, str(writing), *sys.path], pass_fds=[writing],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+                start_new_session=True,  # Ctrl-C is for the command alone
+            )  # fmt: skip
+        except BaseException:
+            self.answers.close()
+            raise
+        finally:
+            os.close(writing)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """Send a question; its answer, or None if the child died of it."""
         assert self.process.stdin
-        assert self.process.stdout
         try:
             _send(self.process.stdin, question)
         except BrokenPipeError:
             return None
-        return _receive(self.process.stdout)
+        return _receive(self.answers)
 
     def end(self) -> int:
         """Let the child end; its status."""
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.process.stdin, self.answers):
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
         return self.process.wait()
+
+    def kill(self) -> None:
+        """End the child at once."""
+        self.process.kill()
+        self.end()
 
 
 class _Asker:
@@ -83,18 +100,23 @@ class _Asker:
         """Hold no child, and a lock that nobody holds."""
         self.lock = threading.Lock()
         self.child: _Child | None = None
-        self.impossible = False  # to start one
+        self.failures = 0  # to start one
 
     def ask(self, question: Question, again: bool = True) -> dict[str, Any]:
         """Answer in the child, or here if there can be none. A child may have died of something else: ask again."""
         with self.lock:
-            if not (self.child or self.impossible):
+            if not self.child and self.failures < MOST_FAILURES:
                 self.child = _started()
-                self.impossible = self.child is None
+                self.failures += self.child is None
             child = self.child
             if child is None:
                 return facts(question)
-            answer = child.ask(question.as_json())
+            try:
+                answer = child.ask(question.as_json())
+            except BaseException:  # Ctrl-C: its answer, which is to come, would be taken for that to the next question
+                self.child = None
+                child.kill()
+                raise
             if answer is not None:
                 return answer
             self.child, status = None, child.end()
@@ -130,10 +152,16 @@ def _started() -> _Child | None:
         child = _Child()
     except (FileNotFoundError, PermissionError):
         return None
-    assert child.process.stdout
-    if _receive(child.process.stdout) == READY:
+    except OSError as error:
+        raise NoChildError(error.errno, error.strerror) from error
+    try:
+        ready = _receive(child.answers) == READY
+    except BaseException:
+        child.kill()
+        raise
+    if ready:
         return child
-    child.end()
+    child.kill()
     return None
 
 
@@ -142,9 +170,9 @@ os.register_at_fork(after_in_child=_asker.forget_other)
 atexit.register(_asker.end)
 
 
-def serve() -> None:
-    """Answer questions from standard input until it ends; what the child runs."""
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+def serve(to: int) -> None:
+    """Answer questions from standard input into the descriptor `to`, until they end; what the child runs."""
+    questions, answers = sys.stdin.buffer, os.fdopen(to, "wb")
     _limit_memory()
     _send(answers, READY)
     while (question := _receive(questions)) is not None:

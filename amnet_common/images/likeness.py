@@ -27,12 +27,12 @@ def alike(hashes: np.ndarray, most: int = MOST_BITS) -> Iterator[tuple[int, int,
     Hashes of nearly one value, as of an empty picture, say nothing and are passed over.
     """
     told = hashes.sum(1)
-    tells = (told >= LEAST_BITS) & (told <= hashes.shape[1] - LEAST_BITS)  # (n,)
-    bits = hashes.astype(np.float32)  # (n, 256); a matrix product counts faster than bits do
+    tell = np.flatnonzero((told >= LEAST_BITS) & (told <= hashes.shape[1] - LEAST_BITS))  # (k,)
+    bits = hashes[tell].astype(np.float32)  # (k, 256); a matrix product counts faster than bits do
     ones = bits.sum(1)
     for start in range(0, len(bits), BLOCK):
-        block = slice(start, start + BLOCK)
-        unlike = ones[block, None] + ones - 2 * bits[block] @ bits.T  # (block, n)
-        for i, j in np.argwhere(unlike <= most).tolist():
-            if start + i < j and tells[start + i] and tells[j]:
-                yield start + i, j, round(float(unlike[i, j]))
+        rows = np.arange(start, min(start + BLOCK, len(bits)))
+        unlike = ones[rows, None] + ones - 2 * bits[rows] @ bits.T  # (block, k)
+        later = np.arange(len(bits)) > rows[:, None]
+        for i, j in np.argwhere((unlike <= most) & later):
+            yield int(tell[start + i]), int(tell[j]), round(float(unlike[i, j]))

@@ -13,7 +13,7 @@ from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
-from headtrain.cli.options import PATH, chosen_splits, features_option, say_repeated
+from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated
 from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
@@ -59,15 +59,23 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
     from headtrain.runs.results import results_of
 
     sides = two_sides(runs, [Path(name) for name in ctx.meta.get(OTHERS, ())])
+    for side in sides:
+        refuse_twice("compare", side)
     results = {path: results_of(path) for side in sides for path in side}
     a, b = ([[result.predictions for result in results[path]] for path in side] for side in sides)
-    found = compared(a, b)
+    one_seeded, other_seeded = (any(is_trained(one) for path in side for one in results[path]) for side in sides)
+    found = compared(a, b, seeded=(one_seeded, other_seeded))
     one, other = map(described_side, sides)
     say(f"{one} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
         f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict(found)}")  # fmt: skip
     for path, of_run in results.items():
         if any(one.result.optimistic for one in of_run):
             say(f"note: {path} is {OPTIMISTIC}", err=True)
+
+
+def is_trained(result: "RunResult") -> bool:
+    """Tell whether another seed would have given a result otherwise: of a head, or of what has heads in it."""
+    return result.result.best is not None or bool(result.result.heads)
 
 
 def two_sides(runs: Sequence[Path], others: Sequence[Path]) -> tuple[Sequence[Path], Sequence[Path]]:

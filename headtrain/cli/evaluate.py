@@ -14,13 +14,15 @@ from amnet_common.errors import ConfigError, OutputError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
 from headtrain.cli.compare import print_table
-from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, say_repeated
+from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, refuse_twice, say_repeated
 
 if TYPE_CHECKING:
     from headtrain.features.splits import Subsets
     from headtrain.heads.head import Head
     from headtrain.scoring.on_splits import Evaluated
 
+CHOOSING = ("validation", "stacked")  # of --weights: those that the validation images choose
+FITTED = "undefined: these images chose the weights"
 SEEN = ("undefined: a head was trained on images of this seeded tenth; the --data-seed of its training gives the tenth "
         "that it has not seen, unless the test list chose its epoch")  # fmt: skip
 
@@ -80,19 +82,23 @@ def evaluate(
                                       "was trained on, found some")  # fmt: skip
                 said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), scores, weights, collection, subsets,
                                               views)  # fmt: skip
-                val_rho = math.nan if seen else spearman(said.val, subsets.val.scores)
+                fitted = seen or weights in CHOOSING
+                val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(
                     made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, chosen=chosen,
                     seconds=time.monotonic() - started, heads=tuple(map(str, (*runs, *tables))), views=tuple(views),
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
                 told = f"; {chosen}" if chosen else ""
-                say(f"split {number}: val rho {SEEN if seen else f'{val_rho:.4f}'}{told}", err=True)
+                of_val = SEEN if seen else FITTED if fitted else f"{val_rho:.4f}"
+                say(f"split {number}: val rho {of_val}{told}", err=True)
         print_table([out])
 
 
 def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | None) -> None:
     """Raise ConfigError unless it is said what is tested, and how several systems are put together."""
+    refuse_twice("--head", runs)
+    refuse_twice("--scores", tables)
     if weights and len(runs) + len(tables) < 2:
         raise ConfigError(f"--weights {weights}: expected two systems or more, found {len(runs) + len(tables)}")
     if not weights and (bool(runs) == bool(tables) or len(tables) > 1):

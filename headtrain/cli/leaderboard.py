@@ -52,6 +52,7 @@ def leaderboard(
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
     if rows:
         click.echo(write(rows[:top]))
-    for head in heads:
+    shown = {row["run"] for row in rows[:top] if "run" in row}
+    for head in (one for one in heads if summary or str(one.run) in shown):
         if line := flat_line(head.run, [head.test]):
             say(line, err=True)

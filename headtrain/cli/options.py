@@ -1,6 +1,6 @@
 """Options that several commands share, and one for each setting, made from its field."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,13 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
 
 
 PRESET_NAMES = sorted(PRESETS)
+
+
+def refuse_twice(option: str, paths: Sequence[Path]) -> None:
+    """Raise ConfigError for a path that is given again: each image or head would count twice."""
+    for path in paths:
+        if [other.resolve() for other in paths].count(path.resolve()) > 1:
+            raise ConfigError(f"{option}: expected each once, found {path} again")
 
 
 def say_repeated(collection: Collection, subsets: "Subsets") -> None:

@@ -59,7 +59,8 @@ def predicted(
     first = next(iter(heads.values()))
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
-        collection = extracted(photos, Path(work), spec, weights, device)
+        augs = int(spec.get("view_plan", {}).get("augs", 0)) if any(one.pools_views for one in heads.values()) else 0
+        collection = extracted(photos, Path(work), spec, weights, device, augs)
         if collection is None:
             return None
         for path, head in heads.items():
@@ -88,7 +89,7 @@ def scored(heads: "Sequence[Head]", collection: "Collection", photos: Sequence[P
 
     from headtrain.scoring.blocks import score_block
 
-    table = score_block(heads, collection, np.arange(len(collection)), range(1))
+    table = score_block(heads, collection, np.arange(len(collection)), range(collection.views))
     for row, photo in zip(table, photos, strict=True):
         yield replace(row, id=str(photo), collection="")
 

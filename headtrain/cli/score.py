@@ -13,7 +13,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
-from headtrain.cli.options import PATH, device_option
+from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.outputs import TABLE, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
@@ -95,13 +95,6 @@ def job_of(
     warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
     say(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
     return Scoring(heads, collections, out, kind, views, kernels)
-
-
-def refuse_twice(option: str, paths: Sequence[Path]) -> None:
-    """Raise ConfigError for a path that is given again: each image or head would count twice."""
-    for path in paths:
-        if [other.resolve() for other in paths].count(path.resolve()) > 1:
-            raise ConfigError(f"{option}: expected each once, found {path} again")
 
 
 def describe(counts: "Counts", out: Path, seconds: float) -> str:

@@ -37,7 +37,8 @@ def test_command(
 ) -> None:  # fmt: skip
     """Test heads on any labelled collection: rho with its interval, calibration, and rho of each category.
 
-    Images that a head was trained on are left out, by the bytes of their files, and counted.
+    Images that a head was trained on are left out, by the bytes of their files, and counted; those that chose its epoch
+    are not.
     """
     from amnet_common.machine.devices import choose_device
     from headtrain.evaluation.metrics import evaluate, flat_line
@@ -54,6 +55,8 @@ def test_command(
         for path, head in heads.items():
             for line in trunk_differences(head.provenance, collection):
                 say(f"warning: {path} was trained on other features: {line}", err=True)
+            if not (head.provenance and head.provenance.trained_on):
+                say(f"warning: what {path} was trained on is not known: none of it could be left out", err=True)
         images = labelled(collection, name, [*heads.values()])
         predictions = tested([*heads.values()], collection, images, chosen_views(collection, view, [*heads.values()]))
         if out:

@@ -36,7 +36,7 @@ class Comparison:
     difference: float
     low: float
     high: float
-    p: float  # two-sided; no smaller than 2 / (RESAMPLES + 1)
+    p: float  # two-sided; of one training a side no smaller than 2 / (RESAMPLES + 1)
     images: int  # U
     splits: int
     trainings: tuple[int, int] = (1, 1)  # of either side

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import linalg
 from scipy.spatial.distance import cdist, pdist
 
+from amnet_common.errors import RunError
 from amnet_common.seeds import keyed_philox
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 1.75, 0.25))  # of a kernel whose diagonal is 1
@@ -53,10 +54,16 @@ def exponential(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
 
 
 def median_distance(x: np.ndarray) -> float:
-    """Compute the usual width of a kernel: the median distance of training images x (n, D)."""
+    """Compute the usual width of a kernel: the median distance of training images x (n, D) that differ.
+
+    Raises RunError if no two do.
+    """
     draw = np.random.Generator(keyed_philox("median", len(x)))
     some = x if len(x) <= MEDIAN_IMAGES else x[draw.choice(len(x), MEDIAN_IMAGES, replace=False)]
-    return float(np.median(pdist(some)))
+    distances = pdist(some)
+    if not (distances > 0).any():
+        raise RunError("kernel ridge: expected training images whose features differ, found them all alike")
+    return float(np.median(distances[distances > 0]))
 
 
 def fit(shape: Shape, width: float, x: np.ndarray, y: np.ndarray) -> Fit:

@@ -1,5 +1,6 @@
 """Published figures, to stand beside one's own, and which data set a collection really is."""
 
+import math
 from dataclasses import dataclass
 
 from amnet_common.collection import Collection
@@ -34,6 +35,23 @@ FIGURES = (
 )
 # rank correlation of two halves of the observers
 HUMAN = {"LaMem": 0.68, "SUN": 0.75, "LNSIM": 0.78}
+
+
+def spearman_brown(halves: float) -> float:
+    """Compute the reliability of the mean over all observers from the correlation of two halves: 2 r / (1 + r).
+
+    Spearman (1910) and Brown (1910); of rank correlations it is an approximation.
+    """
+    return 2 * halves / (1 + halves)
+
+
+def noise_ceiling(halves: float) -> float:
+    """Compute the correlation with all observers' mean that a perfect prediction can be expected to have:
+    the square root of its reliability.
+    """
+    return math.sqrt(spearman_brown(halves))
+
+
 # LNSIM comes in LaMem's layout: what a collection is of is told by its images, not by --dataset
 IMAGE_LISTS = {
     "03551dd5182a063c31ff51d70e1ae3c2502a38750c6f6e3cbd7155d89ac16385": "LaMem",

@@ -5,7 +5,8 @@ trainings; trainings are a sample of those that other seeds would give:
 
     se^2 = se_images^2 + var(rho_a) / S_a + var(rho_b) / S_b
 
-with Welch's and Satterthwaite's degrees of freedom. Trainings by images as a crossed random effect: what of a training
+with Welch's and Satterthwaite's degrees of freedom. A single training of one side is given the variance of the other's;
+a system without seeds, a baseline say, has none. Trainings by images as a crossed random effect: what of a training
 is peculiar to some images counts in both terms, so that the interval is rather too wide than too narrow (Owen 2007,
 "The pigeonhole bootstrap"). One training a side says nothing of seeds: the comparison is of those very heads.
 """
@@ -34,14 +35,17 @@ class Side:
 
     @property
     def variance(self) -> float:
-        """Return the variance of the mean over trainings that seeds make; 0 where there is one."""
-        return float(self.rhos.var(ddof=1)) / len(self.rhos) if len(self.rhos) > 1 else 0.0
+        """Return the variance between trainings; 0 where there is one."""
+        return float(self.rhos.var(ddof=1)) if len(self.rhos) > 1 else 0.0
 
 
-def compared(a: Sequence[Training], b: Sequence[Training], seed: int = 0) -> Comparison:
+def compared(
+    a: Sequence[Training], b: Sequence[Training], seed: int = 0, seeded: tuple[bool, bool] = (True, True)
+) -> Comparison:
     """Compare the mean rho of the trainings `a` with that of `b`, whose splits have the same images.
 
-    One training a side is compared by `paired`. Raises RunError for unlike images, and where a rho is not defined.
+    One training a side is compared by `paired`. `seeded`: whether another seed would have given either side otherwise.
+    Raises RunError for unlike images, and where a rho is not defined.
     """
     for training in (*a, *b):
         refuse_unlike(a[0], training)
@@ -51,7 +55,7 @@ def compared(a: Sequence[Training], b: Sequence[Training], seed: int = 0) -> Com
     difference = float(one.rhos.mean() - two.rhos.mean())
     of_images = float(np.nanvar(one.resampled - two.resampled, ddof=1))
     images = len({id_ for split in a[0] for id_ in split.ids})
-    parts = [(of_images, images - 1), (one.variance, len(a) - 1), (two.variance, len(b) - 1)]
+    parts = [(of_images, images - 1), *_of_seeds(one, two, seeded)]
     error, freedom = math.sqrt(sum(part for part, _ in parts)), _freedom(parts)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error else 1.0
@@ -61,6 +65,16 @@ def compared(a: Sequence[Training], b: Sequence[Training], seed: int = 0) -> Com
 def _side(trainings: Sequence[Training], seed: int) -> Side:
     rhos = np.array([mean_rho(training) for training in trainings])
     return Side(rhos, np.mean([mean_rhos(training, seed) for training in trainings], axis=0))
+
+
+def _of_seeds(one: Side, two: Side, seeded: tuple[bool, bool]) -> list[tuple[float, int]]:
+    """The variances of the two means that seeds make, each with its degrees of freedom."""
+    sides = (one, two)
+    several = [side for side in sides if len(side.rhos) > 1]
+    if len(several) == 1 and all(seeded):  # one variance for both
+        (known,) = several
+        return [(known.variance * (1 + 1 / len(known.rhos)), len(known.rhos) - 1)]
+    return [(side.variance / len(side.rhos), len(side.rhos) - 1) for side in several]
 
 
 def _freedom(parts: Sequence[tuple[float, int]]) -> float:

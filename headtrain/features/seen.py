@@ -44,12 +44,13 @@ def from_text(text: str) -> np.ndarray:
 
 def repeated(collection: Collection, subsets: Subsets) -> list[tuple[str, str]]:
     """Name the test images whose file is also a training or validation image, with the name it has there."""
-    others = np.concatenate([subsets.train.rows, subsets.val.rows])
+    others = np.concatenate([subsets.val.rows, subsets.train.rows])  # the training list has the last word
+    others = others[~np.isin(others, subsets.test.rows)]  # which may validate as well
     row_of = dict(zip(content_keys(collection, others).tolist(), others.tolist(), strict=True))
     row_of.pop(0, None)
     keys = content_keys(collection, subsets.test.rows).tolist()
     pairs = ((row, row_of[key]) for row, key in zip(subsets.test.rows.tolist(), keys, strict=True) if key in row_of)
-    return [(collection.ids[row], collection.ids[other]) for row, other in pairs if row != other]
+    return [(collection.ids[row], collection.ids[other]) for row, other in pairs]
 
 
 def repeated_line(collection: Collection, subsets: Subsets) -> str:

@@ -1,6 +1,7 @@
 """What stands in a page, as plain JSON values; `page.js` draws them."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from amnet_common.errors import RunError
 from amnet_common.files import finite
 from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
 from headtrain.evaluation.metrics import METRICS, flat_line
-from headtrain.evaluation.published import FIGURES, HUMAN, data_of
+from headtrain.evaluation.published import FIGURES, HUMAN, data_of, noise_ceiling, spearman_brown
 from headtrain.evaluation.trainings import LEVEL, holm
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import name_of
@@ -58,6 +59,7 @@ def contents(
         "version": amnet_common.__version__,
         "data": data_of(collection) or "",
         "human": HUMAN.get(data_of(collection) or ""),
+        "ceiling": ceiling_of(HUMAN.get(data_of(collection) or "")),
         "published": [asdict(figure) for figure in FIGURES if figure.data == data_of(collection)],
         "metrics": [{"name": one.name, "column": one.column, "digits": one.digits, "each": bool(one.board)}
                     for one in METRICS.values() if one.column],
@@ -66,6 +68,15 @@ def contents(
         "images": images.table,
         "missing": images.missing,
     }))  # fmt: skip
+
+
+def ceiling_of(halves: float | None) -> str:
+    """Describe what the agreement of two halves of the observers allows; empty where it is not known."""
+    if halves is None:
+        return ""
+    reliable, most = f"{spearman_brown(halves):.2f}", f"{noise_ceiling(halves):.2f}"
+    return (f"So all of them together are reliable to {reliable} (Spearman-Brown), and a perfect prediction of their "
+            f"mean can be expected to reach {most} (noise ceiling).")  # fmt: skip
 
 
 def refuse_other_images(
@@ -156,10 +167,10 @@ def comparisons(systems: Sequence[System]) -> Iterator[dict[str, Any]]:
     They are several, so p is corrected (Holm), and "real" is what is left of it.
     """
     first, *others = [(name_of(run, results), [result.predictions for result in results]) for run, results in systems]
-    found: dict[str, Comparison] = {}
+    found: list[tuple[str, Comparison]] = []
     for name, predictions in others:
         with contextlib.suppress(RunError):
-            found[name] = paired(first[1], predictions)
-    corrected = holm([one.p for one in found.values()])
-    for (name, one), p in zip(found.items(), corrected, strict=True):
+            found.append((name, paired(first[1], predictions)))
+    known = [(name, one) for name, one in found if not math.isnan(one.p)]
+    for (name, one), p in zip(known, holm([one.p for _, one in known]), strict=True):
         yield {"a": first[0], "b": name, **asdict(one), "p": p, "real": p < 1 - LEVEL}

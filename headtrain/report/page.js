@@ -112,6 +112,7 @@ function summary() {
     notes.length ? element("p", {}, `Of these trained heads alone: other seeds may differ otherwise${several}.`) : null,
     ...CONTENTS.runs.filter((row) => row.flat).map((row) => element("p", {}, row.flat)),
     CONTENTS.human ? element("p", {}, `Two halves of the observers of ${CONTENTS.data} agree with rho = ${CONTENTS.human}.`) : null,
+    CONTENTS.ceiling ? element("p", {}, CONTENTS.ceiling) : null,
     published.length ? element("details", {}, element("summary", {}, `Published figures on ${CONTENTS.data}`), element("ul", {}, ...published)) : null,
     CONTENTS.runs.some((one) => one.splits.length > 1) ? eachSplit() : null);
 }

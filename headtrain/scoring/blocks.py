@@ -15,6 +15,8 @@ from headtrain.heads.head import Head
 from headtrain.scoring.ensemble import predict_together
 from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow, figure
 
+FEW = 10  # scores, whose spread says nothing
+
 
 @dataclass
 class Counts:
@@ -29,8 +31,8 @@ class Counts:
 
     @property
     def spread(self) -> float:
-        """Return the standard deviation of the scores that were made now; NaN for fewer than two."""
-        if self.scored < 2:
+        """Return the standard deviation of the scores that were made now; NaN for fewer than FEW."""
+        if self.scored < FEW:
             return math.nan
         return math.sqrt(max(0.0, self.squares / self.scored - (self.total / self.scored) ** 2))
 

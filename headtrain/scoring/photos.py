@@ -50,9 +50,10 @@ def images_below(folder: Path) -> Dataset:
 
 
 def extracted(
-    photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str
+    photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str, augs: int = 0
 ) -> Collection | None:
-    """Extract the evaluation view of each photograph, a row each in their order, cut as the features of `spec` are.
+    """Extract the evaluation view of each photograph and `augs` augmented ones, a row each in their order, cut as the
+    features of `spec` are.
 
     `work`: an empty folder for the collection and for links to the photographs. None if amnet-extract fails, which has
     said why. Raises ConfigError where it is not installed.
@@ -65,7 +66,7 @@ def extracted(
         (links / f"{number:09}").mkdir()
         os.symlink(photo.absolute(), links / f"{number:09}" / name)
     out = work / "photos.h5"
-    words = [command(), "--dataset", "folder", "--root", links, "--augs", "0", "--out", out, "--device", device]
+    words = [command(), "--dataset", "folder", "--root", links, "--augs", augs, "--out", out, "--device", device]
     words += ["--plan", spec["view_plan"]["name"]] if "view_plan" in spec else []
     words += ["--weights", weights] if weights else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode

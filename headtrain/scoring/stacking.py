@@ -40,7 +40,8 @@ def stacked(members: Sequence[Member], scores: np.ndarray, way: str) -> Stack:
     Weights of the standardised predictions: `equal`; `validation`: each one's validation rho, negative ones 0;
     `stacked`: non-negative least squares of the scores. The sum is then fitted to the scores by a line.
 
-    Raises RunError if all weights would be 0, or a member predicts the same for all validation images.
+    Raises RunError if all weights would be 0, if together they rank the wrong way round, or if a member predicts the
+    same for all validation images.
     """
     for member in members:
         if np.ptp(member.val) == 0:
@@ -53,6 +54,9 @@ def stacked(members: Sequence[Member], scores: np.ndarray, way: str) -> Stack:
         raise RunError(f"--weights {way}: expected a system that ranks the validation images, found none")
     weights = weights / weights.sum()
     slope, intercept = np.polyfit(val @ weights, scores, 1)
+    if not slope > 0:
+        raise RunError(f"--weights {way}: expected systems that together rank the validation images, found that they "
+                       "rank them the wrong way round")  # fmt: skip
     return Stack(tuple(weights.tolist()), *(slope * (part @ weights) + intercept for part in (val, test)))
 
 

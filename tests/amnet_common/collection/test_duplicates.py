@@ -51,9 +51,21 @@ def test_without_the_images_bytes_still_tell(collection, tmp_path):
     found = duplicates(collection, tmp_path / "nowhere")
     assert found.twins == (Twins((3, 4), None, ("2",)),)
     assert list(duplicate_lines(collection, found)) == [
-        "d.png and e.png: the same bytes: one is tested and the other trained on in split 2",
+        "d.png and e.png: the same bytes: one is tested and the other trained or chosen on in split 2",
         "5 images could not be looked at; only their bytes were compared",
     ]
+
+
+def test_every_two_of_several_copies_are_compared(make_collection):
+    lists = {"test_1": [1], "train_1": [2]}
+    splits = {name: SplitList(np.array(rows), np.full(1, 0.5)) for name, rows in lists.items()}
+    path = make_collection(IDS[:3], views=1, splits=splits)
+    with RowWriter(path) as writer:
+        for row in range(3):
+            writer.write_view(row, 0, np.zeros((14, 14, 1024), np.float16))
+            writer.finish(row, ImageFacts(sha256=b"x" * 32, width=4, height=3), np.zeros((1, 5), np.float32))
+    found = duplicates(Collection(path)).twins
+    assert [(one.rows, one.leaks) for one in found] == [((0, 1), ()), ((0, 2), ()), ((1, 2), ("1",))]
 
 
 def test_info_says_so(collection, tmp_path):
@@ -62,5 +74,5 @@ def test_info_says_so(collection, tmp_path):
     assert result.exit_code == 0, result.output
     first, second = result.stdout.splitlines()
     assert first.startswith("a.png and b.jpg: look the same (")
-    assert first.endswith(" of 256 bits differ): one is tested and the other trained on in split 1")
+    assert first.endswith(" of 256 bits differ): one is tested and the other trained or chosen on in split 1")
     assert second.startswith("d.png and e.png: the same bytes")

@@ -1,5 +1,6 @@
 """Files that HDF5 does not survive are one clear line: it reads them in a process that may die."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -75,8 +76,8 @@ def test_after_a_deadly_file_the_next_is_read(path, tmp_path):
 
 
 def test_a_file_over_which_hdf5_computes_without_end_is_one_line(asker, question, monkeypatch):
-    script = f"import amnet_common.hdf5.apart as a; {WITHOUT_END}; a.MOST_SECONDS = 0; a.serve()"
-    monkeypatch.setattr(apart, "SCRIPT", f"import sys; sys.path[:] = sys.argv[1:]; {script}")
+    script = f"import amnet_common.hdf5.apart as a; {WITHOUT_END}; a.MOST_SECONDS = 0; a.serve(int(sys.argv[1]))"
+    monkeypatch.setattr(apart, "SCRIPT", f"import sys; sys.path[:] = sys.argv[2:]; {script}")
     started = time.monotonic()
     with pytest.raises(apart.DeadlyError, match="computes for more than"):
         asker.ask(question)
@@ -84,8 +85,8 @@ def test_a_file_over_which_hdf5_computes_without_end_is_one_line(asker, question
 
 
 def test_the_memory_that_a_file_may_take_is_bounded(asker, question, monkeypatch):
-    script = f"import amnet_common.hdf5.apart as a; {WITHOUT_BOUND}; a.serve()"
-    monkeypatch.setattr(apart, "SCRIPT", f"import sys; sys.path[:] = sys.argv[1:]; {script}")
+    script = f"import amnet_common.hdf5.apart as a; {WITHOUT_BOUND}; a.serve(int(sys.argv[1]))"
+    monkeypatch.setattr(apart, "SCRIPT", f"import sys; sys.path[:] = sys.argv[2:]; {script}")
     with pytest.raises(apart.DeadlyError, match="status 1"):
         asker.ask(question)
 
@@ -99,6 +100,37 @@ def test_a_child_that_something_else_has_killed_is_started_again(asker, question
     asker.ask(question)
     os.kill(asker.child.process.pid, signal.SIGKILL)
     assert asker.ask(question) == facts(question)
+
+
+def test_after_an_interrupt_the_next_answer_is_to_the_next_question(asker, question, tmp_path, monkeypatch):
+    asker.ask(question)
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apart, "_receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asker.ask(question)
+    other = Question(str(tmp_path / "none.h5"), ("format",), {}, {}, 10)
+    assert "unreadable" in asker.ask(other)
+    assert asker.ask(question) == facts(question)
+
+
+def test_what_an_interpreter_prints_as_it_starts_does_no_harm(asker, question, monkeypatch):
+    monkeypatch.setattr(apart, "SCRIPT", "print('hello'); " + apart.SCRIPT)
+    assert asker.ask(question) == facts(question)
+    assert asker.child
+
+
+def test_want_of_processes_is_not_called_damage(path, asker, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(apart, "_asker", asker)
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(OSError, match=f"Resource temporarily unavailable: '{path}'"):
+        Collection(path)
 
 
 def test_a_forked_process_asks_a_child_of_its_own(path):

@@ -11,7 +11,7 @@ from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList
-from amnet_common.errors import CollectionError, MissingRowsError
+from amnet_common.errors import CollectionError, MissingRowsError, RunError
 from headtrain.evaluation import baselines
 from headtrain.evaluation import kernel_ridge as kernel_ridges
 from headtrain.evaluation import pooled as pooling
@@ -217,3 +217,11 @@ def test_pooling_refuses_damaged_features(make_collection):
         file.write(b"\x12\x34")
     with pytest.raises(CollectionError, match=r"row 0 \(a\.jpg\) view 0: expected checksum"):
         pooled(Collection(path), np.array([0]), [0])
+
+
+def test_images_that_are_all_alike_have_no_width():
+    alike = np.ones((5, 3))
+    alike[0] = 2
+    assert kernel_ridges.median_distance(alike) == pytest.approx(np.sqrt(3))
+    with pytest.raises(RunError, match="expected training images whose features differ, found them all alike"):
+        kernel_ridges.median_distance(np.ones((5, 3)))

@@ -64,6 +64,18 @@ def test_the_more_seeds_differ_the_wider_the_interval():
     assert (one.trainings, one.images, one.splits) == ((3, 3), 300, 1)
 
 
+@pytest.mark.usefixtures("fewer_resamples")
+def test_one_training_against_several_has_the_variance_of_the_others_seeds():
+    draw, scores, common = world(5)
+    several, (single,) = (trainings(count, 0.5, draw, scores, common) for count in (4, 1))
+    as_trained, as_fixed = (compared(several, [single], seeded=(True, seeded)) for seeded in (True, False))
+    assert as_trained.high - as_trained.low > as_fixed.high - as_fixed.low
+    turned = compared([single], several)
+    assert turned.high - turned.low == pytest.approx(as_trained.high - as_trained.low)
+    rhos = [stats.spearmanr(one.predicted, one.scores).statistic for (one,) in several]
+    assert ((as_trained.high - as_trained.low) / 2) ** 2 > np.var(rhos, ddof=1) * (1 + 1 / 4) * 1.96**2
+
+
 def test_a_side_without_seeds_stands_against_several_trainings():
     draw, scores, common = world(2)
     found = compared(trainings(4, 0.5, draw, scores, common), trainings(1, 0.5, draw, scores, common))

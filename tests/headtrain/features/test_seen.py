@@ -54,6 +54,12 @@ def test_a_file_in_the_test_list_and_in_another_is_named(make_hashed):
     assert repeated(collection, subsets) == [("09.jpg", "02.jpg"), ("10.jpg", "07.jpg")]
 
 
+def test_a_file_of_the_training_list_is_named_where_the_test_list_validates_too(make_hashed):
+    collection = Collection(make_hashed(files=(*range(9), 2, 7, 11)))
+    subsets = split_subsets(collection, 1, 0, allow_missing=False, select_on="test")
+    assert repeated(collection, subsets) == [("09.jpg", "02.jpg")]
+
+
 def test_images_whose_files_are_not_known_are_not_taken_for_one(make_collection):
     splits = {key: SplitList(np.array(rows), np.linspace(0, 1, len(rows))) for key, rows in PARTS.items()}
     collection = Collection(make_collection(IDS, done=range(12), splits=splits))

@@ -63,6 +63,12 @@ def test_neither_scale_nor_the_test_images_change_the_weights(systems, way):
     assert np.square(found.val - val).mean() <= val.var()  # on the data's scale
 
 
+def test_systems_that_rank_the_wrong_way_round_are_not_turned_in_silence(systems):
+    val, _, (_, _, reverse) = systems
+    with pytest.raises(RunError, match=r"--weights equal: .* found that they rank them the wrong way round"):
+        stacked([reverse, reverse], val, "equal")
+
+
 @pytest.mark.parametrize("way", ["validation", "stacked"])
 def test_systems_that_rank_nothing_are_refused(systems, way):
     val, _, (_, _, reverse) = systems
