@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from amnet_common.errors import ConfigError
-from amnet_common.small_texts import MOST_BITS, shortened
+from amnet_common.small_texts import MOST_BITS, reason_of, shortened
 
 MOST_STEPS = 6  # the paper tried 2 to 6 (4.4)
 MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
@@ -153,7 +153,7 @@ class Config:
             return cls(preset, HeadConfig(**from_stored(head)), TrainingConfig(**training))
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"configuration: expected preset, head and training of this version, found {error}"
+                f"configuration: expected preset, head and training of this version, found {reason_of(error)}"
             ) from error
 
 
