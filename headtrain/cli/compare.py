@@ -83,7 +83,7 @@ def two_sides(runs: Sequence[Path], others: Sequence[Path]) -> tuple[Sequence[Pa
     if not others and len(runs) == 2:
         return runs[:1], runs[1:]
     if not (runs and others):
-        raise RunError(f"compare: expected two runs, or runs on both sides of --, found {len(runs)} and {len(others)}")
+        raise RunError(f"expected two runs, or runs on both sides of --, found {len(runs)} and {len(others)}")
     return runs, others
 
 

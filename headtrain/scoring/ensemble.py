@@ -99,7 +99,8 @@ def predict_together(
         entropy[:, k] = 1
     steps = steps.reshape(len(rows), V * K, T)
     scores = steps.sum(-1)  # (n, V * K)
-    spread = scores.std(1, ddof=1) if V * K > 1 else np.full(len(rows), np.nan)
+    told = scores[:, :K] if len(pooling) == K else scores  # such heads say one thing of all views
+    spread = told.std(1, ddof=1) if told.shape[1] > 1 else np.full(len(rows), np.nan)
     return Said(scores.mean(1), steps.mean(1), spread, entropy.reshape(len(rows), V * K).mean(1))
 
 
