@@ -16,7 +16,7 @@ def composed(name: str) -> str:
 
 
 def own_names(names: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """Map each of `names` that is not known to the one known name that looks the same, if there is just one.
+    """Find for each of `names` that is not known the one known name that looks the same, if there is just one.
 
     No known name is given twice, nor one that is among `names` itself.
     """

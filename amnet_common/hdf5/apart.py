@@ -40,7 +40,7 @@ class NoChildError(OSError):
 
 
 def facts_apart(question: Question) -> dict[str, Any]:
-    """Ask as `facts` does, in the child.
+    """Give the answer of `facts`, which the child makes.
 
     Raises DeadlyError if it dies of the file, NoChildError if none can be started for want of files or processes.
     Where this interpreter cannot be started a second time, the question is answered in this process.
@@ -68,7 +68,7 @@ class _Child:
             os.close(writing)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """Send a question; its answer, or None if the child died of it."""
+        """Put a question, and return the answer, or None if the child died of it."""
         assert self.process.stdin
         try:
             _send(self.process.stdin, question)
@@ -85,7 +85,7 @@ class _Child:
         return self.process.wait()
 
     def kill(self) -> None:
-        """End the child at once."""
+        """Let the child end at once."""
         self.process.kill()
         self.end()
 
@@ -103,7 +103,7 @@ class _Asker:
         self.failures = 0  # to start one
 
     def ask(self, question: Question, again: bool = True) -> dict[str, Any]:
-        """Answer in the child, or here if there can be none. A child may have died of something else: ask again."""
+        """Give the child's answer, or our own if there can be none. One may have died of something else: ask again."""
         with self.lock:
             if not self.child and self.failures < MOST_FAILURES:
                 self.child = _started()
@@ -171,7 +171,7 @@ atexit.register(_asker.end)
 
 
 def serve(to: int) -> None:
-    """Answer questions from standard input into the descriptor `to`, until they end; what the child runs."""
+    """Serve questions from standard input into the descriptor `to`, until they end; what the child runs."""
     questions, answers = sys.stdin.buffer, os.fdopen(to, "wb")
     _limit_memory()
     _send(answers, READY)

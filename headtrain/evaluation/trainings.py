@@ -85,7 +85,7 @@ def _freedom(parts: Sequence[tuple[float, int]]) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Correct p values of several comparisons by Holm's method: the chance of any false one stays below the level.
+    """Compute p values corrected by Holm's method: the chance of any false one of several stays below the level.
 
     Raises RunError for p that is no number.
     """
