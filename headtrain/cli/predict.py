@@ -50,6 +50,7 @@ def predicted(
     from headtrain.scoring.ensemble import load_ensemble, steps_of
     from headtrain.scoring.formats import format_of, write_whole
     from headtrain.scoring.photos import extracted, photos_of
+    from headtrain.scoring.scores import fitted_views
 
     kind = format_of(out, None) if out else ""
     photos, notes = photos_of(paths)
@@ -59,7 +60,7 @@ def predicted(
     first = next(iter(heads.values()))
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
-        augs = int(spec.get("view_plan", {}).get("augs", 0)) if any(one.pools_views for one in heads.values()) else 0
+        augs = fitted_views(spec, 1) - 1 if any(one.pools_views for one in heads.values()) else 0
         collection = extracted(photos, Path(work), spec, weights, device, augs)
         if collection is None:
             return None

@@ -11,6 +11,7 @@ from headtrain.cli import main
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.heads.checkpoint import load_head
 from headtrain.scoring.ensemble import load_ensemble, predict_together
+from headtrain.scoring.scores import trunk_differences
 
 SMALL = ("--hidden", 8, "--regress-hidden", 4, "--no-attention", "--epochs", 2, "--device", "cpu", "--no-compile")
 
@@ -46,6 +47,14 @@ def test_it_scores_all_views_without_being_asked(fitted, tmp_path):
     found = {row["id"]: row["score"] for row in map(json.loads, (tmp_path / "s.jsonl").read_text().splitlines())}
     wanted = read_predictions(run / "test.csv")
     assert np.allclose([found[id_] for id_ in wanted.ids], wanted.predicted, atol=1e-4)
+
+
+def test_another_number_of_views_than_it_was_fitted_on_is_told(fitted, make_collection):
+    _, run = fitted
+    provenance = load_head(run).provenance
+    assert trunk_differences(provenance, Collection(make_collection(views=2))) == []
+    (line,) = trunk_differences(provenance, Collection(make_collection(views=3, name="other.h5")))
+    assert line.startswith("views: ")
 
 
 def test_it_stands_beside_heads_with_steps(fitted, tmp_path):
