@@ -99,7 +99,8 @@ def test_disk_that_is_too_small_is_refused_with_numbers_and_nothing_is_made(
     wanted = (
         f"expected {gigabytes} GB for 3 images of 2000 views, found 1.00 GB free; --dtype uint8 takes half of float16, "
     )
-    assert refused.stderr == f"main: --out t.h5: {wanted}--shard I/N with an --out on another disk a part\n"
+    line = f"main: --out t.h5: {wanted}--shard I/N with an --out on another disk a part"
+    assert refused.stderr.splitlines()[-1] == line  # torch 2.7 may say before that there is no CUDA
     assert os.listdir(tmp_path) == ["pictures"]
 
 
