@@ -60,7 +60,7 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
 
     sides = two_sides(runs, [Path(name) for name in ctx.meta.get(OTHERS, ())])
     for side in sides:
-        refuse_twice("compare", side)
+        refuse_twice("RUN", side)
     results = {path: results_of(path) for side in sides for path in side}
     a, b = ([[result.predictions for result in results[path]] for path in side] for side in sides)
     one_seeded, other_seeded = (any(is_trained(one) for path in side for one in results[path]) for side in sides)

@@ -86,7 +86,7 @@ def evaluate(
                 val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(
                     made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, chosen=chosen,
-                    seconds=time.monotonic() - started, heads=tuple(map(str, (*runs, *tables))), views=tuple(views),
+                    seconds=time.monotonic() - started, heads=tuple(map(str, runs)), views=tuple(views),
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
                 told = f"; {chosen}" if chosen else ""

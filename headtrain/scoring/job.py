@@ -28,6 +28,7 @@ from headtrain.heads.checkpoint import checkpoint_of
 from headtrain.heads.head import Head
 from headtrain.runs.documents import damage_named, read_json
 from headtrain.scoring.blocks import Counts, score_block
+from headtrain.scoring.ensemble import steps_of
 from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts
 from headtrain.scoring.scores import refuse_other_shape
@@ -58,7 +59,7 @@ class Scoring:
     @property
     def steps(self) -> int:
         """Count the columns of step scores."""
-        return max(head.config.outputs for head in self.heads.values())
+        return steps_of([*self.heads.values()])
 
     @property
     def part(self) -> Path:
