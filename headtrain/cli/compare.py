@@ -1,6 +1,7 @@
 """`amnet-head table`, `compare` and `baseline`: how runs stand beside each other and beside simpler models."""
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
     for side in sides:
         refuse_twice("RUN", side)
     results = {path: results_of(path) for side in sides for path in side}
+    for path, of_run in results.items():
+        refuse_undefined(path, of_run)
     a, b = ([[result.predictions for result in results[path]] for path in side] for side in sides)
     one_seeded, other_seeded = (any(is_trained(one) for path in side for one in results[path]) for side in sides)
     found = compared(a, b, seeded=(one_seeded, other_seeded))
@@ -71,6 +74,14 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
     for path, of_run in results.items():
         if any(one.result.optimistic for one in of_run):
             say(f"note: {path} is {OPTIMISTIC}", err=True)
+
+
+def refuse_undefined(path: Path, results: "Sequence[RunResult]") -> None:
+    """Raise RunError, which names the run, if its rho is not defined on a split: it cannot be compared."""
+    for one in results:
+        if math.isnan(one.metrics.rho):
+            raise RunError(f"{path}: expected a rank correlation on every split, found none on split {one.split}: all "
+                           "predictions, or all scores, are equal")  # fmt: skip
 
 
 def is_trained(result: "RunResult") -> bool:

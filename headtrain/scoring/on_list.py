@@ -49,7 +49,8 @@ def labelled(collection: Collection, name: str | None, heads: Sequence[Head]) ->
     keep = done & ~seen
     if keep.sum() < LEAST:
         raise RunError(f"{collection.path}: expected at least {LEAST} images with score and features that no head was "
-                       f"trained on, found {keep.sum()} of {len(rows)}")  # fmt: skip
+                       f"trained on, found {keep.sum()} of {len(rows)}; of a folder of splits name the head whose test "
+                       "list they are")  # fmt: skip
     left_out = {"without features": int((~done).sum()), "trained on": int((done & seen).sum())}
     return Labelled(rows[keep], scores[keep], left_out)
 

@@ -78,6 +78,13 @@ def test_baselines_stand_in_the_table_and_can_be_compared(features, tmp_path):
     assert "no difference that these images can show" in compared.stdout
 
 
+def test_a_run_whose_rho_is_not_defined_is_named_and_not_called_equal(features, tmp_path):
+    amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
+    result = amnet_head("compare", tmp_path / "b" / "ridge", tmp_path / "b" / "constant")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"{tmp_path}/b/constant: expected a rank correlation on every split, found none on split 1" in result.stderr
+
+
 def test_runs_of_other_splits_are_not_compared(features, tmp_path):
     amnet_head("baseline", "--features", features, "--out", tmp_path / "b")
     result = amnet_head("compare", tmp_path / "b/ridge/split-1", tmp_path / "b/ridge/split-2")
