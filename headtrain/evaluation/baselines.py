@@ -49,13 +49,14 @@ def constant(_: Pooled, subsets: Subsets) -> Baseline:
 
 
 def ridge(features: Pooled, subsets: Subsets) -> Baseline:
-    """Fit ridge regression on the mean of view 0: w = (X'X + s I)^-1 X'y, each channel standardised."""
+    """Fit ridge regression on the mean of view 0: w = (X'X + s I)^-1 X'(y - mean y), each channel standardised."""
     lists = [features.take(one.rows, [0]).mean for one in _lists(subsets)]
     mean, std = _statistics(lists[0])
     x, xv, xt = ((one - mean) / std for one in lists)
-    y, centre = _centred(subsets.train)
-    w, strength, _ = best_left_out(ridge_solutions(np.asarray, x, y, x.shape[1], RIDGE_STRENGTHS), y)
-    return Baseline("ridge", f"strength {strength:.3g}", xv @ w + centre, xt @ w + centre)
+    y = subsets.train.scores
+    best = best_left_out(ridge_solutions(np.asarray, x, y, x.shape[1], RIDGE_STRENGTHS), y)
+    w, b = best.coefficients, best.intercept
+    return Baseline("ridge", f"strength {best.strength:.3g}", xv @ w + b, xt @ w + b)
 
 
 def kernel_ridge(features: Pooled, subsets: Subsets) -> Baseline:
@@ -87,7 +88,6 @@ class Fitted:
     fit: Fit
     mean: np.ndarray  # (F,) of the training images, as `std`
     std: np.ndarray
-    centre: float  # of the training scores
     images: int
     val: np.ndarray  # (n_val,) on the data's scale
     test: np.ndarray  # (n_test,)
@@ -102,7 +102,7 @@ class Fitted:
         """Return it as a head."""
         fit = self.fit
         return KernelHead.of_fit(
-            config.head, (self.mean, self.std), fit.landmarks, fit.coefficients, fit.width, self.centre
+            config.head, (self.mean, self.std), fit.landmarks, fit.coefficients, fit.width, fit.intercept
         )
 
 
@@ -128,9 +128,8 @@ def _fitted(shape: Shape, lists: tuple[np.ndarray, np.ndarray, np.ndarray], subs
     """Fit a kernel of the median width on the first of the lists."""
     mean, std = _statistics(lists[0])
     x, xv, xt = ((one - mean) / std for one in lists)
-    y, centre = _centred(subsets.train)
-    found = fit(shape, median_distance(x), x, y)
-    return Fitted(found, mean, std, centre, len(x), found.predict(xv) + centre, found.predict(xt) + centre)
+    found = fit(shape, median_distance(x), x, subsets.train.scores)
+    return Fitted(found, mean, std, len(x), found.predict(xv), found.predict(xt))
 
 
 def _lists(subsets: Subsets) -> tuple[Subset, Subset, Subset]:
@@ -140,11 +139,6 @@ def _lists(subsets: Subsets) -> tuple[Subset, Subset, Subset]:
 def _statistics(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of the training images, by which every list is standardised."""
     return train.mean(0), train.std(0) + 1e-6
-
-
-def _centred(subset: Subset) -> tuple[np.ndarray, float]:
-    centre = float(subset.scores.mean())
-    return subset.scores - centre, centre
 
 
 BASELINES: Mapping[str, Callable[[Pooled, Subsets], Baseline]] = {

@@ -1,6 +1,6 @@
 """Kernel ridge regression as a head: it scores, predicts and stands in ensembles as any other, and has no attention.
 
-f(x) = sum_j a_j exp(-|z(x) - z_j| / w), z the standardised mean, deviation and maximum of each channel over the
+f(x) = sum_j a_j exp(-|z(x) - z_j| / w) + b, z the standardised mean, deviation and maximum of each channel over the
 locations, averaged over the views. It is fitted in closed form (`headtrain.evaluation.kernel_ridge`), not trained.
 
 Letters: B batch, L locations, D channels, F = 3 D statistics, m landmarks (the configuration's `hidden`), V views.
@@ -47,14 +47,14 @@ class KernelHead(Head):
     @classmethod
     def of_fit(
         cls, config: HeadConfig, statistics: tuple[np.ndarray, np.ndarray], landmarks: np.ndarray,
-        coefficients: np.ndarray, width: float, centre: float,
+        coefficients: np.ndarray, width: float, intercept: float,
     ) -> "KernelHead":  # fmt: skip
         """Build a head of a fit: `statistics` mean and deviation (F,) of the training images, standardised `landmarks`
-        (m, F), their `coefficients` (m,), the kernel's `width`, and `centre`, the mean of the training scores.
+        (m, F), their `coefficients` (m,), the kernel's `width`, and the `intercept` b.
         """
         head, (mean, std) = cls(config), statistics
         found = {"mean": mean, "std": std, "landmarks": landmarks, "coefficients": coefficients, "width": width,
-                 "target_mean": centre, "target_scale": 1.0}  # fmt: skip
+                 "target_mean": intercept, "target_scale": 1.0}  # fmt: skip
         head.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in found.items()})
         return head.eval()
 

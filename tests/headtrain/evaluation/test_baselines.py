@@ -16,7 +16,7 @@ from headtrain.evaluation import baselines
 from headtrain.evaluation import kernel_ridge as kernel_ridges
 from headtrain.evaluation import pooled as pooling
 from headtrain.evaluation.baselines import constant, exponential_kernel, kernel_ridge, moments_kernel, ridge
-from headtrain.evaluation.kernel_ridge import exponential, fit
+from headtrain.evaluation.kernel_ridge import best_left_out, exponential, fit, ridge_solutions
 from headtrain.evaluation.metrics import spearman
 from headtrain.evaluation.pooled import Pooled, Statistics, pooled
 from headtrain.features.splits import Subset, Subsets
@@ -69,23 +69,28 @@ def without_each(fit, x, y):
 
 
 def ridge_fit(strength):
-    """Ridge as least squares with as many more lines as there are columns."""
+    """Ridge with an intercept as least squares with as many more lines as there are columns."""
 
     def fitted(x, y):
-        rows = np.concatenate([x, np.sqrt(strength) * np.eye(x.shape[1])])
-        w = np.linalg.lstsq(rows, np.concatenate([y, np.zeros(x.shape[1])]))[0]
-        return lambda new: new @ w
+        D = x.shape[1]
+        lines = np.c_[np.r_[x, np.sqrt(strength) * np.eye(D)], np.r_[np.ones(len(x)), np.zeros(D)]]
+        w = np.linalg.lstsq(lines, np.r_[y, np.zeros(D)])[0]
+        return lambda new: new @ w[:-1] + w[-1]
 
     return fitted
 
 
 def kernel_fit(shape, width, strength):
+    """Kernel ridge with an intercept: (K + s I) a + b 1 = y, 1'a = 0."""
+
     def fitted(x, y):
         def kernel(a, b):
             return shape(np.array([[np.sqrt(((i - j) ** 2).sum()) for j in b] for i in a]) / width)
 
-        a = np.linalg.solve(kernel(x, x) + strength * np.eye(len(x)), y)
-        return lambda new: kernel(new, x) @ a
+        ones = np.ones((len(x), 1))
+        whole = np.block([[kernel(x, x) + strength * np.eye(len(x)), ones], [ones.T, 0]])
+        *a, b = np.linalg.solve(whole, np.r_[y, 0])
+        return lambda new: kernel(new, x) @ np.array(a) + b
 
     return fitted
 
@@ -100,15 +105,15 @@ def test_ridge_solves_the_normal_equations_on_view_0():
     x, y = standardised(fake.features[0]), fake.scores[TRAIN]
     fitted = ridge_fit(baselines.RIDGE_STRENGTHS[np.argmin(np.abs(np.log(np.divide(baselines.RIDGE_STRENGTHS,
                                                                                   number_in(found)))))])  # fmt: skip
-    predict = fitted(x[TRAIN], y - y.mean())
-    assert np.allclose(found.test, predict(x[TEST]) + y.mean())
-    assert np.allclose(found.val, predict(x[VAL]) + y.mean())
+    predict = fitted(x[TRAIN], y)
+    assert np.allclose(found.test, predict(x[TEST]))
+    assert np.allclose(found.val, predict(x[VAL]))
 
 
 def test_ridge_takes_the_strength_of_the_least_error_on_images_that_are_left_out(monkeypatch):
     fake, strengths = Fake(), (0.1, 3.0, 100.0, 3000.0)
     monkeypatch.setattr(baselines, "RIDGE_STRENGTHS", strengths)
-    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN] - fake.scores[TRAIN].mean()
+    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN]
     errors = [np.square(without_each(ridge_fit(strength), x, y) - y).mean() for strength in strengths]
     assert number_in(ridge(fake, fake.subsets())) == strengths[np.argmin(errors)]
 
@@ -120,15 +125,15 @@ def test_a_kernel_solves_its_equation_on_the_mean_of_all_views(baseline):
     x, y = standardised(fake.known(range(3))[baseline is moments_kernel]), fake.scores[TRAIN]
     width = np.median([np.sqrt(((x[i] - x[j]) ** 2).sum()) for i in TRAIN for j in TRAIN if i < j])
     strength = min(kernel_ridges.STRENGTHS, key=lambda s: abs(np.log(s / number_in(found))))
-    predict = kernel_fit(SHAPES[baseline], width, strength)(x[TRAIN], y - y.mean())
-    assert np.allclose(found.val, predict(x[VAL]) + y.mean())
-    assert np.allclose(found.test, predict(x[TEST]) + y.mean())
+    predict = kernel_fit(SHAPES[baseline], width, strength)(x[TRAIN], y)
+    assert np.allclose(found.val, predict(x[VAL]))
+    assert np.allclose(found.test, predict(x[TEST]))
 
 
 @pytest.mark.parametrize("landmarks", [0, 60])
 def test_left_out_predictions_are_those_of_fits_without_the_image(monkeypatch, landmarks):
     fake, strength = Fake(), 0.03
-    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN] - fake.scores[TRAIN].mean()
+    x, y = standardised(fake.features[0])[TRAIN], fake.scores[TRAIN]
     monkeypatch.setattr(kernel_ridges, "STRENGTHS", (strength,))
     if landmarks:
         monkeypatch.setattr(kernel_ridges, "KERNEL_IMAGES", 59)
@@ -138,6 +143,27 @@ def test_left_out_predictions_are_those_of_fits_without_the_image(monkeypatch, l
     wanted = without_each(kernel_fit(lambda d: np.exp(-d), 3.0, strength), x, y)
     assert np.allclose(found.left_out, wanted, atol=1e-6)
     assert found.strength == strength
+
+
+@pytest.mark.parametrize("n", [20, 40])
+def test_fewer_images_than_channels_do_not_make_the_weakest_penalty_look_best(n):
+    """Centred channels and scores of all images but one tell the last one's exactly, and choose no penalty."""
+    draw = np.random.default_rng(n)
+    x = draw.normal(size=(n, 300))
+    y = x[:, :30].mean(1) + draw.normal(0, 0.3, n) + 5  # mostly noise
+    x, strengths = (x - x.mean(0)) / x.std(0), (0.1, 10.0, 1000.0)
+    found = [*ridge_solutions(np.asarray, x, y, 300, strengths)]
+    for one in found:
+        assert np.allclose(one.left_out, without_each(ridge_fit(one.strength), x, y), atol=1e-6)
+    assert best_left_out(found, y).strength > 0.1
+
+
+def test_a_fit_follows_the_scores_wherever_their_zero_is():
+    draw = np.random.default_rng(1)
+    x, y = draw.normal(size=(30, 50)), draw.normal(size=30)
+    here, there = fit(exponential, 8.0, x, y), fit(exponential, 8.0, x, y + 1000)
+    assert there.strength == here.strength
+    assert np.allclose(there.predict(x[:5] + 0.1), here.predict(x[:5] + 0.1) + 1000)
 
 
 def test_as_many_landmarks_as_images_give_the_exact_kernel_ridge(monkeypatch):
