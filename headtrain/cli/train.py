@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headtrain.features.splits import Subsets
     from headtrain.runs.documents import Diverged, Result
     from headtrain.runs.log import Epoch
+    from headtrain.settings.configuration import TrainingConfig
     from headtrain.training.planned import Setup
     from headtrain.training.tensorboard import EventLogs
 
@@ -137,6 +138,8 @@ def setup_of(
 
     settings = config.training
     say(describe_subsets(subsets), err=True)
+    if line := describe_passes(len(subsets.train.rows), collection.views, settings):
+        say(line, err=True)
     say_repeated(collection, subsets)
     kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
     source = placed(collection, subsets, [settings], computing)
@@ -166,6 +169,16 @@ def describe_subsets(subsets: "Subsets") -> str:
     found = ((name, getattr(subsets, name)) for name in ("train", "val", "test"))
     texts = [f"{len(one.rows)} {name}" + (f" ({one.left_out} left out)" if one.left_out else "") for name, one in found]
     return f"images: {', '.join(texts)}; epochs are chosen on {subsets.selection}"
+
+
+def describe_passes(images: int, views: int, settings: "TrainingConfig") -> str:
+    """Describe how often an epoch shows its training images, if more than once."""
+    from headtrain.features.batches import passes_an_epoch, views_a_pass
+
+    passes = passes_an_epoch(views_a_pass(images, views, settings), settings)
+    if passes == 1:
+        return ""
+    return f"an epoch shows the training images {passes} times, to have {settings.least_updates} updates or more"
 
 
 def describe_epoch(epoch: "Epoch") -> str:

@@ -40,18 +40,37 @@ def training_views(views: int, settings: TrainingConfig) -> list[int]:
     return list(range(1, views))[: settings.augs][:most] or [0]
 
 
-def views_an_epoch(images: int, views: int, settings: TrainingConfig) -> int:
-    """Count the views that an epoch shows of so many images, of a collection with so many views."""
+def views_a_pass(images: int, views: int, settings: TrainingConfig) -> int:
+    """Count the views that one pass over so many images shows, of a collection with so many views."""
     return images * len(training_views(views, settings)) if settings.views == "all" else images
 
 
+def passes_an_epoch(shown: int, settings: TrainingConfig) -> int:
+    """Count the passes of an epoch, each of which shows so many views: one, or as many as make `least_updates`."""
+    size = min(settings.batch_size, shown)
+    updates = shown // size if settings.drop_last else -(-shown // size)
+    return max(1, -(-settings.least_updates // updates))
+
+
+def views_an_epoch(images: int, views: int, settings: TrainingConfig) -> int:
+    """Count the views that an epoch shows of so many images, of a collection with so many views."""
+    shown = views_a_pass(images, views, settings)
+    return shown * passes_an_epoch(shown, settings)
+
+
 def epoch_picks(rows: np.ndarray, views: int, settings: TrainingConfig, epoch: int) -> list[Picks]:
-    """Draw the batches of an epoch, in random order.
+    """Draw the batches of an epoch, in random order: of one pass over the images, or of several where they are few.
 
     Of its `training_views` each row shows what `settings.views` says: a `random` one, `all`, or always the `first`. The
     same for equal (data_seed, epoch), whatever happened before: an epoch can be repeated alone.
     """
     draw = np.random.Generator(keyed_philox("epoch", settings.data_seed, epoch))
+    passes = passes_an_epoch(views_a_pass(len(rows), views, settings), settings)
+    return [picks for _ in range(passes) for picks in _pass_picks(draw, rows, views, settings)]
+
+
+def _pass_picks(draw: np.random.Generator, rows: np.ndarray, views: int, settings: TrainingConfig) -> list[Picks]:
+    """Draw the batches of one pass."""
     shown = np.array(training_views(views, settings))
     if settings.views == "all":
         pairs = draw.permutation(len(rows) * len(shown))

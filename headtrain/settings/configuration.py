@@ -14,6 +14,7 @@ from amnet_common.errors import ConfigError
 from amnet_common.small_texts import MOST_BITS, reason_of, shortened
 
 MOST_STEPS = 6  # the paper tried 2 to 6 (4.4)
+MOST_UPDATES = 10_000  # that an epoch has at least: far above any use
 MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
 NO_OPTION = ""
 KERNEL = "kernel"  # the architecture of the kernel regression that `baseline` fits
@@ -90,6 +91,8 @@ class TrainingConfig:
     batch_size: int = setting(256, "3.4", "Images a batch.")
     drop_last: bool = setting(False, "assumption", "Leave the last incomplete batch of an epoch out.",
                               "--drop-last/--keep-last")  # fmt: skip
+    least_updates: int = setting(0, "assumption: an epoch is one pass", "Updates that an epoch has at least: a list of "
+                                 "fewer batches is shown several times.")  # fmt: skip
     epochs: int = setting(50, "assumption: the paper stops early (3.4)", "At most so many epochs.")
     patience: int = setting(10, "assumption", "Stop after so many epochs without a higher validation rho.")
     penalty: float = setting(1e-4, "(14)", "Weight lambda of the attention penalty.")
@@ -120,8 +123,9 @@ class TrainingConfig:
         for name in ("batch_size", "epochs", "patience", "lr_step"):
             _require(getattr(self, name) >= 1, option_of(name), "1 or more", getattr(self, name))
         _require(0 <= self.weight_average < 1, "--weight-average", "a share in [0, 1)", self.weight_average)
-        for name in ("l2", "penalty", "order_penalty", "clip", "augs", "eval_view"):
+        for name in ("l2", "penalty", "order_penalty", "clip", "augs", "eval_view", "least_updates"):
             _require((getattr(self, name) or 0) >= 0, option_of(name), "0 or more", getattr(self, name))
+        _require(self.least_updates <= MOST_UPDATES, "--least-updates", f"{MOST_UPDATES} or less", self.least_updates)
         _require(self.target_scale is None or self.target_scale > 0, "--target-scale", "more than 0", self.target_scale)
 
 

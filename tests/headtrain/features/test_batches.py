@@ -1,5 +1,7 @@
 """Which views an epoch shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,3 +78,27 @@ def test_the_first_augmented_view_alone_can_be_shown():
 def test_the_last_incomplete_batch_can_be_left_out_but_never_the_only_one(batch_size, sizes):
     picks = epoch_picks(ROWS, 2, TrainingConfig(batch_size=batch_size, drop_last=True), 1)
     assert [len(batch.rows) for batch in picks] == sizes
+
+
+@pytest.mark.parametrize(("images", "least", "passes"), [(50, 0, 1), (50, 7, 1), (50, 8, 2), (17, 6, 2), (8, 4, 4),
+                                                        (3, 4, 4)])  # fmt: skip
+def test_few_images_are_shown_again_until_an_epoch_has_its_updates(images, least, passes):
+    settings = TrainingConfig(batch_size=8, least_updates=least)
+    picks = epoch_picks(ROWS[:images], 4, settings, 1)
+    assert len(picks) >= settings.least_updates
+    rows, _, positions = joined(picks)
+    assert np.array_equal(ROWS[positions], rows)
+    for one in np.split(rows, passes):  # each pass shows every image
+        assert sorted(one) == ROWS[:images].tolist()
+    assert len(rows) == views_an_epoch(images, 4, settings)
+
+
+@pytest.mark.parametrize("views", ["random", "all"])
+def test_the_first_pass_of_an_epoch_is_the_epoch_of_one_pass(views):
+    settings = TrainingConfig(batch_size=8, views=views)
+    once = epoch_picks(ROWS, 4, settings, 2)
+    thrice = epoch_picks(ROWS, 4, replace(settings, least_updates=3 * len(once)), 2)
+    assert len(thrice) == 3 * len(once)
+    for a, b in zip(once, thrice, strict=False):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not np.array_equal(thrice[0].rows, thrice[len(once)].rows)
