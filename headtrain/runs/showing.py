@@ -20,7 +20,8 @@ def run_lines(run: Path) -> Iterator[str]:
     checkpoint = run / BEST if run.is_dir() else run
     config = begun.config if begun else read_provenance(checkpoint).config
     origin = f", imported from {begun.imported_from}" if begun and begun.imported_from else ""
-    yield f"{run}: preset {config.preset}{origin} (* not as in the paper, ** not as in the preset)"
+    version = f" version {config.version}" if config.version > 1 else ""
+    yield f"{run}: preset {config.preset}{version}{origin} (* not as in the paper, ** not as in the preset)"
     yield from setting_lines(config)
     if checkpoint.exists():
         yield from trained_on(read_provenance(checkpoint))

@@ -99,8 +99,9 @@ class TrainingConfig:
     penalty_form: str = setting("paper", "(14), (15)", "The penalty of the paper, or of the authors' code.",
                                 choices=("paper", "released"))  # fmt: skip
     order_penalty: float = setting(0.0, "tried and dropped by the paper", "Weight of the penalty on step order.")
-    order: str = setting("ascending", "unused: weight 0", "Which order of step outputs it wants.",
-                         choices=("ascending", "descending"))  # fmt: skip
+    order: str = setting("ascending", "unused: weight 0", "Which order of step outputs it wants, or the "
+                         "form of the authors' code.",
+                         choices=("ascending", "descending", "released"))  # fmt: skip
     clip: float = setting(0.0, "3.4: none", "Largest norm of the gradient of all parameters of a head; 0: any.")
     weight_average: float = setting(0.0, "3.4: none", "Decay of a running average of the weights, which is kept.")
     views: str = setting("random", "3.5: new crops each epoch", "Augmented views an epoch shows of an image: a random "
@@ -131,15 +132,17 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Hold everything that decides a run, beside the collection and the split."""
+    """Hold everything that decides a run, beside the collection and the split; `version` is that of the preset."""
 
     preset: str = "paper"
     head: HeadConfig = field(default_factory=HeadConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    version: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Give all settings as plain JSON values, by the names that files have."""
-        return {"preset": self.preset, "head": stored(asdict(self.head)), "training": asdict(self.training)}
+        parts = {"head": stored(asdict(self.head)), "training": asdict(self.training)}
+        return {"preset": self.preset, "version": self.version, **parts}
 
     def values(self) -> dict[str, Any]:
         """Return every setting by its field's name, those of the head first."""
@@ -154,7 +157,9 @@ class Config:
         try:
             preset, head, training = (values[part] for part in ("preset", "head", "training"))
             _require(isinstance(preset, str), "preset", "a name", preset)
-            return cls(preset, HeadConfig(**from_stored(head)), TrainingConfig(**training))
+            version = values.get("version", 1)  # before there were others
+            _require(type(version) is int and version >= 1, "version", "1, 2, ... of the preset", version)
+            return cls(preset, HeadConfig(**from_stored(head)), TrainingConfig(**training), version)
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"configuration: expected preset, head and training of this version, found {reason_of(error)}"
@@ -208,9 +213,8 @@ def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as
     head = {name: value for name, value in given.items() if hasattr(config.head, name)}
     training = {name: value for name, value in given.items() if hasattr(config.training, name)}
     assert head.keys() | training.keys() == given.keys(), given
-    return Config(
-        config.preset, dataclasses.replace(config.head, **head), dataclasses.replace(config.training, **training)
-    )
+    changed = dataclasses.replace(config.head, **head), dataclasses.replace(config.training, **training)
+    return Config(config.preset, *changed, config.version)
 
 
 def refuse_untrained(config: Config) -> None:

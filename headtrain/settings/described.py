@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from headtrain.settings.configuration import SETTINGS, Config
-from headtrain.settings.presets import PAPER, PRESETS, Preset
+from headtrain.settings.presets import PAPER, preset_behind
 
 OWN, DEPARTS, AS_PAPER = "**", "*", ""  # not as in the preset; not as in the paper
 
@@ -21,7 +21,7 @@ class DescribedSetting(NamedTuple):
 
 def described_settings(config: Config) -> Iterator[DescribedSetting]:
     """Describe every setting of a configuration, those of the head first."""
-    preset = PRESETS.get(config.preset, Preset(PAPER))
+    preset = preset_behind(config)
     defaults, paper = preset.config.values(), PAPER.values()
     for name, value in config.values().items():
         own, departs = value != defaults[name], value != paper[name]

@@ -12,6 +12,7 @@ from torch.nn.functional import relu
 from headtrain.heads.head import Output
 from headtrain.settings.configuration import TrainingConfig
 
+RELEASED_DECAY = 0.1  # of the authors' code: mem_loc_w, from each step to the next
 RELEASED_SHARE = 0.2  # of the authors' code: what each step should give each location
 
 
@@ -32,8 +33,12 @@ def attention_penalty(output: Output, form: str = "paper") -> Tensor:
 def order_penalty(output: Output, order: str) -> Tensor:
     """Compute the mean over the batch of sum_t max(0, m_t - m_{t+1})^2, for ascending steps; `descending`: the reverse.
 
-    The paper tried such a penalty and dropped it, without its formula: this form is an assumption.
+    The paper tried such a penalty and dropped it, without its formula: this form is an assumption. `released` is that
+    of the authors' code, where its weight is 0: sum_t (m_t 0.1^t)^2, t from 0.
     """
+    if order == "released":
+        decay = RELEASED_DECAY ** torch.arange(output.steps.shape[-1], device=output.steps.device)  # (T,)
+        return ((output.steps * decay) ** 2).sum(-1).mean(-1)
     rise = torch.diff(output.steps)  # (..., B, T - 1)
     return (relu(-rise if order == "ascending" else rise) ** 2).sum(-1).mean(-1)
 

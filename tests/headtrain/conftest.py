@@ -52,9 +52,9 @@ def make_learnable(tmp_path, spec, scores):
 
 @pytest.fixture
 def small() -> Config:
-    """The default preset with small layers, few epochs, no dropout and no averaging."""
+    """The default preset with small layers, few epochs of one pass, no dropout and no averaging."""
     config = override(AMNET, hidden=16, regress_hidden=8, feature_dropout=0.0, regress_dropout=0.0)
-    return override(config, learning_rate=3e-3, weight_average=0.0, batch_size=8, epochs=3)
+    return override(config, learning_rate=3e-3, weight_average=0.0, batch_size=8, epochs=3, least_updates=0)
 
 
 @pytest.fixture

@@ -7,13 +7,34 @@ import pytest
 from amnet_common.errors import ConfigError
 from headtrain.settings.config_file import read_config, to_toml
 from headtrain.settings.configuration import SETTINGS, Config, override
+from headtrain.settings.described import OWN, described_settings
 from headtrain.settings.presets import AMNET, PAPER, PRESETS, for_dataset
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_gives_a_reason_for_each_value_that_is_not_the_papers_and_for_no_other(name):
-    values, paper = PRESETS[name].config.values(), PAPER.values()
-    assert set(PRESETS[name].departures) == {key for key in values if values[key] != paper[key]}
+    values, paper = PRESETS[name].config.values(), Config().values()  # what is declared with the fields
+    given = set(PRESETS[name].departures)
+    assert {key for key in values if values[key] != paper[key]} <= given
+    assert {key for key in values if values[key] != PAPER.values()[key]} <= given
+
+
+def test_a_run_of_before_says_the_preset_that_it_had():
+    old = AMNET.as_dict() | {"version": 1}
+    for name in ("version", "least_updates"):
+        old.pop(name, None)
+        old["training"] = {key: value for key, value in old["training"].items() if key != name}
+    config = Config.from_dict(old)
+    assert config.version == 1
+    assert config.training.least_updates == 0  # an epoch was one pass
+    assert not [one for one in described_settings(config) if one.mark == OWN]
+    assert AMNET.version == 2
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("released", 49), ("amnet", 30)])
+def test_released_trains_on_sun_as_long_as_the_authors_code(name, epochs):
+    assert for_dataset(PRESETS[name].config, "sun").training.epochs == epochs
+    assert for_dataset(override(PRESETS[name].config, epochs=7), "sun").training.epochs == 7
 
 
 def test_every_setting_has_a_source_and_a_meaning():

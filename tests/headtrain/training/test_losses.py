@@ -38,6 +38,13 @@ def test_the_released_penalty_wants_a_fifth_of_each_place_at_each_step():
     assert attention_penalty(output, "released").item() == pytest.approx(1.1**2 + 0.1**2)
 
 
+def test_the_released_order_penalty_is_that_of_the_authors_code():
+    steps = torch.tensor([[[1.0, 2.0, 3.0]], [[0.0, -1.0, 1.0]]])  # two heads of one image
+    wanted = [(1.0) ** 2 + (2 * 0.1) ** 2 + (3 * 0.01) ** 2, (0.1) ** 2 + 0.01**2]
+    found = order_penalty(Output(steps.sum(-1), steps, steps), "released")
+    assert found.tolist() == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(("order", "wanted"), [("ascending", 0.25 / 2), ("descending", (4 + 1) / 2)])
 def test_the_order_penalty_counts_the_steps_that_go_the_other_way(order, wanted):
     steps = torch.tensor([[1.0, 3.0, 2.5], [0.0, 1.0, 1.0]])  # rises of 2, -0.5; 1, 0
