@@ -1,7 +1,9 @@
-"""`amnet-cache`: look into collections, check and repair them, join and relabel them, export plain arrays."""
+"""`amnet-cache`: look into collections, check and repair them, join, relabel and export them; score trials."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,7 +17,11 @@ from amnet_common.collection.layout import DONE
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
+from amnet_common.errors import OutputError
 from amnet_common.only_writer import only_writer
+
+if TYPE_CHECKING:
+    from amnet_common.observers.consistency import Consistency
 
 PATH = click.Path(path_type=Path)
 
@@ -122,6 +128,57 @@ def export_command(file: Path, out: Path, views: str) -> None:
             bar.update(rows)
     missing = f"; {len(collection) - number} without features are left out" if number < len(collection) else ""
     say(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
+
+
+@main.command("trials")
+@click.argument("file", type=PATH)
+@click.option("--out", type=PATH, required=True, help="A new table id,score with counts and rates, for relabel.")
+@click.option("--measure", default="hit-rate", type=click.Choice(["hit-rate", "d-prime", "corrected"]),
+              help="What the score is; corrected: hit rate minus false alarm rate.")  # fmt: skip
+@click.option("--halves", default=25, type=click.IntRange(1, 1000), help="Random halves of the observers to compare.")
+@click.option("--seed", default=0, help="Of the halves.")
+def trials_command(file: Path, out: Path, measure: str, halves: int, seed: int) -> None:
+    """Make scores of the trials of an experiment, a table id,observer,trial,response, and say how observers agree.
+
+    trial is repeat or foil; response is hit or miss of a repeat, false-alarm or rejection of a foil, or 1 or 0 of both.
+    """
+    from amnet_common.observers.consistency import split_half
+    from amnet_common.observers.measures import MEASURES
+    from amnet_common.observers.trials import read_trials, write_scores
+
+    with only_writer(out):
+        if os.path.lexists(out):
+            raise OutputError(f"--out {out}: expected a new file, found one that exists")
+        trials = read_trials(file)
+        with deferred_interrupt() as check_interrupt, progress("compare", halves, "halves") as bar:
+
+            def advance() -> None:
+                check_interrupt()
+                bar.update()
+
+            found = split_half(trials, MEASURES[measure], halves, seed, advance)
+        scored = write_scores(out, trials, measure)
+    say(f"{out}: {scored} of {len(trials.ids)} images have a score ({measure}), from {len(trials.image)} trials of "
+        f"{len(trials.observers)} observers")  # fmt: skip
+    if trials.again:
+        say(f"note: {trials.again} trials are of an image that the same observer had in a trial of that kind before",
+            err=True)  # fmt: skip
+    for line in consistency_lines(found, measure):
+        say(line)
+
+
+def consistency_lines(found: "Consistency", measure: str) -> Iterator[str]:
+    """Yield how far observers agree, and what follows from it, each with its name."""
+    mean, spread, reliability, ceiling = (
+        "undefined" if np.isnan(value) else f"{value:.4f}"
+        for value in (found.mean, found.spread, found.reliability, found.ceiling)
+    )
+    undefined = int(np.isnan(found.rhos).sum())
+    told = f", {undefined} of them without rho" if undefined else ""
+    yield (f"split-half consistency of {measure}: mean Spearman rho {mean} (sd {spread}) over {len(found.rhos)} random "
+           f"halves of the observers{told}, {found.images} images")  # fmt: skip
+    yield f"reliability of all observers together (Spearman-Brown): {reliability}"
+    yield f"noise ceiling, its square root: {ceiling}"
 
 
 def _name(problems: Iterable[Problem]) -> None:

@@ -19,7 +19,7 @@ from amnet_common.datasets import NAMES, Choice, load_dataset
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
 from amnet_common.images.colours import CONVERTED, IGNORED
-from extract.crops import PLANS, ViewPlan, view_plan
+from extract.crops import PLANS, ViewPlan, of_version, view_plan
 from extract.found import look
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
@@ -49,6 +49,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
               " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264)."
               f"  [default: {DEFAULT_PLAN}]")  # fmt: skip
+@click.option("--plan-version", type=int, help="Of standard: 2 shows as view 0 just what torchvision's Resize(256) and"
+              " CenterCrop(224) show, 1 as before.  [default: of the file or --like, else 2]")  # fmt: skip
 @click.option("--augs", type=int, help="Augmented views of each image, beside the evaluation view."
               f"  [default: {DEFAULT_AUGS}]")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
@@ -82,7 +84,7 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
     name: str, root: Path | None, labels: Path | None, excluded: tuple[str, ...], included: tuple[str, ...],
-    out: Path | None, plan: str | None, augs: int | None,
+    out: Path | None, plan: str | None, plan_version: int | None, augs: int | None,
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
@@ -108,7 +110,8 @@ def main(
         out=out,
         dataset=dataset,
         weights=chosen_source(weights),
-        plan=view_plan(plan or defaults.plan, defaults.augs if augs is None else augs),
+        plan=of_version(view_plan(plan or defaults.plan, defaults.augs if augs is None else augs), plan_version),
+        any_version=plan_version is None,
         seed=defaults.seed if seed is None else seed,
         dtype=dtype or defaults.dtype,
         precision=model.spec.precision if model and precision == "auto" else precision,

@@ -6,12 +6,16 @@ crops with a flip half the time, drawn as torchvision's `RandomResizedCrop` draw
 authors' release evaluates. `squash264`: so is view 0, and the others are drawn in the image squashed to 264x264, as the
 release trains; a crop is then a box of the source. Each view is one antialiased resize of just its box, from the
 decoded image. The release resizes twice, to 264x264 and from there to 224x224: that is our deviation from it.
+
+View 0 of `standard` has two versions. In the first it is cut like the others, up to 0.74 pixels beside torchvision's
+Resize(256) and CenterCrop(224), which round to whole pixels; the second is theirs, pixel for pixel: the whole image is
+resized, and the centre is cut from that (`Frame`). Files keep the version they were begun with.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,6 +39,15 @@ class Box(NamedTuple):
     flip: bool
 
 
+class Frame(NamedTuple):
+    """Describe a view that is cut from the resized image: the size of that, and the view's corner, in whole pixels."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+
+
 @dataclass(frozen=True)
 class ViewPlan:
     """Describe what the views of every image are; this is part of the collection's spec.
@@ -50,6 +63,7 @@ class ViewPlan:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)  # width over height, torchvision's default
     flip: float = 0.5
     name: str = "standard"
+    version: int | None = None  # of view 0, from 2; None: the first, which files of older versions have
 
     def __post_init__(self) -> None:
         if self.augs < 0:
@@ -70,6 +84,10 @@ SQUASH = ViewPlan(name="squash", short_side=None)
 PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="squash264", frame=264))}
 
 
+NEWEST = {"standard": 2}  # versions of plans that have several
+MOST_PIXELS = 2**24  # of the resized image and its half-resized one: 64 MB; above it a view is cut as its box
+
+
 def view_plan(name: str, augs: int) -> ViewPlan:
     """Return the plan of that name with `augs` augmented views.
 
@@ -78,6 +96,23 @@ def view_plan(name: str, augs: int) -> ViewPlan:
     if name not in PLANS:
         raise ConfigError(f"--plan: expected {', '.join(PLANS)}, found {name!r}")
     return replace(PLANS[name], augs=augs)
+
+
+def of_version(plan: ViewPlan, version: int | None = None) -> ViewPlan:
+    """Return a plan in a version of it; None: in the newest. Raises ConfigError if it has no such version."""
+    newest = NEWEST.get(plan.name, 1)
+    found = newest if version is None else version
+    if not 1 <= found <= newest:
+        raise ConfigError(f"--plan-version: expected {' or '.join(map(str, range(1, newest + 1)))} for --plan "
+                          f"{plan.name}, found {found}")  # fmt: skip
+    return replace(plan, version=found if found > 1 else None)
+
+
+def version_of(spec: Mapping[str, Any]) -> int | None:
+    """Return the version that a plan as a file has it is of; None where this version of amnet does not know it."""
+    version = spec.get("version", 1)
+    known = range(1, NEWEST.get(str(spec.get("name")), 1) + 1)
+    return version if type(version) is int and version in known else None
 
 
 def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: int) -> list[Box]:
@@ -89,12 +124,25 @@ def plan_views(plan: ViewPlan, seed: int, record_id: str, height: int, width: in
 def evaluation_box(plan: ViewPlan, height: int, width: int) -> Box:
     """Return the box of the evaluation view: short side to `short_side`, centre `size`; or the whole image.
 
-    The first is the same as one centred square of the source, of side min(height, width) * size / short_side.
+    The first is the same as one centred square of the source, of side min(height, width) * size / short_side; of
+    version 2 what its whole pixels show of the source.
     """
     if plan.short_side is None:
         return Box(0, 0, height, width, flip=False)
+    if frame := evaluation_frame(plan, height, width):
+        y, x = height / frame.height, width / frame.width
+        return Box(frame.top * y, frame.left * x, plan.size * y, plan.size * x, flip=False)
     side = min(height, width) * plan.size / plan.short_side
     return Box((height - side) / 2, (width - side) / 2, side, side, flip=False)
+
+
+def evaluation_frame(plan: ViewPlan, height: int, width: int) -> Frame | None:
+    """Return how view 0 is cut by whole pixels, as torchvision's Resize and CenterCrop round; None: by its box."""
+    if plan.short_side is None or plan.version is None:
+        return None
+    longer = int(plan.short_side * max(height, width) / min(height, width))
+    h, w = (longer, plan.short_side) if width <= height else (plan.short_side, longer)
+    return Frame(h, w, round((h - plan.size) / 2), round((w - plan.size) / 2))
 
 
 def augmented_box(plan: ViewPlan, seed: int, record_id: str, view: int, height: int, width: int) -> Box:
@@ -156,6 +204,21 @@ def cut(image: Image.Image, box: Box, size: int, finished: Finish = unchanged) -
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box.flip else view)
 
 
-def cut_views(image: Image.Image, boxes: list[Box], size: int, finished: Finish = unchanged) -> np.ndarray:
-    """Cut all views of an image: (V, size, size, 3) uint8. `finished` makes RGB of each, as in `cut`."""
-    return np.stack([cut(image, box, size, finished) for box in boxes])
+def cut_frame(image: Image.Image, frame: Frame, size: int, finished: Finish = unchanged) -> np.ndarray:
+    """Cut a view out of the resized image: (size, size, 3) uint8. `finished` as in `cut`."""
+    whole = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
+    view = whole.crop((frame.left, frame.top, frame.left + size, frame.top + size))
+    return np.asarray(finished(view))
+
+
+def cut_views(
+    image: Image.Image, boxes: list[Box], size: int, finished: Finish = unchanged, frame: Frame | None = None
+) -> np.ndarray:
+    """Cut all views of an image: (V, size, size, 3) uint8. `finished` makes RGB of each, as in `cut`.
+
+    `frame`: cut view 0 by it, unless the image is so long and narrow that resizing it would take much memory.
+    """
+    if frame is None or frame.width * (image.height + frame.height) > MOST_PIXELS:
+        return np.stack([cut(image, box, size, finished) for box in boxes])
+    rest = (cut(image, box, size, finished) for box in boxes[1:])
+    return np.stack([cut_frame(image, frame, size, finished), *rest])

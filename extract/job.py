@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError, DatasetError, SpecError
 from extract.changes import Changes
+from extract.crops import of_version, version_of
 from extract.found import Found, Images
 from extract.request import AUTO, Request
 
@@ -52,6 +53,7 @@ def decide(request: Request, found: Found, planned: bool = False) -> Job:
     Raises SpecError with each differing field if the file is of other settings, images or scores; DatasetError if image
     files have changed and `update` is not asked for, or none is there; CollectionError if the file is a link.
     """
+    request = with_known_version(request, found.collection)
     refuse_unlike_model(request, known_settings(request))
     if found.collection is None:
         job = Job(request, None, tuple(request.row_range))
@@ -63,6 +65,15 @@ def decide(request: Request, found: Found, planned: bool = False) -> Job:
     if not planned and (job.images or job.collection is None):
         refuse_missing_images(request.dataset, found.images)
     return job
+
+
+def with_known_version(request: Request, collection: Collection | None) -> Request:
+    """Return the request with its plan in the version of the file that is there, or of --like, if any will do."""
+    for known in (collection, request.like):
+        if known and request.any_version and known.spec.view_plan.get("name") == request.plan.name:
+            version = version_of(known.spec.view_plan)
+            return replace(request, plan=of_version(request.plan, version)) if version else request
+    return request
 
 
 def rows_to_do(request: Request, collection: Collection, changes: Changes) -> Job:

@@ -18,7 +18,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ImageError
 from amnet_common.images import Budget, Limits, Picture, decoded, ignored_pillow_warnings, read_source
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
-from extract.crops import ViewPlan, cut_views, on_image, plan_views
+from extract.crops import ViewPlan, cut_views, evaluation_frame, on_image, plan_views
 from extract.frozen_trunk import Encoded, UnderWay
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
@@ -90,7 +90,8 @@ class Cutter:
         """Boxes (V, 5) float32 in pixels of the file, and the views cut from what was decoded of it."""
         boxes = plan_views(self.plan, self.seed, id_, picture.height, picture.width)
         drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
-        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size, picture.srgb)
+        frame = evaluation_frame(self.plan, picture.height, picture.width)
+        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size, picture.srgb, frame)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Request:
     dataset: Dataset
     weights: str  # a source of weight_source.chosen_source
     plan: ViewPlan = ViewPlan()  # noqa: RUF009 (frozen)
+    any_version: bool = True  # of the plan: that of the file that is there, or of `like`, goes before the plan's own
     seed: int = 0
     dtype: str = "float16"
     precision: str = AUTO  # what the file was begun with, or the fastest for the hardware

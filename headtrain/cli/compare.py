@@ -194,14 +194,17 @@ def print_table(runs: Sequence[Path]) -> None:
 
 
 def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":
-    """Read the results of runs; those that diverged are named and left out. Raises RunError if none is left."""
-    from headtrain.runs.results import DivergedRunError, results_of
+    """Read the results of runs; those that diverged, or have not been tested, are named and left out.
+
+    Raises RunError if none is left.
+    """
+    from headtrain.runs.results import DivergedRunError, UntestedRunError, results_of
 
     found, reasons = [], []
     for path in runs:
         try:
             found.append((path, results_of(path)))
-        except DivergedRunError as error:
+        except (DivergedRunError, UntestedRunError) as error:
             reasons.append(str(error))
     if not found:
         raise RunError("; ".join(reasons))

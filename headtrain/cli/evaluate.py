@@ -75,6 +75,7 @@ def evaluate(
                 found = split_subsets(collection, number, data_seed, allow_missing)
                 refuse_seen(runs, heads, collection, found)
                 say_repeated(collection, found)
+                say_untested(runs, number)
                 subsets = chosen_by_heads(found, heads, number)
                 seen = have_seen_validation(heads, collection, number, data_seed)
                 if seen and weights:
@@ -104,6 +105,16 @@ def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | 
     if not weights and (bool(runs) == bool(tables) or len(tables) > 1):
         raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both, unless --weights says "
                           "how they are put together")  # fmt: skip
+
+
+def say_untested(runs: Sequence[Path], split: int) -> None:
+    """Print a note for each run that was left untested, whose test list is read here."""
+    from headtrain.runs.results import is_untested
+
+    for run in (path for one in runs for path in (one, one / f"split-{split}")):
+        if is_untested(run):
+            say(f"note: {run} was trained with --no-test, and this reads its test list; amnet-head test {run} would "
+                "keep what comes out", err=True)  # fmt: skip
 
 
 def predictions_of(

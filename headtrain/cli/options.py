@@ -10,7 +10,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
-from headtrain.settings.configuration import SETTINGS, Config, Setting, override, refuse_untrained
+from headtrain.settings.configuration import SETTINGS, Config, Setting, TrainingConfig, override, refuse_untrained
 from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
 
 if TYPE_CHECKING:
@@ -23,6 +23,23 @@ Command = Callable[..., Any]
 
 features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
+
+
+no_test_option = click.option("--no-test", is_flag=True, help="Leave the test list closed; amnet-head test RUN opens "
+                              "it later, once.")  # fmt: skip
+
+
+def left_untested(asked: bool, settings: TrainingConfig, resumed: Path | None) -> bool:
+    """Tell whether trainings end without a test: by --no-test, or, resumed in a folder, as one was begun there.
+
+    Raises ConfigError where the test list chooses the epochs.
+    """
+    from headtrain.runs.documents import begun_without_test
+    from headtrain.training.planned import refuse_chosen_on_test
+
+    if asked:
+        refuse_chosen_on_test(settings)
+    return asked or (resumed is not None and begun_without_test(resumed))
 
 
 def setting_options(command: Command) -> Command:

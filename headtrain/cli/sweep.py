@@ -13,13 +13,16 @@ from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progre
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.only_writer import clear_locks, only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
+from headtrain.cli.leaderboard import HIDDEN
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
     chosen_splits,
     device_option,
     features_option,
+    left_untested,
     merged,
+    no_test_option,
     say_repeated,
     setting_options,
 )
@@ -62,6 +65,7 @@ AUTO = "auto"
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @residency_option
 @kernel_options
+@no_test_option
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
@@ -69,7 +73,7 @@ def sweep(
     features: Path, grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
-    tensorboard: bool, device: str,
+    no_test: bool, tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> int:  # fmt: skip
     """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard.
@@ -83,6 +87,7 @@ def sweep(
         collection = Collection(features)
         splits = chosen_splits(collection, split)
         base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
+        untested = left_untested(no_test, base.training, out if resume else None)
         from amnet_common.machine.devices import choose_device
         from amnet_common.machine.memory import keep_freed_memory
         from headtrain.features.splits import split_subsets
@@ -101,8 +106,8 @@ def sweep(
             say_repeated(collection, of_split)
         begun = out if resume else None
         kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, settings, begun)
-        setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels)
-                  for k, of_split in subsets.items()}  # fmt: skip
+        setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels,
+                           test=not untested) for k, of_split in subsets.items()}  # fmt: skip
         source_of = Placed(collection, subsets, computing)
 
         def train(plan: "Sequence[Pass]") -> "Iterable[SweepReport]":
@@ -248,10 +253,14 @@ def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
 
 
 def print_summary(out: Path) -> None:
-    """Print the leaderboard of the sweep."""
-    from headtrain.leaderboard.board import summary_rows
+    """Print the leaderboard of the sweep, without test figures."""
+    from headtrain.leaderboard.board import overlap_line, summary_rows, without_test
     from headtrain.leaderboard.listing import listed
     from headtrain.leaderboard.text import as_table
 
     if heads := listed(out).heads:
-        click.echo(as_table(summary_rows(heads)))
+        rows, some = without_test(summary_rows(heads))
+        click.echo(as_table(rows))
+        for line in (HIDDEN if some else "", overlap_line(heads)):
+            if line:
+                say(line, err=True)

@@ -1,6 +1,7 @@
 """`amnet-head train`: one head on one split, or one on each."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from headtrain.cli.options import (
     chosen_splits,
     device_option,
     features_option,
+    left_untested,
     merged,
+    no_test_option,
     say_repeated,
     setting_options,
 )
@@ -47,16 +50,17 @@ if TYPE_CHECKING:
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @residency_option
 @kernel_options
+@no_test_option
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
 @setting_options
 def train(
     features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
-    allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, tensorboard: bool,
-    device: str,
+    allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, no_test: bool,
+    tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> int:  # fmt: skip
-    """Train a head; test it once, with the checkpoint of the best validation rank correlation.
+    """Train a head; test it once, with the checkpoint of the best validation rank correlation, unless --no-test.
 
     Exit status 1: a training diverged, and has no result.
     """
@@ -80,12 +84,14 @@ def train(
     computing = Computing(choose_device(device), precision, compiled, residency, check)
     out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
     refuse_other_out(out, splits, resume)
+    untested = left_untested(no_test, config.training, out if resume else None)
     settings = config.training
     subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on) for k in splits}
     results, resumed = [], out if resume else None
     for number in splits:  # nothing here keeps the setup: the memory of its views is wanted for the next split
         run = run_of(out, number, splits)
-        epochs = train_head(setup_of(collection, config, number, subsets[number], computing, resumed), config, run)
+        epochs = train_head(replace(setup_of(collection, config, number, subsets[number], computing, resumed),
+                                    test=not untested), config, run)  # fmt: skip
         ended = watched(epochs, run, events)
         del epochs
         if isinstance(ended, Result):
@@ -98,9 +104,22 @@ def train(
     if len(splits) > len(results):
         return NOT_ALL_WELL
     if len(splits) > 1:
+        print_mean(results, out)
+    return 0
+
+
+def print_mean(results: "Sequence[Result]", out: Path) -> None:
+    """Print mean and spread over the splits in `out`, and their table if they have been tested."""
+    if all(result.tested for result in results):
         say(describe_mean(results))
         print_table([out])
-    return 0
+        return
+    from headtrain.leaderboard.board import overlap_line
+    from headtrain.leaderboard.listing import listed
+
+    say(describe_validation(results))
+    if line := overlap_line(listed(out).heads):
+        say(line, err=True)
 
 
 def refuse_other_out(out: Path, splits: Sequence[int], resume: bool) -> None:
@@ -192,6 +211,9 @@ def describe_result(result: "Result", run: Path) -> str:
     """Describe what came out of a run."""
     low, high, best = result.interval.low, result.interval.high, result.best
     assert best, "a training has a best epoch"
+    if not result.tested:
+        return (f"{run}: not tested (amnet-head test {run}); epoch {best.epoch} of {result.epochs}, val rho "
+                f"{best.val_rho:.4f}")  # fmt: skip
     return (f"{run}: test rho {result.test.rho:.4f} [{low:.3f}, {high:.3f}], MSE {result.test.mse:.5f} "
             f"({result.test.n} images); epoch {best.epoch} of {result.epochs}, val rho "
             f"{best.val_rho:.4f}")  # fmt: skip
@@ -203,3 +225,11 @@ def describe_mean(results: "Sequence[Result]") -> str:
 
     rho, mse = np.array([[result.test.rho, result.test.mse] for result in results]).T  # (n,) each
     return f"mean of {len(results)} splits: test rho {rho.mean():.4f} (sd {rho.std(ddof=1):.4f}), MSE {mse.mean():.5f}"
+
+
+def describe_validation(results: "Sequence[Result]") -> str:
+    """Describe mean and spread of the validation rho over the splits of which some have not been tested."""
+    import numpy as np
+
+    rho = np.array([result.best.val_rho for result in results if result.best])
+    return f"mean of {len(rho)} splits: val rho {rho.mean():.4f} (sd {rho.std(ddof=1):.4f}), not tested"

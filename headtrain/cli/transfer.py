@@ -1,4 +1,4 @@
-"""`amnet-head test`: heads on any labelled collection, that of another data set above all."""
+"""`amnet-head test`: heads on any labelled collection, that of another data set above all; runs on their own lists."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import click
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.evaluate import chosen_views
-from headtrain.cli.options import PATH, device_option, features_option
+from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import PREDICTIONS, overwrite_option, writing
+from headtrain.cli.own_list import refuse_mixed, test_on_own_lists
 
 if TYPE_CHECKING:
     from headtrain.evaluation.predictions import Predictions
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @click.command("test", cls=OneLineErrors)
-@features_option
-@click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
+@click.argument("own", metavar="[RUN]...", nargs=-1, type=PATH)
+@click.option("--features", type=PATH, help="The collection that amnet-extract wrote.  [default: of RUN, where it was "
+              "trained]")  # fmt: skip
+@click.option("--head", "runs", multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean.")  # fmt: skip
 @click.option("--list", "name", help="A split list of the collection, such as test_1.  [default: every image with "
               "a score]")  # fmt: skip
@@ -31,15 +34,27 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="Also write id,score,predicted as CSV.")
 @overwrite_option
 @device_option
+@click.pass_context
 def test_command(
-    features: Path, runs: Sequence[Path], name: str | None, view: str | None, categories: Path | None, column: str,
+    ctx: click.Context, own: Sequence[Path], features: Path | None, runs: Sequence[Path], name: str | None,
+    view: str | None, categories: Path | None, column: str,
     out: Path | None, overwrite: bool, device: str,
 ) -> None:  # fmt: skip
     """Test heads on any labelled collection: rho with its interval, calibration, and rho of each category.
 
     Images that a head was trained on are left out, by the bytes of their files, and counted; those that chose its epoch
     are not.
+
+    RUN ...: runs of --no-test, or folders of them, each on the test list of its own split, once; its figures stand in
+    its folder, as if it had been tested at its end.
     """
+    if own:
+        refuse_mixed(ctx)
+        test_on_own_lists(own, features, device)
+        return
+    if features is None or not runs:
+        missing = "features" if features is None else "runs"
+        raise click.MissingParameter(ctx=ctx, param=next(one for one in ctx.command.params if one.name == missing))
     from amnet_common.machine.devices import choose_device
     from headtrain.evaluation.metrics import evaluate, flat_line
     from headtrain.evaluation.predictions import write_predictions

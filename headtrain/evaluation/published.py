@@ -1,10 +1,10 @@
 """Published figures, to stand beside one's own, and which data set a collection really is."""
 
-import math
 from dataclasses import dataclass
 
 from amnet_common.collection import Collection
 from amnet_common.collection.spec import image_list_sha256
+from amnet_common.observers.reliability import noise_ceiling, spearman_brown  # noqa: F401 - they stood here
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,6 @@ FIGURES = (
 )
 # rank correlation of two halves of the observers
 HUMAN = {"LaMem": 0.68, "SUN": 0.75, "LNSIM": 0.78}
-
-
-def spearman_brown(halves: float) -> float:
-    """Compute the reliability of the mean over all observers from the correlation of two halves: 2 r / (1 + r).
-
-    Spearman (1910) and Brown (1910); of rank correlations it is an approximation.
-    """
-    return 2 * halves / (1 + halves)
-
-
-def noise_ceiling(halves: float) -> float:
-    """Compute the correlation with all observers' mean that a perfect prediction can be expected to have:
-    the square root of its reliability.
-    """
-    return math.sqrt(spearman_brown(halves))
 
 
 # LNSIM comes in LaMem's layout: what a collection is of is told by its images, not by --dataset

@@ -80,6 +80,13 @@ def selection_on_test(split: int) -> str:
     return f"test_{split}, which makes the result optimistic"
 
 
+def count_tested_elsewhere(collection: Collection, split: int, val: Subset) -> int:
+    """Count the validation images of a split that stand in the test list of another one."""
+    others = [collection.split(name).rows for name in collection.splits
+              if name.startswith("test_") and name != f"test_{split}"]  # fmt: skip
+    return int(np.isin(val.rows, np.concatenate(others)).sum()) if others else 0
+
+
 def refuse_missing(collection: Collection, rows: np.ndarray) -> None:
     """Raise MissingRowsError, which counts the pending and failed, if some of `rows` have no features."""
     missing = rows[collection.status[rows] != DONE]

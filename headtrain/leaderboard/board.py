@@ -15,14 +15,17 @@ from amnet_common.files import finite
 from headtrain.evaluation.metrics import METRICS
 from headtrain.leaderboard.facts import Row, description
 from headtrain.leaderboard.listing import TrainedHead
+from headtrain.leaderboard.text import HIGH, LOW, SPREAD
 from headtrain.settings.configuration import Config
 
 BOARD = {metric.board: metric for metric in METRICS.values() if metric.board}  # by column
+OF_TEST = {f"{column}{end}" for column in BOARD for end in ("", SPREAD, LOW, HIGH)}
 HIGHEST_FIRST = {"best", "val-rho", "test-rho-low", "test-rho-high"} | {
     column for column, metric in BOARD.items() if metric.higher_is_better
 }
 OPTIMISTIC = "optimistic: epoch chosen on the test list"
 OTHER_LISTS = "not on the lists of the others: not comparable"
+SEEN = "note: a mean of validation rho over splits has seen test images"
 UNEVEN = "lists unequally often: not comparable"
 
 
@@ -78,6 +81,28 @@ def summary_rows(heads: Sequence[TrainedHead]) -> list[Row]:
     rows.sort(key=lambda row: row["note"] != "")
     rows[0]["best"] = rows[0]["note"] == "" and rows[0]["val-rho"] is not None
     return without_empty(rows, "unfinished", "note")
+
+
+def without_test(rows: Sequence[Row]) -> tuple[list[Row], bool]:
+    """Return the rows without the columns of test figures, and whether there is a figure among these."""
+    kept = [{column: value for column, value in row.items() if column not in OF_TEST} for row in rows]
+    return kept, any(row[column] is not None for row in rows for column in OF_TEST & row.keys())
+
+
+def overlap_line(heads: Sequence[TrainedHead]) -> str:
+    """Describe that a mean validation rho over splits has seen test images of these; empty where none has.
+
+    Splits are drawn from the same images, so that one's validation list may hold images of another's test list.
+    """
+    groups = configurations(head for head in heads if head.finished and not head.optimistic).values()
+    averaged = {lists_of(head): head.tested_elsewhere for group in groups if len({one.split for one in group}) > 1
+                for head in group}  # fmt: skip
+    seen = [count for count in averaged.values() if count is not None]
+    if len(seen) < len(averaged):
+        return f"{SEEN} where the splits overlap (how many, runs of older versions do not say)"
+    if not any(seen):
+        return ""
+    return f"{SEEN}: {sum(seen)} images of {len(seen)} validation lists stand in another split's test list"
 
 
 def configurations(heads: Iterable[TrainedHead]) -> dict[tuple[Config, str, str], list[TrainedHead]]:

@@ -36,10 +36,11 @@ class TrainedHead:
     best_epoch: int | None = None  # that of val_rho
     epochs: int = 0  # trained
     seconds: float = 0.0
+    tested_elsewhere: int | None = None  # validation images that another split tests; None: an older run
 
     @property
     def finished(self) -> bool:
-        """Tell whether it has been tested."""
+        """Tell whether its training came to its end; it has been tested, unless --no-test put that off."""
         return self.status == FINISHED
 
 
@@ -101,7 +102,8 @@ def _begun_head(run: Path, begun: Begun) -> TrainedHead:
         if begun.split is None or not (begun.features and begun.fingerprint and begun.images):
             raise ValueError("no split, features, fingerprint or images")
     features = Path(begun.features).stem
-    return TrainedHead(run, begun.config, begun.split, features, begun.fingerprint, begun.images, begun.optimistic)
+    return TrainedHead(run, begun.config, begun.split, features, begun.fingerprint, begun.images,
+                       begun.optimistic, tested_elsewhere=begun.tested_elsewhere)  # fmt: skip
 
 
 def with_figures(head: TrainedHead) -> TrainedHead:

@@ -42,6 +42,10 @@ class Begun:
     images: str = ""  # hash of the three lists with their scores
     precision: str = "float32"
     compiled: bool = False
+    no_test: bool = False  # the training left its test list closed
+    tested_elsewhere: int | None = (
+        None  # validation images that another split tests; None: an older version did not say
+    )
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Result:
     val_rho: float = math.nan
     heads: tuple[str, ...] = ()
     views: tuple[int, ...] = ()
+    tested: bool = True  # False: of --no-test; `test` and `interval` hold nothing yet
 
 
 def read_begun(run: Path) -> Begun:
@@ -82,6 +87,8 @@ def read_begun(run: Path) -> Begun:
             split=_count(found, "split", None),
             optimistic=is_optimistic(found),
             compiled=typed(found, "compiled", bool, False),
+            no_test=typed(found, "no_test", bool, False),
+            tested_elsewhere=_count(found, "tested_elsewhere", None),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
                ("imported_from", "precision", "selected_on", "features", "fingerprint", "images")},
         )  # fmt: skip
@@ -91,6 +98,8 @@ def write_result(result: Result) -> None:
     """Write metrics.json; fields that hold nothing are left out. Raises OutputError."""
     values = asdict(result) | {"interval": [result.interval.low, result.interval.high]}
     del values["run"]
+    if result.tested:
+        del values["tested"]
     always = ("split", "test", "interval", "optimistic", "selected_on")
     write_json(result.run / RESULT, {key: value for key, value in values.items() if key in always or _is_said(value)})
 
@@ -115,6 +124,7 @@ def read_result(run: Path) -> Result:
             val_rho=_number("val_rho", found.get("val_rho")),
             heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
             views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
+            tested=typed(found, "tested", bool, True),
             **{name: typed(found, name, str, "") for name in
                ("preset", "selected_on", "features", "fingerprint", "system", "chosen")},
         )  # fmt: skip
@@ -155,14 +165,18 @@ def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
 
     Where it ran may differ.
     """
+    if lines := other_than(run, identity):
+        raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
+
+
+def other_than(run: Path, identity: Mapping[str, Any]) -> list[str]:
+    """List in what the run in a folder is not that of `identity`. Raises DamagedRunError."""
     begun = read_json(run / RUN)
     with damage_named(run / RUN):
         begun["config"] = Config.from_dict(begun["config"]).as_dict()  # with settings that its version did not know
         begun.setdefault("precision", Begun.precision)
     now = json.loads(json.dumps(identity))
-    lines = differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
-    if lines:
-        raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
+    return differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
 
 
 def begun_kernels(folder: Path) -> tuple[str, bool] | None:
@@ -175,6 +189,15 @@ def begun_kernels(folder: Path) -> tuple[str, bool] | None:
             begun = read_begun(path.parent)
             return begun.precision, begun.compiled
     return None
+
+
+def begun_without_test(folder: Path) -> bool:
+    """Tell whether a run that is `folder`, or stands below it, was begun with --no-test; damaged ones say nothing."""
+    for path in folder.glob(f"**/{RUN}"):
+        with contextlib.suppress(DamagedRunError):
+            if read_begun(path.parent).no_test:
+                return True
+    return False
 
 
 def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:

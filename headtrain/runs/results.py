@@ -13,7 +13,7 @@ from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
 from headtrain.runs.documents import Result, read_diverged, read_result, write_result
-from headtrain.runs.folder import RUN, TEST, split_folders
+from headtrain.runs.folder import RESULT, RUN, TEST, split_folders
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,47 @@ class DivergedRunError(RunError):
     """Report a run that has no result, and never will: its training diverged."""
 
 
+class UntestedRunError(RunError):
+    """Report a run that was trained with --no-test, and has not been tested since."""
+
+
 def results_of(run: Path) -> list[RunResult]:
     """Read the results below `run`, in the order of splits.
 
     Raises RunError if there is none, or if one is not finished or damaged.
     """
+    return [_result(folder) for folder in folders_of(run)]
+
+
+def folders_of(run: Path) -> list[Path]:
+    """List the folders of a run: its own, or those of its splits. Raises RunError if there is none."""
     folders = [run] if (run / TEST).exists() or (run / RUN).exists() else split_folders(run)
     if not folders:
         raise RunError(f"{run}: expected a finished run with {TEST}, or a folder of split-1, split-2 ..., "
                        "found neither")  # fmt: skip
-    return [_result(folder) for folder in folders]
+    return folders
 
 
 def _result(folder: Path) -> RunResult:
-    if diverged := read_diverged(folder):
-        raise DivergedRunError(f"{folder}: expected a finished run, found one that diverged after epoch "
-                               f"{diverged.epoch}: {diverged.why}")  # fmt: skip
+    refuse_diverged(folder)
+    if is_untested(folder):
+        raise UntestedRunError(f"{folder}: expected a run with a test, found one of --no-test; amnet-head test "
+                               f"{folder} tests it")  # fmt: skip
     if not (folder / TEST).exists():
         raise RunError(f"{folder}: expected a finished run with {TEST}, found none; --resume finishes it")
     return RunResult(read_result(folder), read_predictions(folder / TEST))
+
+
+def refuse_diverged(folder: Path) -> None:
+    """Raise DivergedRunError for a run that diverged."""
+    if diverged := read_diverged(folder):
+        raise DivergedRunError(f"{folder}: expected a finished run, found one that diverged after epoch "
+                               f"{diverged.epoch}: {diverged.why}")  # fmt: skip
+
+
+def is_untested(folder: Path) -> bool:
+    """Tell whether a run is finished, and has not been tested. Raises DamagedRunError."""
+    return (folder / RESULT).exists() and not read_result(folder).tested
 
 
 def predictions_of_test(predicted: np.ndarray, collection: Collection, subsets: Subsets) -> Predictions:
@@ -71,11 +93,16 @@ def predictions_of_test(predicted: np.ndarray, collection: Collection, subsets: 
 
 def with_test(result: Result, predictions: Predictions, collection: Collection, subsets: Subsets) -> Result:
     """Add to a result what the test gives, and what it was made from."""
+    found = made_from(result, collection, subsets)
+    return replace(found, test=evaluate(predictions.predicted, predictions.scores), interval=interval(predictions),
+                   tested=True)  # fmt: skip
+
+
+def made_from(result: Result, collection: Collection, subsets: Subsets) -> Result:
+    """Add to a result what it was made from."""
     named = (("train", subsets.train), ("val", subsets.val), ("test", subsets.test))
     return replace(
         result,
-        test=evaluate(predictions.predicted, predictions.scores),
-        interval=interval(predictions),
         seconds=round(result.seconds, 1),
         selected_on=subsets.selection,
         optimistic=subsets.optimistic,

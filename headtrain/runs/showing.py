@@ -47,11 +47,17 @@ def trained_on(provenance: Provenance) -> Iterator[str]:
 
 def result_lines(result: Result) -> Iterator[str]:
     """Yield a line for the test, and one for each of the two epochs that the paper gives for LaMem."""
-    low, high = map(RHO.rounded, (result.interval.low, result.interval.high))
-    others = [f"{one.column} {one.rounded(getattr(result.test, name))}"
-              for name, one in METRICS.items() if one.board and one is not RHO]  # fmt: skip
-    yield (f"test: rho {RHO.rounded(result.test.rho)} [{low}, {high}], {', '.join(others)}, {result.test.n} images; "
-           f"epochs chosen on {result.selected_on}")  # fmt: skip
+    yield f"test: {described_test(result)}; epochs chosen on {result.selected_on}"
     for name, epoch in (("highest rho", result.best), ("lowest MSE", result.lowest_mse)):
         if epoch:
             yield f"validation, {name}: epoch {epoch.epoch}, rho {RHO.rounded(epoch.val_rho)}, MSE {epoch.val_mse:.5f}"
+
+
+def described_test(result: Result) -> str:
+    """Describe the figures of a test, or that there is none."""
+    if not result.tested:
+        return "none yet (--no-test)"
+    low, high = map(RHO.rounded, (result.interval.low, result.interval.high))
+    others = [f"{one.column} {one.rounded(getattr(result.test, name))}"
+              for name, one in METRICS.items() if one.board and one is not RHO]  # fmt: skip
+    return f"rho {RHO.rounded(result.test.rho)} [{low}, {high}], {', '.join(others)}, {result.test.n} images"

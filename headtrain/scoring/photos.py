@@ -67,12 +67,19 @@ def extracted(
         os.symlink(photo.absolute(), links / f"{number:09}" / name)
     out = work / "photos.h5"
     words = [command(), "--dataset", "folder", "--root", links, "--augs", augs, "--out", out, "--device", device]
-    words += ["--plan", spec["view_plan"]["name"]] if "view_plan" in spec else []
+    words += plan_words(spec.get("view_plan", {}))
     words += ["--weights", weights] if weights else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode
     if status not in (0, SOME_FAILED):
         return None
     return Collection(out)
+
+
+def plan_words(view_plan: Mapping[str, Any]) -> list[str]:
+    """Return the options that cut views by this plan; none if it is not known."""
+    if "name" not in view_plan:
+        return []
+    return ["--plan", str(view_plan["name"]), "--plan-version", str(view_plan.get("version", 1))]
 
 
 def command() -> str:

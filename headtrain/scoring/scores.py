@@ -59,8 +59,9 @@ def fitted_views(spec: Mapping[str, Any], default: int) -> int:
 
 def evaluation_of(view_plan: Mapping[str, Any]) -> str:
     """Tell how a view plan cuts view 0."""
-    side = view_plan.get("short_side")
-    return f"the centre, short side to {side}" if side else "the whole image, squashed"
+    side, version = view_plan.get("short_side"), view_plan.get("version", 1)
+    pixels = "" if version == 1 else f", to whole pixels (version {version})"
+    return f"the centre, short side to {side}{pixels}" if side else "the whole image, squashed"
 
 
 def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:

@@ -11,6 +11,7 @@ from amnet_common.files import remove_leftovers
 from amnet_common.seeds import derived_seed
 from headtrain.evaluation.metrics import Metrics, ordering_key
 from headtrain.features.seen import as_text, content_keys
+from headtrain.features.splits import count_tested_elsewhere
 from headtrain.features.statistics import Statistics, target_statistics
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tensors
@@ -101,7 +102,11 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
     `statistics` of the training images' channels, for heads that standardise. Raises OutputError.
     """
     member = new_member(setup, planned, statistics)
-    where = {"features": str(setup.collection.path.absolute()), "compiled": setup.kernels.compiled}
+    where = {
+        "features": str(setup.collection.path.absolute()),
+        "compiled": setup.kernels.compiled,
+        "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),
+    } | ({} if setup.test else {"no_test": True})
     new_run_folder(planned.run, identity_of(setup, planned.config) | where, planned.config)
     return member
 

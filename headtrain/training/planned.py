@@ -19,7 +19,7 @@ from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
 from headtrain.runs.documents import refuse_other_run
 from headtrain.runs.folder import DIVERGED, RESULT, is_half_made
-from headtrain.settings.configuration import Config, refuse_untrained
+from headtrain.settings.configuration import Config, TrainingConfig, refuse_untrained
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Setup:
     `check`: compare every training view with its checksum; evaluation always does, but for views that were read into
     memory unchecked. `resume`: resume runs that were stopped, from their last saved epoch; on the same machine, with as
     many threads, they end with the weights of undisturbed ones. `kernels`: in what arithmetic heads train; a resumed
-    run must have begun in the same precision.
+    run must have begun in the same precision. `test`: test each head when it is finished; else its result says that
+    none has been made, and `outcome.tested_later` makes it.
     """
 
     collection: Collection
@@ -41,6 +42,7 @@ class Setup:
     resume: bool = False
     source: Source | None = None
     kernels: Kernels = EAGER
+    test: bool = True
 
     @property
     def read_from(self) -> Source:
@@ -105,6 +107,14 @@ def refuse_unfitting(config: Config, collection: Collection) -> None:
     if asked.augs is not None and asked.augs > most:
         raise ConfigError(f"--augs: expected at most the {most} augmented views of {collection.path}, "
                           f"found {asked.augs}")  # fmt: skip
+
+
+def refuse_chosen_on_test(settings: TrainingConfig) -> None:
+    """Raise ConfigError for a training without a test whose epochs the test list chooses."""
+    if settings.select_on == "test":
+        raise ConfigError(
+            "--no-test: expected --select-on validation, found test: that list would be read all the same"
+        )
 
 
 def refuse_other_shape(config: Config, collection: Collection) -> None:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from amnet_common.collection import Collection
+from extract.cli import main as extract
 from headtrain.cli import main as head
 from headtrain.heads.checkpoint import load_head
 
@@ -94,6 +95,28 @@ def test_predict_scores_files_and_folders_as_their_collection_does(predict, trai
     wanted = load_head(trained / "run").predict(Collection(trained / "f.h5").read_dequantised(range(8))).score
     assert [float(row["score"]) for row in rows[:8]] == pytest.approx(wanted.tolist(), abs=2e-4)
     assert result.stdout.splitlines()[-1] == f"     -  {tmp_path}/broken.jpg: not an image that Pillow can identify"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_predict_cuts_photographs_as_the_heads_own_collection_was_cut(tmp_path, version):
+    for name in ("images", "splits"):
+        (tmp_path / name).mkdir()
+    for i in range(6):
+        noise = np.random.default_rng(i).integers(0, 256, (61, 97 + i, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "images" / f"{i}.png")
+    for part, numbers in (("train", (0, 1)), ("val", (2, 3)), ("test", (4, 5))):
+        (tmp_path / "splits" / f"{part}_1.txt").write_text("".join(f"{i}.png {i / 10}\n" for i in numbers))
+    made = ("--weights", "untrained", "--precision", "float32", "--plan-version", version, "--out", tmp_path / "f.h5")
+    assert invoke(extract, "--dataset", "lamem", "--root", tmp_path, "--augs", 0, *made).exit_code == 0
+    small = ("--epochs", 1, "--hidden", 8, "--device", "cpu", "--out", tmp_path / "run")
+    assert invoke(head, "train", "--features", tmp_path / "f.h5", *small).exit_code == 0
+    words = ("--head", tmp_path / "run", "--weights", "untrained", "--device", "cpu", "--out", tmp_path / "s.csv")
+    result = invoke(head, "predict", tmp_path / "images", *words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    with open(tmp_path / "s.csv", newline="") as file:
+        found = [float(row["score"]) for row in csv.DictReader(file)]
+    wanted = load_head(tmp_path / "run").predict(Collection(tmp_path / "f.h5").read_dequantised(range(6))).score
+    assert found == pytest.approx(wanted.tolist(), abs=2e-4)
 
 
 def test_predict_leaves_nothing_behind(predict, trained, tmp_path, monkeypatch):

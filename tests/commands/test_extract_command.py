@@ -9,10 +9,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from torchvision.transforms import v2
 
 from amnet_common.collection import Collection
 from extract.cli import main
-from extract.crops import ViewPlan, cut, evaluation_box
 from extract.trunk import build_trunk
 from extract.weights import load_weights
 
@@ -180,8 +180,8 @@ def test_msra_trunk_gives_its_own_features_of_real_photographs(shared, out):
     collection, weights = Collection(out), load_weights(str(source))
     assert (collection.spec.variant, collection.spec.weights_sha256) == ("msra-2015", weights.sha256)
     with Image.open(root / "images" / collection.ids[1]) as image, torch.inference_mode():
-        view = cut(image.convert("RGB"), evaluation_box(ViewPlan(), image.height, image.width), 224)
-        wanted = build_trunk(weights.variant, weights.state)(torch.from_numpy(view.copy())[None])[0].numpy()
+        view = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(image.convert("RGB"))
+        wanted = build_trunk(weights.variant, weights.state)(torch.from_numpy(np.array(view))[None])[0].numpy()
     np.testing.assert_allclose(collection.read(1)[0], wanted, atol=2e-3 * wanted.max())
 
 

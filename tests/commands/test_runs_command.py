@@ -84,7 +84,8 @@ def test_the_leaderboard_lists_what_train_wrote(make_collection, tmp_path):
 
 
 def test_heads_come_by_validation_rho_with_what_they_differ_in(runs):
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in amnet_head("runs", runs).stdout.splitlines()]
+    table = amnet_head("runs", runs, "--test").stdout
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     columns = ["run", "status", "split", "lr", "val-rho", "test-rho", "mse", "best-epoch", "epochs-trained", "minutes"]
     assert set(lines[0]) - set(BOARD) == set(columns) - set(BOARD)
     best, begun = dict(zip(lines[0], lines[2], strict=True)), dict(zip(lines[0], lines[-1], strict=True))
@@ -95,6 +96,37 @@ def test_heads_come_by_validation_rho_with_what_they_differ_in(runs):
     assert [begun[column] for column in columns] == [
         f"{runs}/begun", "unfinished", "1", "0.01", "0.2000", "-", "-", "1", "1", "0.5",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("summary", [(), ("--summary",)])
+def test_test_figures_are_hidden_until_asked_for(runs, summary):
+    hidden, shown = (amnet_head("runs", runs, *summary, *words) for words in ((), ("--test",)))
+    head, asked = (result.stdout.splitlines()[0] for result in (hidden, shown))
+    assert [column in head for column in ("val-rho", "test-rho", "mse")] == [True, False, False]
+    assert [column in asked for column in ("val-rho", "test-rho", "mse")] == [True, True, True]
+    assert "test figures are hidden" in hidden.stderr
+    assert "amnet-head runs --test shows them" in hidden.stderr
+    assert "hidden" not in shown.stderr
+    assert "test-rho" in amnet_head("runs", runs, *summary, "--sort", "test-rho").stdout.splitlines()[0]
+    for form in ("csv", "json"):
+        machine = amnet_head("runs", runs, *summary, "--format", form)
+        assert "test-rho" in machine.stdout
+        assert "hidden" not in machine.stderr
+
+
+def test_a_mean_over_splits_says_that_it_may_have_seen_test_images(runs):
+    said = amnet_head("runs", runs, "--summary").stderr
+    assert "note: a mean of validation rho over splits has seen test images where the splits overlap" in said
+    for run in runs.rglob("run.json"):
+        found = json.loads(run.read_text())
+        run.write_text(json.dumps(found | {"tested_elsewhere": 10 * found["split"]}))
+    said = amnet_head("runs", runs, "--summary").stderr
+    assert "seen test images: 30 images of 2 validation lists stand in another split's test list\n" in said
+    for words in (("--where", "split=1", "--summary"), ()):
+        assert "seen test images" not in amnet_head("runs", runs, *words).stderr
+    for run in runs.rglob("run.json"):
+        run.write_text(json.dumps(json.loads(run.read_text()) | {"tested_elsewhere": 0}))
+    assert "seen test images" not in amnet_head("runs", runs, "--summary").stderr
 
 
 def test_csv_has_every_digit(runs):

@@ -13,7 +13,17 @@ from torchvision.transforms import RandomResizedCrop
 
 from amnet_common.collection.spec import canonical_json
 from amnet_common.errors import ConfigError
-from extract.crops import PLANS, Box, ViewPlan, augmented_box, evaluation_box, plan_views, view_plan
+from extract.crops import (
+    PLANS,
+    Box,
+    ViewPlan,
+    augmented_box,
+    evaluation_box,
+    of_version,
+    plan_views,
+    version_of,
+    view_plan,
+)
 
 SIZES = st.integers(1, 5000)
 IDS = st.text(max_size=8)
@@ -51,6 +61,23 @@ def test_boxes_never_change():
 def test_spec_of_a_plan_never_changes(name, text):
     """It stands in files, and their fingerprints hang on it."""
     assert canonical_json(view_plan(name, 10).as_spec()) == text
+
+
+def test_spec_of_the_second_version_never_changes_either():
+    text = ('{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333],"augs":10,"flip":0.5,"name":"standard",'
+            f'{RESIZE},"short_side":256,"size":224,"version":2}}')  # fmt: skip
+    assert canonical_json(of_version(view_plan("standard", 10)).as_spec()) == text
+    assert of_version(view_plan("standard", 10), 1) == view_plan("standard", 10)
+
+
+def test_only_versions_that_there_are_can_be_had():
+    assert of_version(view_plan("squash", 1)) == of_version(view_plan("squash", 1), 1) == view_plan("squash", 1)
+    with pytest.raises(ConfigError, match="--plan-version: expected 1 or 2 for --plan standard, found 3"):
+        of_version(ViewPlan(), 3)
+    with pytest.raises(ConfigError, match="--plan-version: expected 1 for --plan squash264, found 2"):
+        of_version(view_plan("squash264", 1), 2)
+    assert [version_of(spec) for spec in ({}, {"name": "standard", "version": 2}, {"name": "squash", "version": 2},
+                                          {"version": 2.0}, {"version": True})] == [1, 2, None, None, None]  # fmt: skip
 
 
 def test_plan_without_a_name_is_the_standard_one():

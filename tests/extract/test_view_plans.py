@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from torchvision.transforms import v2
 
 from amnet_common import cli as cache
 from amnet_common.collection import Collection
 from amnet_common.collection.joining import link
 from amnet_common.datasets import load_dataset
 from amnet_common.errors import SpecError
-from extract.crops import cut_views, plan_views, view_plan
+from extract.crops import cut_views, of_version, plan_views, view_plan
 
 
 @pytest.mark.parametrize("name", ["squash", "squash264"])
@@ -72,3 +73,57 @@ def test_unknown_plan_is_refused_beside_the_known_ones(pictures, extract):
     refused = extract(pictures(1), "--plan", "whole")
     assert (refused.status, refused.stdout) == (2, "")
     assert "'whole' is not one of 'standard', 'squash', 'squash264'" in refused.stderr
+
+
+def test_a_new_file_has_the_newest_version_and_an_old_one_goes_on_as_it_was_begun(pictures, extract):
+    dataset = pictures(4)
+    assert extract(dataset, "--augs", 1, "--limit", 2).status == 0
+    assert Collection("t.h5").spec.view_plan == of_version(view_plan("standard", 1)).as_spec()
+    old = ("--augs", 1, "--out", "old.h5")
+    assert extract(dataset, *old, "--plan-version", 1, "--limit", 2).status == 0  # as an older version wrote it
+    assert Collection("old.h5").spec.view_plan == view_plan("standard", 1).as_spec()
+    resumed = extract(dataset, *old)
+    assert (resumed.status, "4 images done (2 now)" in resumed.stdout) == (0, True)
+    collection = Collection("old.h5")
+    for row, id_ in enumerate(dataset.ids):
+        with Image.open(dataset.image_root / id_) as image:
+            boxes = plan_views(view_plan("standard", 1), 0, id_, image.height, image.width)
+        np.testing.assert_array_equal(collection.boxes[row], np.array(boxes, np.float32))
+    refused = extract(dataset, *old, "--plan-version", 2)
+    assert (refused.status, refused.stderr.count("\n")) == (2, 1)
+    assert "view_plan.version: expected 2, found None" in refused.stderr
+
+
+def test_like_takes_the_version_and_unlike_versions_are_not_linked(pictures, extract):
+    first, second = pictures(2), pictures(2, name="more")
+    for path in [*second.image_root.iterdir()]:
+        path.rename(path.with_name(f"new-{path.name}"))
+    second = load_dataset("folder", second.image_root)
+    extract(first, "--plan-version", 1)
+    assert extract(second, "--like", "t.h5", "--out", "like.h5").status == 0
+    assert extract(second, "--out", "new.h5").status == 0
+    paths = {name: Collection(f"{name}.h5").path for name in ("t", "like", "new")}
+    link([paths["t"], paths["like"]], paths["t"].with_name("all.h5"))
+    assert len(Collection("all.h5")) == 4
+    with pytest.raises(SpecError, match=r"view_plan\.version: expected None, found 2"):
+        link([paths["t"], paths["new"]], paths["t"].with_name("both.h5"))
+    refused = extract(second, "--like", "t.h5", "--plan-version", 2, "--out", "other.h5")
+    assert (refused.status, "view_plan.version: expected None, found 2" in refused.stderr) == (2, True)
+
+
+def test_resuming_under_another_like_is_refused(pictures, extract):
+    dataset = pictures(2)
+    extract(dataset, "--out", "old.h5", "--plan-version", 1)
+    extract(dataset)
+    refused = extract(dataset, "--like", "old.h5")
+    assert (refused.status, "view_plan.version: expected None, found 2" in refused.stderr) == (2, True)
+
+
+def test_view_0_of_a_new_file_is_torchvisions(pictures, extract, trunk):
+    dataset = pictures(5)
+    extract(dataset, "--augs", 0)
+    transform = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])
+    for row, id_ in enumerate(dataset.ids):
+        with Image.open(dataset.image_root / id_) as image:
+            wanted = trunk(np.asarray(transform(image.convert("RGB")))[None]).features
+        np.testing.assert_array_equal(Collection("t.h5").read([row], [0]), wanted)

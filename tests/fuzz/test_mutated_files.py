@@ -20,6 +20,7 @@ from trials import EXAMPLES
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.split_lists import read_list
 from amnet_common.images.decoding import decode_rgb
+from amnet_common.observers.trials import read_trials
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.heads.checkpoint import load_head
 from headtrain.runs.folder import DIVERGED, LOG, RESULT, RUN
@@ -85,6 +86,7 @@ def picture(name: str, **how: object) -> Kind:
 
 ZIPPED = partial(seeds.a_released_checkpoint, zipped=True)
 LABELS = "id,score,split\n" + "".join(f"{k}.jpg,0.{k},{('train', 'val', 'test')[k % 3]}\n" for k in range(1, 9))
+TRIALS = "id,observer,trial,response\na.jpg,x,repeat,hit\na.jpg,y,foil,1\nb.jpg,x,foil,rejection\n"
 KINDS = {
     "collection": Kind(seeds.a_collection, seeds.read_collection, at_the_start),
     "collection, checksums mended": Kind(seeds.a_collection, seeds.read_collection, with_right_checksums),
@@ -92,6 +94,7 @@ KINDS = {
     "link": Kind(seeds.a_link, seeds.read_collection, at_the_start),
     "link, checksums mended": Kind(seeds.a_link, seeds.read_collection, with_right_checksums),
     "label table": Kind(text("l.csv", LABELS), lambda path: read_label_table(path.parent, path)),
+    "trials": Kind(text("t.csv", TRIALS), read_trials),
     "split list": Kind(text("train_1.txt", "a.jpg 0.5\nb.jpg 0.25\n"), read_list),
     "settings": Kind(seeds.a_config, read_config),
     "predictions": Kind(seeds.predictions, read_predictions),

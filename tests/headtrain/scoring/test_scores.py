@@ -57,3 +57,15 @@ def test_features_of_another_trunk_are_noticed_and_of_another_seed_are_not(head,
     assert trunk_differences(head.provenance, collection) == [
         f"weights_sha256: expected ab, found {spec.weights_sha256}"
     ]
+
+
+def test_features_of_another_version_of_view_0_are_noticed(make_learnable, small, spec):
+    plan = {"name": "standard", "augs": 1, "short_side": 256}
+    older = Provenance(small, replace(spec, view_plan=plan).as_dict(), 1, 1)
+    collection = make_learnable()
+    collection.spec = replace(spec, view_plan=plan | {"version": 2})
+    (line,) = trunk_differences(older, collection)
+    centre = "the centre, short side to 256"
+    assert line == f"view 0: expected {centre}, found {centre}, to whole pixels (version 2)"
+    collection.spec = replace(spec, view_plan=plan)
+    assert trunk_differences(older, collection) == []

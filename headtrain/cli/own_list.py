@@ -1,0 +1,59 @@
+"""`amnet-head test RUN`: runs of --no-test on the test lists of their own splits, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from amnet_common.collection import Collection
+from amnet_common.commands import say
+from amnet_common.errors import ConfigError
+from headtrain.cli.options import refuse_twice
+from headtrain.cli.train import describe_result, print_mean
+
+OF_RUNS = ("own", "features", "device")  # the command's parameters that go with RUN
+
+
+def refuse_mixed(ctx: click.Context) -> None:
+    """Raise ConfigError for options of heads on other collections beside a RUN on its own list."""
+    asked = [one.opts[0] for one in ctx.command.params if one.name in ctx.params and one.name not in OF_RUNS
+             and ctx.get_parameter_source(one.name) is not ParameterSource.DEFAULT]  # fmt: skip
+    if asked:
+        raise ConfigError(f"test RUN: expected no {', '.join(asked)}, as a run is tested on its own list; --head RUN "
+                          "tests heads on any")  # fmt: skip
+
+
+def test_on_own_lists(paths: Sequence[Path], features: Path | None, device: str) -> None:
+    """Test runs, and those in folders of splits, and print what came out; those that have been tested are left as they
+    are.
+
+    Raises RunError if all have been, or one cannot be.
+    """
+    from amnet_common.machine.devices import choose_device
+    from headtrain.evaluation.metrics import flat_line
+    from headtrain.runs.documents import read_result
+    from headtrain.runs.folder import RESULT
+    from headtrain.runs.results import folders_of
+    from headtrain.training.outcome import tested_later, to_be_tested
+
+    refuse_twice("RUN", paths)
+    chosen = choose_device(device)
+    folders = {path: folders_of(path) for path in paths}
+    every = [folder for found in folders.values() for folder in found]
+    tested = {folder for folder in every if (folder / RESULT).exists() and read_result(folder).tested}
+    if len(tested) == len(every):
+        tested = set()  # of which the first is named and refused
+    begun = {folder: to_be_tested(folder)[0] for folder in every if folder not in tested}
+    collections = {path: Collection(path) for path in {features or Path(one.features) for one in begun.values()}}
+    for path, found in folders.items():
+        for folder in found:
+            if folder in tested:
+                say(f"{folder}: has been tested, left as it is", err=True)
+                continue
+            result = tested_later(folder, collections[features or Path(begun[folder].features)], chosen)
+            say(describe_result(result, folder))
+            if line := flat_line(folder, [result.test]):
+                say(line, err=True)
+        if len(found) > 1:
+            print_mean([read_result(folder) for folder in found], path)
