@@ -17,6 +17,7 @@ from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ExistsError
+from amnet_common.making import made_here
 from extract.compute import Compute, Hardware, choose_compute
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
@@ -147,4 +148,5 @@ def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
         **remembered(weights),
         "amnet": amnet_common.__version__,
         "python": sys.version.split()[0],
+        "made": made_here(),
     }

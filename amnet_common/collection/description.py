@@ -8,6 +8,7 @@ import numpy as np
 from amnet_common.collection.layout import DONE, FAILED, PENDING
 from amnet_common.collection.marks import kernel_checksum
 from amnet_common.collection.reader import Collection
+from amnet_common.making import made_line
 
 
 def info_lines(collection: Collection) -> Iterator[str]:
@@ -27,6 +28,8 @@ def info_lines(collection: Collection) -> Iterator[str]:
     if collection.scales is not None:
         yield clipping_line(collection)
     yield f"dataset      {made.get('dataset')}, images in {made.get('image_root')}"
+    if line := made_line(made.get("made")):
+        yield f"made         {line}"
     yield f"scores       {score_line(collection.labels)}"
     yield f"splits       {split_line(collection)}"
     yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"

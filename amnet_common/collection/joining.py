@@ -21,6 +21,7 @@ from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, DatasetError, SpecError
+from amnet_common.making import made_here
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     row_of = {id_: row for row, id_ in enumerate(ids)}
     choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
-    made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
+    made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
+            "made": made_here()}  # fmt: skip
     create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
@@ -78,7 +80,7 @@ def relabel(path: Path, labels: Path, out: Path) -> Collection:
     splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
     dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    made = {"relabelled": str(labels), "amnet": amnet_common.__version__}
+    made = {"relabelled": str(labels), "amnet": amnet_common.__version__, "made": made_here()}
     create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
     return Collection(out)
 
