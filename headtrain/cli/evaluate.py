@@ -91,6 +91,9 @@ def evaluate(
                                       "was trained on, found some")  # fmt: skip
                 said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), tables, weights, collection, subsets,
                                               views)  # fmt: skip
+                if paths and np.array_equal(said.test, subsets.test.scores):
+                    say(f"warning: split {number}: the table gives every test image the very score that people gave: "
+                        "these seem to be their scores, not a system's", err=True)  # fmt: skip
                 fitted = seen or weights in CHOOSING
                 val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(

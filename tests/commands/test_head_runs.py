@@ -166,6 +166,17 @@ def test_a_table_of_test_images_alone_has_no_validation_rho(features, tmp_path):
     assert (refused.exit_code, (tmp_path / "w").exists()) == (2, False)
 
 
+def test_the_scores_of_people_are_no_systems(features, tmp_path):
+    collection = Collection(features)
+    lines = [f"{id_},{score!r}" for id_, score in zip(collection.ids, collection.labels.tolist(), strict=True)]
+    (tmp_path / "p.csv").write_text("\n".join(["id,score", *lines]))
+    words = ("--features", features, "--scores", tmp_path / "p.csv", "--split", 1, "--out", tmp_path / "e")
+    assert (
+        "warning: split 1: the table gives every test image the very score that people gave: these"
+        in amnet_head("evaluate", *words).stderr
+    )
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("id,rating\n", "peer.csv:1: expected columns id,score"),
     ("id,score\n00.jpg,0.5\n00.jpg,0.5\n", "peer.csv:3: expected each image once, found '00.jpg' again"),
