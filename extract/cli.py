@@ -142,7 +142,8 @@ def main(
 
 def score_notes(dataset: Dataset) -> Iterator[str]:
     """Yield the range of the scores of a table, and what is to be asked about its ends."""
-    yield range_line(dataset.labels) or "no image has a score"
+    if line := range_line(dataset.labels):
+        yield line
     yield from questions(dataset.labels)
 
 
@@ -216,7 +217,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     from extract.compute import default_workers
     from extract.opening import open_job
     from extract.pipeline import Cutter, Filling, extract_rows
-    from extract.planning import make_plan, refuse_full_disk
+    from extract.planning import make_plan, missing_line, refuse_full_disk
 
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
@@ -231,6 +232,8 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
                          f"{tools.describe()}", err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
+    if job.missing:
+        say(f"note: {missing_line(job)}; they will fail", err=True)
     if not new:
         compile_now(tools)
     started = time.monotonic()
@@ -239,10 +242,10 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     with deferred_interrupt() as check_interrupt:
         assert job.collection is not None
         filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),
-                          job.collection.uuid)  # fmt: skip
+                          job.collection.uuid, job.missing)  # fmt: skip
         reports = extract_rows(filling, cutter, tools.trunk, tools.compute.batch_size, workers, check_interrupt)
         with contextlib.closing(reports):
-            seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
+            seen = _watch(reports, job, f"{request.out} keeps what is finished; {again} goes on from there")
     elapsed = time.monotonic() - started
     done = sum(not report.error for report in seen)
     if done:
@@ -258,13 +261,13 @@ def compile_now(tools: "Tools") -> None:
         say(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
 
 
-def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:
+def _watch(reports: Iterable["RowReport"], job: Job, if_stopped: str) -> list["RowReport"]:
     """Show progress in views/s and time left; the reports."""
-    seen, failed = [], 0
+    seen, failed, views = [], 0, job.request.plan.views
     try:
-        with progress("extract", images * views, "views") as bar:
+        with progress("extract", (job.images - len(job.missing)) * views, "views") as bar:
             for report in reports:
-                bar.update(views)
+                bar.update(0 if report.row in job.missing else views)
                 seen.append(report)
                 if report.error:
                     failed += 1
