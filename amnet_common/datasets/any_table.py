@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from amnet_common.datasets.delimited import read_delimited
+from amnet_common.datasets.office import kind_of, read_office
 from amnet_common.datasets.table import MOST_BYTES, Table
 from amnet_common.errors import DatasetError
 from amnet_common.files import without_waiting
@@ -15,9 +16,12 @@ from amnet_common.small_texts import shortened
 def read_table(path: Path, option: str) -> Table:
     """Read a table from a regular file of at most MOST_BYTES; `option` named it.
 
-    Raises DatasetError, which begins with the option or with file and line.
+    Raises DatasetError, which begins with the option or with file and line; ExtraError where it is no text, and the
+    packages that read it are not there.
     """
-    return read_delimited(path, option, _bytes_of(path, option))
+    data = _bytes_of(path, option)
+    kind = kind_of(data)
+    return read_office(path, option, kind, data) if kind else read_delimited(path, option, data)
 
 
 def table_lines(path: Path, option: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

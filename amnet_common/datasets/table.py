@@ -90,6 +90,7 @@ def of_rows(
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise DatasetError(f"{path}:{header_line}: expected each column once, found {shortened(twice[0])} again")
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in names]
+    more.setdefault("problems", Problems(path))
     kept = [k for k, name in enumerate(names) if name or any(text_of(cell).strip() for cell in columns[k])]
     return Table(path, option, tuple(names[k] for k in kept), tuple(columns[k] for k in kept), lines,
                  header_line=header_line, **more)  # type: ignore[arg-type]  # fmt: skip

@@ -102,6 +102,8 @@ KINDS = {
     "label table, scores": Kind(
         text("l.csv", LABELS), lambda path: read_score_table(path, [f"{k}.jpg" for k in range(9)], Columns())
     ),
+    "label table, Excel": Kind(seeds.a_workbook, lambda path: read_label_table(path.parent, path)),
+    "label table, SPSS": Kind(seeds.a_file_of_spss, lambda path: read_label_table(path.parent, path)),
     "split list": Kind(text("train_1.txt", "a.jpg 0.5\nb.jpg 0.25\n"), read_list),
     "settings": Kind(seeds.a_config, read_config),
     "predictions": Kind(seeds.predictions, read_predictions),
