@@ -25,6 +25,8 @@ from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, DatasetError, SpecError
 
+OF_TABLE = ("labels", "ratings")  # in the provenance: Dataset.about of a label table
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -57,7 +59,8 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
-    create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
+    about = first.provenance if _same_table(collections) else without_table(first.provenance)
+    create_link(out, dataset, first.spec, sources, {**about, **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
@@ -93,8 +96,18 @@ def relabel(
     dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
     made = {**table.about, "relabelled": str(labels), "amnet": amnet_common.__version__}
-    create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
+    create_link(out, dataset, collection.spec, sources, {**without_table(collection.provenance), **made})
     return Collection(out)
+
+
+def without_table(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a collection's making without its table of labels and what that said of ratings."""
+    return {name: value for name, value in provenance.items() if name not in OF_TABLE}
+
+
+def _same_table(collections: Sequence[Collection]) -> bool:
+    first = [collections[0].provenance.get(name) for name in OF_TABLE]
+    return all([other.provenance.get(name) for name in OF_TABLE] == first for other in collections)
 
 
 def _refuse_twice(parts: Sequence[Part]) -> None:

@@ -18,8 +18,8 @@ def range_line(scores: np.ndarray) -> str:
     return f"{len(known)} scores from {low:g} to {high:g}, {ends}"
 
 
-def questions(scores: np.ndarray) -> Iterator[str]:
-    """Yield a question for each end of the range that looks like a code for a missing score, not like one."""
+def questions(scores: np.ndarray, what: str = "score") -> Iterator[str]:
+    """Yield a question for each end of the range of scores (n,) that looks like a code for a missing one."""
     known = scores[~np.isnan(scores)]
     if not len(known):
         return
@@ -33,6 +33,6 @@ def questions(scores: np.ndarray) -> Iterator[str]:
         far = gap > spread and (count > 1 or is_code)
         if far or (end < 0 and is_code and inner.min() >= 0):
             nearest = inner[np.abs(inner - end).argmin()]
-            are = f"{count} scores are" if count > 1 else "one score is"
+            are = f"{count} {what}s are" if count > 1 else f"one {what} is"
             yield (f"{are} {end:g}, far from the others, the nearest of which is {nearest:g}: does {end:g} stand for a "
-                   "missing score? Then leave these cells empty")  # fmt: skip
+                   f"missing {what}? Then leave these cells empty")  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from amnet_common.datasets.any_table import read_table
 from amnet_common.datasets.cells import is_missing, stripped, text_of, unclear_line
 from amnet_common.datasets.columns import LIST_NAME, PART_WORDS, Chosen, Columns, choose, listed, numbers_of
+from amnet_common.datasets.extremes import questions
 from amnet_common.datasets.image_names import FileNames, ImageNames
 from amnet_common.datasets.named_rows import NamedRows, named_rows
 from amnet_common.datasets.ratings import Ratings, are_ratings, gathered
@@ -71,7 +72,7 @@ def read_label_table(
     notes = [*table.notes, *chosen.notes, *named.notes, *how]
     about: dict[str, object] = {"labels": str(labels)}
     if ratings and chosen.list is None:
-        notes += ratings.lines()
+        notes += [*ratings.lines(), *questions(scores, "rating")]
         about["ratings"] = ratings.as_dict()
     return Dataset("csv", root, ids, splits, values, tuple(notes), about)
 

@@ -89,3 +89,11 @@ def test_missing_ratings_are_left_out_and_repeats_said(tmp_path):
     dataset = read_label_table(tmp_path, tmp_path / "l.csv")
     np.testing.assert_array_equal(dataset.labels, [4, np.nan])
     assert "1 of them rate an image once more that the same rater has rated" in dataset.notes
+
+
+def test_codes_for_missing_ratings_are_asked_about_before_they_are_averaged(tmp_path, people):
+    path = table_of(tmp_path, people)
+    path.write_text(path.read_text() + "\nP3;7.jpg;999,0")
+    notes = read_label_table(tmp_path, path).notes
+    assert notes[-1].startswith("one rating is 999, far from the others, the nearest of which is ")
+    assert notes[-1].endswith("does 999 stand for a missing rating? Then leave these cells empty")
