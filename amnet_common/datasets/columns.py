@@ -171,10 +171,12 @@ def _score_column(table: Table, wanted: Columns, others: set[int | None], machin
 
 
 def _is_numeric(table: Table, column: int, decimal: str | None) -> bool:
-    """Whether a column holds numbers alone, and not merely those of its lines."""
+    """Whether a column holds numbers, a slip here and there being no reason against it, and not merely its lines'."""
     found = numbers_of(table, column, decimal)
     values = found.values[~np.isnan(found.values)]
-    if found.bad or not (len(values) or found.unclear):
+    if found.unclear:
+        return True
+    if not len(values) or len(values) < len(found.bad):
         return False
     return bool(table.names[column]) or bool(len(values) < 2 or (np.diff(values) != 1).any())
 

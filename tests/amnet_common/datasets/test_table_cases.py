@@ -61,6 +61,7 @@ REFUSED = {
                             "fractions cannot be told from those between cells: save it with semicolons"),
     "no header": ("a.jpg,0.5\nb.jpg,0.6\n", "l.csv:1: expected columns id,score, found 'a.jpg,0.5', which looks like "
                   "an image and not like names of columns; put a line such as id,score above it"),
+    "a slip in one of two": ("id,valence,arousal\na.jpg,1,2\nb.jpg,l,5\n", "l.csv:1: expected columns id,score"),
     "many numbers": ("id,valence,arousal\na.jpg,1,2\nb.jpg,1,5\n", "l.csv:1: expected columns id,score[,split], found "
                      "'id,valence,arousal'; say --score-column NAME"),
 }  # fmt: skip
