@@ -25,7 +25,7 @@ from amnet_common.only_writer import only_writer
 from amnet_common.table_options import table_options
 
 if TYPE_CHECKING:
-    from amnet_common.observers.consistency import Consistency
+    from amnet_common.agreement import Consistency
 
 PATH = click.Path(path_type=Path)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amnet_common.datasets.consistency import Consistency, consistency
+from amnet_common.agreement import Consistency
+from amnet_common.datasets.consistency import consistency
 
 LEAST_IMAGES = 10  # from which on it is believed that repeated images are no slip,
 MOST_REPEATED = 0.9  # if so many of them are
@@ -33,9 +34,9 @@ class Ratings:
             yield f"{self.repeats} of them rate an image once more that the same rater has rated"
         if self.agreement:
             found = self.agreement
-            yield (f"split-half consistency rho {found.halves:.3f} (random halves of {found.raters} raters, "
-                   f"{found.images:.0f} images rated by both), Spearman-Brown {found.reliability:.3f}: a perfect "
-                   f"prediction can be expected to reach rho {found.ceiling:.3f}, the noise ceiling")  # fmt: skip
+            yield (f"split-half consistency rho {found.mean:.3f} ({len(found.rhos)} random halves of {self.raters} "
+                   f"raters, {found.images} images or more rated by both), Spearman-Brown {found.reliability:.3f}: "
+                   f"a perfect prediction can be expected to reach {found.ceiling:.3f}, the noise ceiling")  # fmt: skip
         elif self.raters:
             yield "too few raters, or images that several rate, for a split-half consistency"
 
@@ -48,7 +49,7 @@ class Ratings:
         if self.raters:
             figures["raters"] = self.raters
         if self.agreement:
-            figures["split_half_rho"] = round(self.agreement.halves, 6)
+            figures["split_half_rho"] = round(self.agreement.mean, 6)
             figures["spearman_brown"] = round(self.agreement.reliability, 6)
         return figures
 
