@@ -17,11 +17,15 @@ from amnet_common.collection.layout import DONE
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
+from amnet_common.datasets import Columns
+from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
+from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.errors import OutputError
 from amnet_common.only_writer import only_writer
+from amnet_common.table_options import table_options
 
 if TYPE_CHECKING:
-    from amnet_common.observers.consistency import Consistency
+    from amnet_common.agreement import Consistency
 
 PATH = click.Path(path_type=Path)
 
@@ -101,13 +105,16 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @main.command("relabel")
 @click.argument("file", type=PATH)
 @click.option("--labels", type=PATH, required=True, help="A table id,score[,split].")
+@table_options(ID, SCORE, SPLIT, LIST, RATER)
 @click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
-def relabel_command(file: Path, labels: Path, out: Path) -> None:
+def relabel_command(file: Path, labels: Path, out: Path, columns: Columns) -> None:
     """Give the images of a collection new scores and splits, without extraction."""
     with only_writer(out):
-        collection = relabel(file, labels, out)
+        collection = relabel(file, labels, out, columns, lambda note: say(f"note: {note}", err=True))
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
+    for line in [range_line(collection.labels) or "no image has a score", *questions(collection.labels)]:
+        say(f"note: {line}", err=True)
 
 
 @main.command("export")

@@ -143,6 +143,7 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
 def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
     """Return where a collection comes from: kept for people, never compared but to save time (weight_source.py)."""
     return {
+        **dataset.about,
         "dataset": dataset.name,
         "image_root": resolved_root(dataset),
         **remembered(weights),

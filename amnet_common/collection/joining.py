@@ -1,7 +1,7 @@
 """`amnet-cache link` and `relabel`: new collections that take their features from others (see linking.py)."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,17 @@ from amnet_common.collection.reader import Collection
 from amnet_common.collection.skeleton import create_link
 from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
+from amnet_common.datasets.columns import Columns
+from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.label_table import read_label_table
+from amnet_common.datasets.near_names import did_you_mean, near_names
 from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, DatasetError, SpecError
 from amnet_common.making import made_here
+
+OF_TABLE = ("labels", "ratings")  # in the provenance: Dataset.about of a label table
 
 
 @dataclass(frozen=True)
@@ -56,33 +61,55 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
             "made": made_here()}  # fmt: skip
-    create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
+    about = first.provenance if _same_table(collections) else without_table(first.provenance)
+    create_link(out, dataset, first.spec, sources, {**about, **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
-def relabel(path: Path, labels: Path, out: Path) -> Collection:
+def relabel(
+    path: Path,
+    labels: Path,
+    out: Path,
+    columns: Columns = Columns(),  # noqa: B008 (frozen)
+    tell: Callable[[str], object] = lambda _: None,
+) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
-    Images that the table does not name keep no score and belong to no split. Raises DatasetError for an image that
+    Images that the table does not name keep no score and belong to no split. `tell` gets what is to be said of how the
+    table was read. Raises DatasetError for an image that
     `path` does not hold, and as `link`.
     """
     collection = Collection(path)
-    table = read_label_table(_image_root(collection), labels)
+    known = CollectionNames(collection.ids, f"of {path}")
+    table = read_label_table(_image_root(collection), labels, columns, known)
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     row_of |= {id_: row_of[own] for id_, own in own_names(table.ids, collection.ids).items()}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
+        meant = did_you_mean(unknown[0], near_names(unknown[:1], known.index), known.names)
         raise DatasetError(f"--labels {labels}: expected images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
-                           "more that it does not hold")  # fmt: skip
+                           f"more that it does not hold{meant}")  # fmt: skip
+    for note in table.notes:
+        tell(note)
     rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
     scores = np.full(len(collection), np.nan)
     scores[rows] = table.labels
     splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
     dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    made = {"relabelled": str(labels), "amnet": amnet_common.__version__, "made": made_here()}
-    create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
+    made = {**table.about, "relabelled": str(labels), "amnet": amnet_common.__version__, "made": made_here()}
+    create_link(out, dataset, collection.spec, sources, {**without_table(collection.provenance), **made})
     return Collection(out)
+
+
+def without_table(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a collection's making without its table of labels and what that said of ratings."""
+    return {name: value for name, value in provenance.items() if name not in OF_TABLE}
+
+
+def _same_table(collections: Sequence[Collection]) -> bool:
+    first = [collections[0].provenance.get(name) for name in OF_TABLE]
+    return all([other.provenance.get(name) for name in OF_TABLE] == first for other in collections)
 
 
 def _refuse_twice(parts: Sequence[Part]) -> None:
