@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import amnet_common
+from amnet_common.collection.folding import FOLDING, folds_of, read_groups
 from amnet_common.collection.layout import PATH_BYTES
 from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
@@ -16,11 +17,12 @@ from amnet_common.collection.reader import Collection
 from amnet_common.collection.skeleton import create_link
 from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
+from amnet_common.datasets.folds import Folding
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
-from amnet_common.errors import CollectionError, DatasetError, SpecError
+from amnet_common.errors import CollectionError, ConfigError, DatasetError, SpecError
 
 
 @dataclass(frozen=True)
@@ -54,33 +56,58 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
-    create_link(out, dataset, first.spec, sources, {**first.provenance, **made})
+    create_link(out, dataset, first.spec, sources, {**_without_lists(first), **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
-def relabel(path: Path, labels: Path, out: Path) -> Collection:
+def relabel(
+    path: Path, labels: Path | None, out: Path, folding: Folding | None = None, group: str | None = None
+) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
-    Images that the table does not name keep no score and belong to no split. Raises DatasetError for an image that
-    `path` does not hold, and as `link`.
+    Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
+    scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
+    together. Raises DatasetError for an image that `path` does not hold, and as `link`; ConfigError for a group without
+    a table or folds.
     """
     collection = Collection(path)
+    if group and not (labels and folding):
+        raise ConfigError(f"--group {group}: expected --labels TABLE, which has that column, and --folds as well")
+    dataset = _labelled(collection, labels) if labels else _as_it_is(collection)
+    made: dict[str, Any] = {"relabelled": str(labels or path), "amnet": amnet_common.__version__}
+    if folding:
+        groups = read_groups(labels, group, collection) if labels and group else None
+        dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))
+        made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
+    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
+    create_link(out, dataset, collection.spec, sources, {**_without_lists(collection), **made})
+    return Collection(out)
+
+
+def _labelled(collection: Collection, labels: Path) -> Dataset:
+    """The images of a collection with what a label table says of them."""
     table = read_label_table(_image_root(collection), labels)
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     row_of |= {id_: row_of[own] for id_, own in own_names(table.ids, collection.ids).items()}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
-        raise DatasetError(f"--labels {labels}: expected images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
-                           "more that it does not hold")  # fmt: skip
+        raise DatasetError(f"--labels {labels}: expected images of {collection.path}, found {unknown[0]!r} and "
+                           f"{len(unknown) - 1} more that it does not hold")  # fmt: skip
     rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
     scores = np.full(len(collection), np.nan)
     scores[rows] = table.labels
     splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
-    dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
-    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    made = {"relabelled": str(labels), "amnet": amnet_common.__version__}
-    create_link(out, dataset, collection.spec, sources, {**collection.provenance, **made})
-    return Collection(out)
+    return Dataset(table.name, table.image_root, collection.ids, splits, scores)
+
+
+def _as_it_is(collection: Collection) -> Dataset:
+    name = str(collection.provenance.get("dataset"))
+    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels)
+
+
+def _without_lists(collection: Collection) -> dict[str, Any]:
+    """The provenance, without what it says of lists that are not taken over as they are."""
+    return {key: value for key, value in collection.provenance.items() if key not in (FOLDING, "group")}
 
 
 def _refuse_twice(parts: Sequence[Part]) -> None:
