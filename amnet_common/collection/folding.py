@@ -36,6 +36,11 @@ def folded(collection: Collection, folding: Folding) -> Collection:
     return view
 
 
+def with_lists_of(collection: Collection, folding: Folding | None) -> Collection:
+    """Return a collection; one without lists as if its lists were the folds that a run was made with, if it was."""
+    return folded(collection, folding) if folding and not collection.splits else collection
+
+
 def recorded_folding(found: Mapping[str, Any]) -> Folding | None:
     """Return how lists were dealt, as a provenance or a run says; None where it does not, or says what cannot be."""
     try:

@@ -51,7 +51,7 @@ def test_relabel_writes_the_folds_of_the_collections_own_scores(rated, tmp_path)
     assert result.exit_code == 0, result.output
     first, second = result.stdout.splitlines()
     assert first == f"{tmp_path}/f.h5: 30 images: 0 done, 6 failed, 24 pending; 30 images have a score"
-    assert second.startswith(f"{tmp_path}/f.h5: 5 folds of these 30, seed 0; train_1 (")
+    assert second.startswith(f"{tmp_path}/f.h5: 5 folds of these 30, seed 0; test_1 (6), ")
     made, begun = Collection(tmp_path / "f.h5"), folded(Collection(rated), Folding())
     assert lists_of(made) == lists_of(begun)
     assert times_tested(made.splits) == 1
