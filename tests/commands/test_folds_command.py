@@ -1,6 +1,7 @@
 """Ratings without lists: train, sweep, baseline and evaluate deal the same folds, and every image is predicted once."""
 
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -155,6 +156,72 @@ def test_folds_of_relabel_are_those_that_training_deals(trained, rated, tmp_path
     assert (tmp_path / "t/out_of_fold.csv").read_bytes() == (folder / "t/out_of_fold.csv").read_bytes()
     images = [json.loads((one / "split-3/run.json").read_text())["images"] for one in (tmp_path / "t", folder / "t")]
     assert images[0] == images[1]
+
+
+def test_scores_tell_the_list_and_the_human_score_and_rho_of_the_test_images_alone(trained, rated, tmp_path):
+    folder, _ = trained
+    words = (
+        "score",
+        "--features",
+        rated,
+        "--head",
+        folder / "t/split-2",
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "s.csv",
+    )
+    said = done(*words)
+    table, test = columns(tmp_path / "s.csv"), columns(folder / "t/split-2/test.csv")
+    assert list(table)[-3:] == ["collection", "list", "human"]
+    assert [float(score) for score in table["human"]] == pytest.approx(SCORES, rel=1e-8)
+    assert {id_ for id_, name in zip(table["id"], table["list"], strict=True) if name == "test"} == set(test["id"])
+    count = {name: table["list"].count(name) for name in ("train", "val", "test")}
+    assert sum(count.values()) == COUNT
+    rows = [row for row, name in enumerate(table["list"]) if name == "test"]
+    rho = stats.spearmanr([float(table["score"][i]) for i in rows], SCORES[rows]).statistic
+    left = f"{count['train']} training and {count['val']} validation images are left out"
+    assert f"{tmp_path}/s.csv: rho {rho:.4f} [" in said.stdout
+    assert said.stdout.endswith(f"with people's scores on its 8 test images; {left}\n")
+
+
+def test_an_ensemble_of_all_folds_has_no_test_images(trained, rated, tmp_path):
+    folder, _ = trained
+    said = done("score", "--features", rated, "--head", folder / "t", "--out", tmp_path / "s.csv", "--device", "cpu")
+    assert set(columns(tmp_path / "s.csv")["list"]) == {"train"}
+    assert "has no test images of these heads (24 training and 0 validation images are left out)" in said.stderr
+
+
+def test_images_trained_on_are_known_in_a_collection_with_other_lists(trained, rated, tmp_path, monkeypatch):
+    folder, _ = trained
+    monkeypatch.setenv("AMNET_LINK_ROOTS", str(folder))
+    (tmp_path / "l.csv").write_text("id,score,split\n" + "".join(
+        f"{id_},{n},{('train', 'val', 'test')[n % 3]}\n" for n, id_ in enumerate(IDS)))  # fmt: skip
+    words = ["relabel", str(rated), "--labels", str(tmp_path / "l.csv"), "--out", str(tmp_path / "l.h5")]
+    assert CliRunner().invoke(cache, words).exit_code == 0
+    words = ("score", "--head", folder / "t/split-1", "--device", "cpu")
+    done(*words, "--features", tmp_path / "l.h5", "--out", tmp_path / "other.csv")
+    done(*words, "--features", rated, "--out", tmp_path / "own.csv")
+    other, own = (columns(tmp_path / name) for name in ("other.csv", "own.csv"))
+    assert [name if name == "train" else "" for name in own["list"]] == other["list"]
+    assert [float(score) for score in other["human"]] == list(range(COUNT))
+
+
+def test_a_table_begun_without_these_columns_goes_on_without(trained, rated, tmp_path):
+    folder, _ = trained
+    out = tmp_path / "s.csv"
+    words = ("score", "--features", rated, "--head", folder / "t/split-1", "--device", "cpu", "--out", out)
+    done(*words)
+    cut = "\n".join(",".join(line.split(",")[:-2]) for line in out.read_text().splitlines()) + "\n"
+    out.write_bytes(cut.replace("\n", "\r\n").encode())
+    known = json.loads((tmp_path / "s.csv.json").read_text())
+    del known["columns"]
+    known["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
+    (tmp_path / "s.csv.json").write_text(json.dumps(known))
+    before = out.read_bytes()
+    said = done(*words, "--append")
+    assert out.read_bytes() == before
+    assert f"note: {out} was begun without the columns list and human" in said.stderr
 
 
 def test_repeats_average_the_predictions_of_an_image(rated, tmp_path):
