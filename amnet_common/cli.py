@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.collection.description import counts, failed_lines, info_lines
+from amnet_common.collection.description import counts, failed_lines, info_lines, split_line
 from amnet_common.collection.duplicates import duplicate_lines, duplicates
 from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
@@ -20,7 +20,8 @@ from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progre
 from amnet_common.datasets import Columns
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
-from amnet_common.errors import OutputError
+from amnet_common.datasets.folds import Folding
+from amnet_common.errors import ConfigError, OutputError
 from amnet_common.only_writer import only_writer
 from amnet_common.table_options import table_options
 
@@ -104,15 +105,38 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 
 @main.command("relabel")
 @click.argument("file", type=PATH)
-@click.option("--labels", type=PATH, required=True, help="A table id,score[,split].")
+@click.option(
+    "--labels", type=PATH, help="A table id,score[,split].  [required, unless --folds deals FILE's own scores]"
+)
 @table_options(ID, SCORE, SPLIT, LIST, RATER)
+@click.option("--folds", type=int, help="Deal the images with a score into so many folds, alike in scores, in place "
+              "of all lists; 1: a single split of 70, 10 and 20 %.")  # fmt: skip
+@click.option("--repeats", type=int, help="With --folds, deal so many times.  [default: 1]")
+@click.option("--seed", type=int, help="Of --folds.  [default: 0]")
+@click.option("--group", metavar="COLUMN", help="With --folds, a column of --labels: images with the same entry (a "
+              "participant, a scene) stay in one part.")  # fmt: skip
 @click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
-def relabel_command(file: Path, labels: Path, out: Path, columns: Columns) -> None:
-    """Give the images of a collection new scores and splits, without extraction."""
+@click.pass_context
+def relabel_command(
+    ctx: click.Context, file: Path, labels: Path | None, folds: int | None, repeats: int | None, seed: int | None,
+    group: str | None, out: Path, columns: Columns,
+) -> None:  # fmt: skip
+    """Give the images of a collection new scores and splits, without extraction.
+
+    Each fold is the test list once; a fifth to an eighth of the others is its validation list, the rest its training
+    list. Files with the same content always stand in one part.
+    """
+    if labels is None and folds is None:
+        raise click.MissingParameter(ctx=ctx, param=next(one for one in ctx.command.params if one.name == "labels"))
+    if folds is None and (repeats, seed, group) != (None, None, None):
+        raise ConfigError("relabel: expected --folds with --repeats, --seed or --group, found none")
+    folding = None if folds is None else Folding(folds, 1 if repeats is None else repeats, seed or 0)
     with only_writer(out):
-        collection = relabel(file, labels, out, columns, lambda note: say(f"note: {note}", err=True))
+        collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True))
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
+    if folding:
+        say(f"{out}: {folding} of these {scored}, seed {folding.seed}; {split_line(collection)}")
     for line in [range_line(collection.labels) or "no image has a score", *questions(collection.labels)]:
         say(f"note: {line}", err=True)
 

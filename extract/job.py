@@ -22,6 +22,9 @@ from extract.request import AUTO, Request
 
 TRUNK = "resnet50-layer3"
 PIXELS = "rgb8, colour profile to sRGB, exif upright, first frame, transparency over white"
+ANEW = "the settings it was begun with, another --out, or --overwrite to throw it away"
+RELABEL = ("amnet-cache relabel {path} --labels TABLE --out NEW.h5 to give its features other scores and lists, which "
+           "want no extraction; to go on filling it, those it was begun with")  # fmt: skip
 MOST_NAMED = 5  # changed files named in the error
 
 
@@ -111,9 +114,8 @@ def refuse_other(request: Request, collection: Collection) -> None:
     """Raise SpecError with each field in which the file differs from the request, as far as is known without torch."""
     wanted = known_settings(request)
     unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
-    unlike += label_differences(request.dataset, collection)
-    unlike += image_list_differences(request.dataset, collection)
-    refuse_unlike(collection, unlike)
+    labels, images = label_differences(request.dataset, collection), image_list_differences(request.dataset, collection)
+    refuse_unlike(collection, [*unlike, *labels, *images], RELABEL if labels and not (unlike or images) else ANEW)
 
 
 def refuse_other_features(job: Job, collection: Collection, spec: Spec, kernel_path: Mapping[str, Any]) -> None:
@@ -134,11 +136,11 @@ def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
             raise SpecError(f"--like {request.like.path}: expected its spec, found another: {'; '.join(unlike)}")
 
 
-def refuse_unlike(collection: Collection, unlike: list[str]) -> None:
-    """Raise SpecError if `unlike` names any difference."""
+def refuse_unlike(collection: Collection, unlike: list[str], cure: str = ANEW) -> None:
+    """Raise SpecError if `unlike` names any difference; `cure`, with the file's name put in, says what to do."""
     if unlike:
-        raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. Use the "
-                        "settings it was begun with, another --out, or --overwrite to throw it away")  # fmt: skip
+        raise SpecError(f"--out {collection.path} exists and holds another extraction: {'; '.join(unlike)}. Use "
+                        f"{cure.format(path=collection.path)}")  # fmt: skip
 
 
 def refuse_other_kernels(collection: Collection, kernel_path: Mapping[str, object]) -> None:

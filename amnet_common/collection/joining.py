@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import amnet_common
+from amnet_common.collection.folding import FOLDING, folds_of, read_groups
 from amnet_common.collection.layout import PATH_BYTES
 from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
@@ -17,16 +18,18 @@ from amnet_common.collection.skeleton import create_link
 from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
 from amnet_common.datasets.columns import Columns
+from amnet_common.datasets.folds import Folding
 from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.near_names import did_you_mean, near_names
 from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
-from amnet_common.errors import CollectionError, DatasetError, SpecError
+from amnet_common.errors import CollectionError, ConfigError, DatasetError, SpecError
 from amnet_common.making import made_here
 
 OF_TABLE = ("labels", "ratings")  # in the provenance: Dataset.about of a label table
+OF_LISTS = (FOLDING, "group")  # in the provenance: how its lists were dealt
 
 
 @dataclass(frozen=True)
@@ -61,50 +64,70 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
             "made": made_here()}  # fmt: skip
-    about = first.provenance if _same_table(collections) else without_table(first.provenance)
-    create_link(out, dataset, first.spec, sources, {**about, **made})
+    about = first.provenance if _same_table(collections) else without(OF_TABLE, first.provenance)
+    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
 def relabel(
     path: Path,
-    labels: Path,
+    labels: Path | None,
     out: Path,
+    folding: Folding | None = None,
+    group: str | None = None,
     columns: Columns = Columns(),  # noqa: B008 (frozen)
     tell: Callable[[str], object] = lambda _: None,
 ) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
-    Images that the table does not name keep no score and belong to no split. `tell` gets what is to be said of how the
-    table was read. Raises DatasetError for an image that
-    `path` does not hold, and as `link`.
+    Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
+    scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
+    together. `tell` gets what is to be said of how the table was read. Raises DatasetError for an image that `path`
+    does not hold, and as `link`; ConfigError for a group without a table or folds.
     """
     collection = Collection(path)
-    known = CollectionNames(collection.ids, f"of {path}")
+    if group and not (labels and folding):
+        raise ConfigError(f"--group {group}: expected --labels TABLE, which has that column, and --folds as well")
+    dataset = _labelled(collection, labels, columns, tell) if labels else _as_it_is(collection)
+    made = {**dataset.about, "relabelled": str(labels or path), "amnet": amnet_common.__version__, "made": made_here()}
+    if folding:
+        groups = read_groups(labels, columns, group, collection) if labels and group else None
+        dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))
+        made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
+    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
+    kept = without(OF_LISTS, collection.provenance)
+    create_link(out, dataset, collection.spec, sources, {**(without(OF_TABLE, kept) if labels else kept), **made})
+    return Collection(out)
+
+
+def _labelled(collection: Collection, labels: Path, columns: Columns, tell: Callable[[str], object]) -> Dataset:
+    """The images of a collection with what a label table says of them."""
+    known = CollectionNames(collection.ids, f"of {collection.path}")
     table = read_label_table(_image_root(collection), labels, columns, known)
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     row_of |= {id_: row_of[own] for id_, own in own_names(table.ids, collection.ids).items()}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
         meant = did_you_mean(unknown[0], near_names(unknown[:1], known.index), known.names)
-        raise DatasetError(f"--labels {labels}: expected images of {path}, found {unknown[0]!r} and {len(unknown) - 1} "
-                           f"more that it does not hold{meant}")  # fmt: skip
+        raise DatasetError(f"--labels {labels}: expected images of {collection.path}, found {unknown[0]!r} and "
+                           f"{len(unknown) - 1} more that it does not hold{meant}")  # fmt: skip
     for note in table.notes:
         tell(note)
     rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
     scores = np.full(len(collection), np.nan)
     scores[rows] = table.labels
     splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
-    dataset = Dataset(table.name, table.image_root, collection.ids, splits, scores)
-    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    made = {**table.about, "relabelled": str(labels), "amnet": amnet_common.__version__, "made": made_here()}
-    create_link(out, dataset, collection.spec, sources, {**without_table(collection.provenance), **made})
-    return Collection(out)
+    return Dataset(table.name, table.image_root, collection.ids, splits, scores, about=table.about)
 
 
-def without_table(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a collection's making without its table of labels and what that said of ratings."""
-    return {name: value for name, value in provenance.items() if name not in OF_TABLE}
+def _as_it_is(collection: Collection) -> Dataset:
+    name = str(collection.provenance.get("dataset"))
+    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels)
+
+
+def without(names: Sequence[str], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a collection's making without these parts of it."""
+    return {name: value for name, value in provenance.items() if name not in names}
 
 
 def _same_table(collections: Sequence[Collection]) -> bool:

@@ -14,6 +14,7 @@ from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
+from headtrain.cli.folds import fold_options, with_lists
 from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated
 from headtrain.runs.folder import free_run_name
 
@@ -71,9 +72,29 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
     one, other = map(described_side, sides)
     say(f"{one} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
         f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict(found)}")  # fmt: skip
+    if line := corrected_difference([[results[path] for path in side] for side in sides]):
+        say(line, err=True)
     for path, of_run in results.items():
         if any(one.result.optimistic for one in of_run):
             say(f"note: {path} is {OPTIMISTIC}", err=True)
+
+
+def corrected_difference(sides: "Sequence[Sequence[Sequence[RunResult]]]") -> str:
+    """Describe the mean over several splits of the difference in rho of two sides, each the mean of its trainings, with
+    an interval that knows that the splits' training lists overlap. Empty where there is none.
+    """
+    import numpy as np
+
+    from headtrain.evaluation.resampled import NAME, corrected, splits_word
+
+    said = [one.result for one in sides[0][0]]
+    rho = [np.mean([[one.metrics.rho for one in training] for training in side], axis=0) for side in sides]  # (J,) each
+    lengths = (float(np.mean([one.images.get(name, 0) for one in said])) for name in ("test", "train"))
+    found = corrected((rho[0] - rho[1]).tolist(), *lengths)
+    if found is None:
+        return ""
+    return (f"mean difference of {len(said)} {splits_word(one.folding for one in said)}: rho {found.mean:+.4f}, 95 % "
+            f"{found.low:+.4f} to {found.high:+.4f} ({NAME})")  # fmt: skip
 
 
 def refuse_undefined(path: Path, results: "Sequence[RunResult]") -> None:
@@ -115,19 +136,24 @@ def verdict(found: "Comparison") -> str:
 @click.command(cls=OneLineErrors)
 @features_option
 @click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
+@fold_options
 @click.option("--out", type=PATH, help="Folder of their results, for compare and table."
               "  [default: runs/FEATURES-baselines, numbered if it exists]")  # fmt: skip
 @click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
-def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow_missing: bool) -> None:
+def baseline(
+    features: Path, split: str, folds: int | None, repeats: int | None, out: Path | None, data_seed: int,
+    allow_missing: bool,
+) -> None:  # fmt: skip
     """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, three kernel ridges on all views.
 
     The kernels: Gaussian and exponential on the mean over locations, exponential on mean, deviation and maximum. Every
     strength is chosen by leave-one-out on the training list.
     """
     from headtrain.evaluation.baselines import BASELINES
+    from headtrain.runs.out_of_fold import write_out_of_fold
 
-    collection = Collection(features)
+    collection = with_lists(features, folds, repeats)
     splits = chosen_splits(collection, split)
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     with only_writer(out, make_folders=True):
@@ -135,6 +161,8 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
         with whole_folder(out, "--out") as made:  # all of them or none
             fit_all(collection, splits, made, data_seed, allow_missing)
+            for name in BASELINES:
+                write_out_of_fold(made / name, collection)
         print_table([out / name for name in BASELINES])
 
 
@@ -182,13 +210,15 @@ def print_table(runs: Sequence[Path]) -> None:
     """Print the table of these runs."""
     from headtrain.evaluation.baselines import CONSTANT
     from headtrain.evaluation.metrics import flat_line
-    from headtrain.leaderboard.table import name_of, table_lines
+    from headtrain.leaderboard.table import mean_line, name_of, table_lines
 
     systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
         say(line)
     for path, results in systems:
+        if line := mean_line(results):
+            say(f"{path}: {line}", err=True)
         if results[0].result.system != CONSTANT and (line := flat_line(path, [one.metrics for one in results])):
             say(line, err=True)
 

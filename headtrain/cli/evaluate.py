@@ -19,6 +19,7 @@ from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
 from amnet_common.table_options import table_options
 from headtrain.cli.compare import print_table
+from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, refuse_twice, say_repeated
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ UNKNOWN = "undefined: the table has not all of these images"
 @click.option("--view", help="View of each image that heads score, or all: the mean over all views.  [default: all if "
               "a kernel is among the heads, else 0]")  # fmt: skip
 @click.option("--split", default=ALL, help="Number K of the lists val_K and test_K, or all.")
+@fold_options
 @click.option("--name", help="In tables.  [default: what --out is called]")
 @click.option("--out", required=True, type=PATH, help="Folder of the results, for compare and table.")
 @click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
@@ -54,6 +56,7 @@ UNKNOWN = "undefined: the table has not all of these images"
 @device_option
 def evaluate(
     features: Path, runs: Sequence[Path], paths: Sequence[Path], weights: str | None, view: str | None, split: str,
+    folds: int | None, repeats: int | None,
     name: str | None, out: Path, data_seed: int, allow_missing: bool, device: str, columns: Columns,
 ) -> None:  # fmt: skip
     """Test heads together (an ensemble, over one view or all), other systems' scores, or both, on the same lists."""
@@ -61,7 +64,7 @@ def evaluate(
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
-        collection = Collection(features)
+        collection = with_lists(features, folds, repeats, runs)
         from amnet_common.machine.devices import choose_device
         from headtrain.evaluation.metrics import spearman
         from headtrain.features.splits import split_subsets
@@ -107,6 +110,7 @@ def evaluate(
                 )
                 say(f"split {number}: val rho {of_val}{told}", err=True)
         print_table([out])
+        say_out_of_fold(out, collection)
 
 
 def tell(note: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import OneLineErrorsGroup, say
 from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs, finished_of
@@ -91,7 +92,8 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
         raise RunError(
             f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {head.config.steps}"
         )
-    collection, training = Collection(features or begun.features), begun.config.training
+    training = begun.config.training
+    collection = with_lists_of(Collection(features or begun.features), begun.folding)
     refuse_missing_view(training.eval_view, collection)
     warn_of_other_trunks({str(run): head.provenance}, [collection])
     subsets = split_subsets(collection, begun.split, training.data_seed, True, training.select_on)

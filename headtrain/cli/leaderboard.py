@@ -63,6 +63,8 @@ def leaderboard(
     for line in ("; ".join(notes), board.overlap_line(heads) if summary else ""):
         if line:
             say(line, err=True)
+    for line in board.mean_lines(heads) if summary and test else ():
+        say(line, err=True)
     for head in (one for one in heads if summary or str(one.run) in shown):
         if line := flat_line(head.run, [head.test]):
             say(line, err=True)

@@ -7,8 +7,10 @@ import click
 from click.core import ParameterSource
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import say
 from amnet_common.errors import ConfigError
+from headtrain.cli.folds import say_out_of_fold
 from headtrain.cli.options import refuse_twice
 from headtrain.cli.train import describe_result, print_mean
 
@@ -56,4 +58,7 @@ def test_on_own_lists(paths: Sequence[Path], features: Path | None, device: str)
             if line := flat_line(folder, [result.test]):
                 say(line, err=True)
         if len(found) > 1:
-            print_mean([read_result(folder) for folder in found], path)
+            results = [read_result(folder) for folder in found]
+            print_mean(results, path)
+            where = features or Path(results[0].features)
+            say_out_of_fold(path, with_lists_of(collections.get(where) or Collection(where), results[0].folding))

@@ -18,6 +18,7 @@ from headtrain.cli.outputs import TABLE, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
+LEAST = 2  # test images that a rank correlation needs
 FLAT_REACH = 0.03  # of the training scores' largest distance from their mean; a tenth of their usual deviation
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def score(
 ) -> None:  # fmt: skip
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
     spread out the attention is. An interrupted scoring goes on with the same command."""
-    from headtrain.scoring.job import write_table
+    from headtrain.scoring.job import as_begun, write_table
 
     if append and overwrite:
         raise ConfigError("score: expected --append or --overwrite, found both")
@@ -59,9 +60,10 @@ def score(
     computing = Computing(device, precision, compiled)
     with writing("--out", out, TABLE, True, [*files, *runs]):  # whether it may be replaced, write_table says
         collections = [Collection(file) for file in files]
-        job = replace(job_of(collections, runs, out, kind, views, computing), safe_csv=safe_csv)
+        job = replace(job_of(collections, runs, out, kind, views, computing), safe_csv=safe_csv, labelled=True)
         if safe_csv and job.kind != "csv":
             raise ConfigError(f"--safe-csv: expected a CSV table, found {job.kind}")
+        job = as_begun(job, append)
         begun = time.monotonic()
         with progress("score", sum(map(len, collections)), "images") as bar:
             try:
@@ -71,6 +73,7 @@ def score(
         say(describe(counts, out, time.monotonic() - begun))
         if line := flat_scores(counts.spread, [*job.heads.values()]):
             say(line, err=True)
+        print_test(job)
         print_ends(job, top, bottom)
 
 
@@ -113,6 +116,27 @@ def flat_scores(spread: float, heads: "Sequence[Head]") -> str:
     sizes = f"sd {spread:.2g}; those of the training reach {reach:.2g} from their mean"
     return (f"note: the scores hardly differ ({sizes}): the head has learnt next to nothing, or the images are all "
             "alike")  # fmt: skip
+
+
+def print_test(job: "Scoring") -> None:
+    """Print how well the scores rank the test images, if the table tells which these are."""
+    from headtrain.scoring.formats import read_rows
+    from headtrain.scoring.standing import TRAIN, VAL, of_test
+
+    if not job.labelled:
+        say(f"note: {job.out} was begun without the columns list and human, and goes on so; another --out has them",
+            err=True)  # fmt: skip
+        return
+    found = of_test(read_rows(job.out, job.kind, job.steps))
+    left_out = {TRAIN: found.others[TRAIN], VAL: found.others[VAL]}
+    left = f"{left_out[TRAIN]} training and {left_out[VAL]} validation images are left out"
+    if found.images >= LEAST:
+        low, high = found.interval.low, found.interval.high
+        say(f"{job.out}: rho {found.rho:.4f} [{low:.3f}, {high:.3f}] with people's scores on its {found.images} test "
+            f"images; {left}")  # fmt: skip
+    elif any(left_out.values()):
+        say(f"note: {job.out} has no test images of these heads ({left}): a rho over all its rows would say nothing of "
+            "new images", err=True)  # fmt: skip
 
 
 def print_ends(job: "Scoring", top: int, bottom: int) -> None:

@@ -13,6 +13,7 @@ from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progre
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.only_writer import clear_locks, only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
+from headtrain.cli.folds import fold_options, with_lists
 from headtrain.cli.leaderboard import HIDDEN
 from headtrain.cli.options import (
     PATH,
@@ -53,6 +54,7 @@ AUTO = "auto"
               "between: lr=1e-5:1e-2:log; with :log on a logarithmic scale.")  # fmt: skip
 @click.option("--seeds", default=1, type=click.IntRange(min=1), help="So many seeds of each combination: 0, 1, ...")
 @click.option("--split", default="all", help="Number K of the lists train_K, val_K and test_K, or all.")
+@fold_options
 @click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help=f"What is varied.  [default: {DEFAULT}]")
 @click.option("--config", "file", type=PATH, help="TOML file of settings.")
 @click.option("--out", required=True, type=PATH, help="Folder of the runs: OUT/KEY=VALUE,.../split-K; of a search "
@@ -71,6 +73,7 @@ AUTO = "auto"
 @setting_options
 def sweep(
     features: Path, grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
+    folds: int | None, repeats: int | None,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
     no_test: bool, tensorboard: bool, device: str,
@@ -84,7 +87,7 @@ def sweep(
     with only_writer(out, make_folders=True):
         refuse_or_resume(out, resume)
         clear_locks(out)
-        collection = Collection(features)
+        collection = with_lists(features, folds, repeats, [out] if resume else [])
         splits = chosen_splits(collection, split)
         base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
         untested = left_untested(no_test, base.training, out if resume else None)
@@ -118,6 +121,7 @@ def sweep(
         else:
             reports, total = of_grid(base, grids, range(seeds), splits, out, Ways(most, train))
         failed = watch(reports, total, out, events)
+        keep_out_of_fold(out, collection)
         print_summary(out)
         return NOT_ALL_WELL if failed else 0
 
@@ -250,6 +254,15 @@ def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
         return f"left out: {report.why}"
     assert report.best, "a training has a best epoch"
     return f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
+
+
+def keep_out_of_fold(out: Path, collection: Collection) -> None:
+    """Write the out-of-fold predictions of each configuration whose heads all have been tested; rho stays unsaid."""
+    from headtrain.runs.out_of_fold import OUT_OF_FOLD, write_out_of_fold
+
+    folders = sorted({path.parent.parent for path in out.glob("*/split-*/test.csv")})
+    if written := sum(write_out_of_fold(folder, collection) is not None for folder in folders):
+        say(f"out-of-fold predictions of {written} configurations: {out}/*/{OUT_OF_FOLD}", err=True)
 
 
 def print_summary(out: Path) -> None:

@@ -12,6 +12,7 @@ from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import print_table
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
+from headtrain.cli.folds import fold_options, say_out_of_fold, usual_split, with_lists
 from headtrain.cli.options import (
     PATH,
     PRESET_NAMES,
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 @features_option
 @click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help=f"Named configuration.  [default: {DEFAULT}]")
 @click.option("--config", "file", type=PATH, help="TOML file of settings; config.toml of a run repeats it.")
-@click.option("--split", default="1", help="Number K of the lists train_K, val_K and test_K, or all.")
+@click.option("--split", help="Number K of the lists train_K, val_K and test_K, or all.  [default: 1; of folds all]")
+@fold_options
 @click.option("--out", type=PATH, help="Run folder; with --split all, a folder of them.  [default: "
               "runs/FEATURES-PRESET-SPLIT, numbered if it exists]")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped.")
@@ -55,7 +57,8 @@ if TYPE_CHECKING:
 @device_option
 @setting_options
 def train(
-    features: Path, name: str | None, file: Path | None, split: str, out: Path | None, resume: bool,
+    features: Path, name: str | None, file: Path | None, split: str | None, folds: int | None,
+    repeats: int | None, out: Path | None, resume: bool,
     allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, no_test: bool,
     tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
@@ -68,7 +71,8 @@ def train(
         raise ConfigError("--resume: expected --out RUN, the run to be resumed, found none")
     if resume and out:
         refuse_absent(out)
-    collection = Collection(features)
+    collection = with_lists(features, folds, repeats, [out] if out and resume else [])
+    split = usual_split(collection, split)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device
@@ -105,6 +109,7 @@ def train(
         return NOT_ALL_WELL
     if len(splits) > 1:
         print_mean(results, out)
+        say_out_of_fold(out, collection)
     return 0
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.evaluate import chosen_views
+from headtrain.cli.folds import dealt_before
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import PREDICTIONS, overwrite_option, writing
 from headtrain.cli.own_list import refuse_mixed, test_on_own_lists
@@ -66,6 +68,8 @@ def test_command(
     inputs = [features, *runs, *([categories] if categories else [])]
     with writing("--out", out, PREDICTIONS, overwrite, inputs) if out else contextlib.nullcontext():
         collection = Collection(features)
+        if name:
+            collection = with_lists_of(collection, dealt_before(runs))
         heads = load_ensemble(runs, choose_device(device))
         for path, head in heads.items():
             for line in trunk_differences(head.provenance, collection):

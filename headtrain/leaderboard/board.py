@@ -4,7 +4,7 @@ What is best is said by validation alone: the order, and the mark of a summary. 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from amnet_common.errors import ConfigError
 from amnet_common.files import finite
 from headtrain.evaluation.metrics import METRICS
+from headtrain.evaluation.resampled import mean_text, splits_word
 from headtrain.leaderboard.facts import Row, description
 from headtrain.leaderboard.listing import TrainedHead
 from headtrain.leaderboard.text import HIGH, LOW, SPREAD
@@ -103,6 +104,22 @@ def overlap_line(heads: Sequence[TrainedHead]) -> str:
     if not any(seen):
         return ""
     return f"{SEEN}: {sum(seen)} images of {len(seen)} validation lists stand in another split's test list"
+
+
+def mean_lines(heads: Sequence[TrainedHead]) -> Iterator[str]:
+    """Yield the mean test rho of each configuration that was tested on several splits, seeds averaged, with an interval
+    that knows that the splits' training lists overlap.
+    """
+    describe = description(heads)
+    for group in configurations(head for head in heads if head.finished).values():
+        of_split: dict[int, list[float]] = {}
+        for head in group:
+            of_split.setdefault(head.split, []).append(head.test.rho)
+        test, train = (float(np.mean([head.lengths.get(name, 0) for head in group])) for name in ("test", "train"))
+        rhos = [float(np.mean(values)) for values in of_split.values()]
+        if text := mean_text(rhos, test, train, splits_word(head.folding for head in group)):
+            named = ", ".join(f"{key}={value}" for key, value in describe(group[0]).items() if key != "seed")
+            yield f"{named}: {text}" if named else text
 
 
 def configurations(heads: Iterable[TrainedHead]) -> dict[tuple[Config, str, str], list[TrainedHead]]:

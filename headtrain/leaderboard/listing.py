@@ -2,11 +2,12 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from amnet_common.datasets.folds import Folding
 from amnet_common.errors import ConfigError, DamagedRunError, RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
@@ -36,6 +37,8 @@ class TrainedHead:
     best_epoch: int | None = None  # that of val_rho
     epochs: int = 0  # trained
     seconds: float = 0.0
+    lengths: Mapping[str, int] = field(default_factory=dict)  # of its lists, as far as its result says
+    folding: Folding | None = None  # how its lists were dealt, where amnet did that
     tested_elsewhere: int | None = None  # validation images that another split tests; None: an older run
 
     @property
@@ -103,7 +106,7 @@ def _begun_head(run: Path, begun: Begun) -> TrainedHead:
             raise ValueError("no split, features, fingerprint or images")
     features = Path(begun.features).stem
     return TrainedHead(run, begun.config, begun.split, features, begun.fingerprint, begun.images,
-                       begun.optimistic, tested_elsewhere=begun.tested_elsewhere)  # fmt: skip
+                       begun.optimistic, folding=begun.folding, tested_elsewhere=begun.tested_elsewhere)  # fmt: skip
 
 
 def with_figures(head: TrainedHead) -> TrainedHead:
@@ -111,7 +114,7 @@ def with_figures(head: TrainedHead) -> TrainedHead:
     if (head.run / RESULT).exists():
         found = read_result(head.run)
         head = replace(head, status=FINISHED, test=found.test, interval=found.interval, epochs=found.epochs,
-                       seconds=found.seconds)  # fmt: skip
+                       seconds=found.seconds, lengths=found.images)  # fmt: skip
         if found.best is None:
             raise DamagedRunError(f"{head.run / RESULT}: expected the best epoch of a training, found none")
         return with_best(head, found.best)

@@ -8,6 +8,7 @@ import numpy as np
 from headtrain.evaluation.bootstrap import mean_interval
 from headtrain.evaluation.metrics import METRICS, mean_of
 from headtrain.evaluation.published import FIGURES, HUMAN
+from headtrain.evaluation.resampled import mean_text, splits_word
 from headtrain.leaderboard.board import OPTIMISTIC
 from headtrain.runs.results import RunResult
 
@@ -57,6 +58,16 @@ def system_row(name: str, results: Sequence[RunResult], data: str | None) -> tup
     }
     defined = {column: "-" if "nan" in cell else cell for column, cell in cells.items()}
     return name, *(defined[column] for column in COLUMNS[1:])
+
+
+def mean_line(results: Sequence[RunResult]) -> str:
+    """Describe the mean test rho over several splits with an interval that knows that their training lists overlap.
+
+    Empty for one split, where rho is not defined on one, or of a run that does not say how long its lists are.
+    """
+    said = [result.result for result in results]
+    test, train = (float(np.mean([one.images.get(name, 0) for one in said])) for name in ("test", "train"))
+    return mean_text([result.metrics.rho for result in results], test, train, splits_word(one.folding for one in said))
 
 
 def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:

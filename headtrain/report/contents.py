@@ -21,7 +21,7 @@ from headtrain.evaluation.metrics import METRICS, flat_line
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of
 from headtrain.evaluation.trainings import LEVEL, holm
 from headtrain.heads.checkpoint import BEST, read_provenance
-from headtrain.leaderboard.table import name_of
+from headtrain.leaderboard.table import mean_line, name_of
 from headtrain.report.gallery import cards
 from headtrain.report.images import SMALL, Images
 from headtrain.runs.documents import read_begun
@@ -99,6 +99,7 @@ def described(run: Path, results: Sequence[RunResult]) -> dict[str, Any]:
         "name": name_of(run, results),
         "rho": float(rho.mean()),
         "flat": flat_line(name_of(run, results), [result.metrics for result in results]),
+        "corrected": mean_line(results),
         "sd": float(rho.std(ddof=1)) if len(rho) > 1 else None,
         "low": bounds.low,
         "high": bounds.high,

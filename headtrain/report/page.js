@@ -110,6 +110,7 @@ function summary() {
   return section("summary", "Summary", sortable("runs", columns, CONTENTS.runs),
     notes.length ? element("ul", { id: "comparisons" }, ...notes) : null,
     notes.length ? element("p", {}, `Of these trained heads alone: other seeds may differ otherwise${several}.`) : null,
+    ...CONTENTS.runs.filter((row) => row.corrected).map((row) => element("p", {}, `${row.name}: ${row.corrected}.`)),
     ...CONTENTS.runs.filter((row) => row.flat).map((row) => element("p", {}, row.flat)),
     CONTENTS.human ? element("p", {}, `Two halves of the observers of ${CONTENTS.data} agree with rho = ${CONTENTS.human}.`) : null,
     CONTENTS.ceiling ? element("p", {}, CONTENTS.ceiling) : null,

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from amnet_common.collection.folding import recorded_folding
 from amnet_common.collection.spec import differences
+from amnet_common.datasets.folds import Folding
 from amnet_common.errors import DamagedRunError, RunError
 from amnet_common.files import write_json
 from amnet_common.small_texts import checked, json_object, shortened, small_text, typed
@@ -47,6 +49,7 @@ class Begun:
     tested_elsewhere: int | None = (
         None  # validation images that another split tests; None: an older version did not say
     )
+    folding: Folding | None = None  # how the lists were dealt, where amnet did that
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Result:
     heads: tuple[str, ...] = ()
     views: tuple[int, ...] = ()
     tested: bool = True  # False: of --no-test; `test` and `interval` hold nothing yet
+    folding: Folding | None = None  # how the lists were dealt, where amnet did that
 
 
 def read_begun(run: Path) -> Begun:
@@ -91,6 +95,7 @@ def read_begun(run: Path) -> Begun:
             made=typed(found, "made", dict, {}),
             no_test=typed(found, "no_test", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
+            folding=recorded_folding(found),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
                ("imported_from", "precision", "selected_on", "features", "fingerprint", "images")},
         )  # fmt: skip
@@ -127,6 +132,7 @@ def read_result(run: Path) -> Result:
             heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
             views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
             tested=typed(found, "tested", bool, True),
+            folding=recorded_folding(found),
             **{name: typed(found, name, str, "") for name in
                ("preset", "selected_on", "features", "fingerprint", "system", "chosen")},
         )  # fmt: skip
@@ -200,6 +206,16 @@ def begun_without_test(folder: Path) -> bool:
             if read_begun(path.parent).no_test:
                 return True
     return False
+
+
+def folding_of(folder: Path) -> Folding | None:
+    """Return how the lists of the first run that is `folder`, or stands below it, were dealt; None if none says so."""
+    for path in sorted(folder.glob("**/*.json")):
+        if path.name in (RUN, RESULT):
+            with contextlib.suppress(DamagedRunError):
+                if found := recorded_folding(read_json(path)):
+                    return found
+    return None
 
 
 def read_json(path: Path, what: str = "a file of a run") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import recorded_folding
 from amnet_common.errors import OutputError, RunError
 from amnet_common.files import whole_folder
 from headtrain.evaluation.bootstrap import interval
@@ -110,6 +111,7 @@ def made_from(result: Result, collection: Collection, subsets: Subsets) -> Resul
         left_out={name: subset.left_out for name, subset in named},
         features=str(collection.path.absolute()),
         fingerprint=collection.spec.fingerprint,
+        folding=recorded_folding(collection.provenance),
     )
 
 

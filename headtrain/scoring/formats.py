@@ -13,17 +13,17 @@ from amnet_common.files import whole_file
 from amnet_common.small_texts import reason_of
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record, no_formula, shown
 
-Write = Callable[[Path, Iterable[ScoreRow], int], None]
+Write = Callable[[Path, Iterable[ScoreRow], int, bool], None]
 Read = Callable[[Path], Generator[Mapping[str, Any]]]
 GROUP = 16_384  # rows of a Parquet file written together
 
 
-def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
     """Write a table as CSV, with a header. Bytes of names that are not UTF-8 stand as \\xNN."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(columns(steps))
-        writer.writerows(as_texts(as_record(row, steps)) for row in rows)
+        writer.writerow(columns(steps, labelled))
+        writer.writerows(as_texts(as_record(row, steps, labelled)) for row in rows)
 
 
 def read_csv(path: Path) -> Generator[Mapping[str, Any]]:
@@ -32,10 +32,10 @@ def read_csv(path: Path) -> Generator[Mapping[str, Any]]:
         yield from csv.DictReader(file)
 
 
-def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
     """Write a table as JSON lines, one object a line, ASCII."""
     with open(path, "w", encoding="ascii") as file:
-        file.writelines(json.dumps(as_record(row, steps), allow_nan=False) + "\n" for row in rows)
+        file.writelines(json.dumps(as_record(row, steps, labelled), allow_nan=False) + "\n" for row in rows)
 
 
 def read_jsonl(path: Path) -> Generator[Mapping[str, Any]]:
@@ -47,17 +47,17 @@ def read_jsonl(path: Path) -> Generator[Mapping[str, Any]]:
             raise ValueError("lists in each other without end") from error
 
 
-def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int) -> None:
+def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
     """Write a table as Parquet: texts are strings, figures float64; bytes of names that are not UTF-8 stand as \\xNN.
     Raises ExtraError without pyarrow.
     """
     arrow, parquet = _arrow()
-    kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection")}
-    schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps)])
+    kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection", "list")}
+    schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps, labelled)])
     with parquet.ParquetWriter(path, schema) as writer:
         left = iter(rows)
         while some := list(islice(left, GROUP)):
-            records = [{key: _utf8(value) for key, value in as_record(row, steps).items()} for row in some]
+            records = [{key: _utf8(value) for key, value in as_record(row, steps, labelled).items()} for row in some]
             writer.write_table(arrow.Table.from_pylist(records, schema))
 
 
@@ -97,7 +97,7 @@ def written_id(id_: str, kind: str, safe: bool = False) -> str:
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
     """Write a whole table or none. Raises OutputError."""
     with whole_file(path, "--out") as temporary:
-        WRITERS[kind](temporary, rows, steps)
+        WRITERS[kind](temporary, rows, steps, False)
 
 
 def read_rows(path: Path, kind: str, steps: int) -> Generator[ScoreRow]:

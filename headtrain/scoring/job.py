@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,12 @@ from headtrain.runs.documents import damage_named, read_json
 from headtrain.scoring.blocks import Counts, score_block
 from headtrain.scoring.ensemble import steps_of
 from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
-from headtrain.scoring.rows import ScoreRow, as_record, as_texts
+from headtrain.scoring.rows import LABELS, ScoreRow, as_record, as_texts
 from headtrain.scoring.scores import refuse_other_shape
+from headtrain.scoring.standing import Standing, standing, with_labels
 
 CENTRE, ALL = "centre", "all"
+LABELS_SAID = ",".join(LABELS)  # in what a table says of itself
 BLOCK = 2048  # heads times views between two moments after which nothing is lost: some seconds on two cores
 COMPARED = (
     "heads",
@@ -55,6 +57,7 @@ class Scoring:
     views: str = CENTRE  # or ALL: the mean over every cached view
     kernels: Kernels = EAGER
     safe_csv: bool = False  # no cell of a CSV table looks like a formula
+    labelled: bool = False  # the last columns tell the list of each image and what people said of it
 
     @property
     def steps(self) -> int:
@@ -70,6 +73,16 @@ class Scoring:
 def about(path: Path) -> Path:
     """Name the file that tells what the scores of a table, or of the part of one, are of."""
     return path.with_name(f"{path.name}.json")
+
+
+def as_begun(job: Scoring, append: bool) -> Scoring:
+    """Return the job with the columns that a table to be added to, or the part of one, was begun with."""
+    begun = [about(job.part)] if job.part.exists() else [about(job.out)] if append and job.out.exists() else []
+    if not (job.labelled and begun and begun[0].exists()):
+        return job
+    known = read_json(begun[0], "what a table says of itself")
+    known = known if begun[0] == about(job.out) else known.get("identity", {})
+    return job if isinstance(known, dict) and known.get("columns") == LABELS_SAID else replace(job, labelled=False)
 
 
 def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[int], object]) -> Counts:
@@ -120,7 +133,7 @@ def identity_of(job: Scoring) -> dict[str, Any]:
         "collections": [collection.uuid for collection in job.collections],
         "format": "csv-safe" if job.safe_csv else job.kind,
         "block": BLOCK,
-    }
+    } | ({"columns": LABELS_SAID} if job.labelled else {})
 
 
 def named(job: Scoring) -> dict[str, Any]:
@@ -158,6 +171,7 @@ def _fill_part(
 ) -> Counts:
     """Write OUT.part to its end, from the last block that an earlier call left whole."""
     counts, heads = Counts(), [*job.heads.values()]
+    known: dict[Path, Standing] = {}
     whole = _whole_blocks(job, identity)
     with open(job.part, "r+b") as file:
         file.truncate(whole[-1][0])
@@ -167,6 +181,8 @@ def _fill_part(
             if number >= len(whole):
                 table = score_block(heads, collection, rows, views_of(job, collection), job.kernels, before)
                 counts.add(table, before)
+                if job.labelled:
+                    table = with_labels(table, rows, _standing(known, job, collection))
                 file.write(_lines(table, job))
                 file.flush()
                 os.fsync(file.fileno())
@@ -176,6 +192,13 @@ def _fill_part(
                 counts.resumed += len(rows)
             advance(len(rows))
     return counts
+
+
+def _standing(known: dict[Path, Standing], job: Scoring, collection: Collection) -> Standing:
+    """What the images of a collection are to the heads, found out once."""
+    if collection.path not in known:
+        known[collection.path] = standing(job.heads, collection)
+    return known[collection.path]
 
 
 def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str], job: Scoring) -> list[str]:
@@ -203,7 +226,7 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
     if job.part.is_symlink() or not (job.part.exists() and about(job.part).exists()):
         about(job.part).unlink(missing_ok=True)
         with whole_file(job.part, "--out") as temporary:  # in place of a link that stands there, not through it
-            write_csv(temporary, (), job.steps)
+            write_csv(temporary, (), job.steps, job.labelled)
         return [[job.part.stat().st_size, 0]]
     begun = read_json(about(job.part), "what a part says of itself")
     with damage_named(about(job.part)):
@@ -225,7 +248,7 @@ def _lines(rows: Sequence[ScoreRow], job: Scoring) -> bytes:
     """As `write_csv` has them."""
     text = io.StringIO(newline="")
     exact = job.kind != "csv"  # what the other formats are made from keeps every byte
-    csv.writer(text).writerows(as_texts(as_record(row, job.steps), exact, job.safe_csv) for row in rows)
+    csv.writer(text).writerows(as_texts(as_record(row, job.steps, job.labelled), exact, job.safe_csv) for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -276,7 +299,7 @@ def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
         ready = job.part
         if job.kind != "csv":
             ready = made.enter_context(temporary_beside(job.out))
-            WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps)
+            WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps, job.labelled)
         _take_place(job, identity, ready, adding)
 
 

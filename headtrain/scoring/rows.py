@@ -22,19 +22,26 @@ class ScoreRow:
     entropy: float | None = None
     reason: str = ""  # why the image failed
     features: str = ""  # CRC-32C of its views' checksums: whether a score is of the features that are there now
+    list: str = ""  # train, val or test of the scoring heads
+    human: float | None = None  # what people said of it
 
 
-def columns(steps: int) -> list[str]:
-    """Name the columns of a table of heads with so many steps."""
+LABELS = ("list", "human")  # the last columns of a table that tells what an image is to the heads
+
+
+def columns(steps: int, labelled: bool = False) -> list[str]:
+    """Name the columns of a table of heads with so many steps; `labelled`: with LABELS."""
     numbered = [f"step_{t + 1}" for t in range(steps)]
-    return ["id", "score", *numbered, "spread", "entropy", "status", "reason", "features", "collection"]
+    return ["id", "score", *numbered, "spread", "entropy", "status", "reason", "features", "collection",
+            *(LABELS if labelled else ())]  # fmt: skip
 
 
-def as_record(row: ScoreRow, steps: int) -> dict[str, Any]:
+def as_record(row: ScoreRow, steps: int, labelled: bool = False) -> dict[str, Any]:
     """Return the cells of a row by column; None for a figure that is not there."""
     numbered = {f"step_{t + 1}": row.steps[t] if row.steps else None for t in range(steps)}
     rest = {name: getattr(row, name) for name in ("spread", "entropy", "status", "reason", "features", "collection")}
-    return {"id": row.id, "score": row.score, **numbered, **rest}
+    labels = {name: getattr(row, name) for name in LABELS} if labelled else {}
+    return {"id": row.id, "score": row.score, **numbered, **rest, **labels}
 
 
 def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
@@ -45,7 +52,8 @@ def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
     numbered = [_figure(record[f"step_{t + 1}"]) for t in range(steps)]
     found = tuple(value for value in numbered if value is not None)
     texts = {name: str(record[name] or "") for name in ("id", "status", "collection", "reason", "features")}
-    return ScoreRow(score=score, steps=found, spread=spread, entropy=entropy, **texts)
+    list_, human = str(record.get("list") or ""), _figure(record.get("human"))
+    return ScoreRow(score=score, steps=found, spread=spread, entropy=entropy, list=list_, human=human, **texts)
 
 
 def as_texts(record: Mapping[str, Any], exact: bool = False, safe: bool = False) -> Sequence[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amnet_common.collection.folding import FOLDING, recorded_folding
 from amnet_common.files import remove_leftovers
 from amnet_common.making import made_here
 from amnet_common.seeds import derived_seed
@@ -109,6 +110,8 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
         "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),
         "made": made_here(),
     } | ({} if setup.test else {"no_test": True})
+    if folding := recorded_folding(setup.collection.provenance):
+        where[FOLDING] = folding.as_dict()
     new_run_folder(planned.run, identity_of(setup, planned.config) | where, planned.config)
     return member
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import with_lists_of
 from amnet_common.errors import RunError
 from amnet_common.only_writer import only_writer
 from headtrain.compute.kernels import Kernels
@@ -62,6 +63,7 @@ def tested_later(run: Path, collection: Collection, device: str) -> Result:
     """
     with only_writer(run, "test"):
         begun, trained = to_be_tested(run)
+        collection = with_lists_of(collection, begun.folding)
         asked = begun.config.training
         assert begun.split is not None, "it has been trained"
         subsets = split_subsets(collection, begun.split, asked.data_seed, True, asked.select_on)

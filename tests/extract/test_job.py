@@ -142,8 +142,13 @@ def test_other_images_are_refused_with_an_example_and_what_to_do(begun, ids, wha
 )
 def test_other_scores_and_splits_than_those_in_the_file_are_refused(begun, field, message):
     other = dataclasses.replace(begun.dataset, **field)
-    with pytest.raises(SpecError, match=message):
+    with pytest.raises(SpecError, match=message) as refused:
         find_job(dataclasses.replace(begun, dataset=other))
+    assert f". Use amnet-cache relabel {begun.out} --labels TABLE --out NEW.h5 to give" in str(refused.value)
+    assert "--overwrite" not in str(refused.value)
+    with pytest.raises(SpecError, match="or --overwrite to throw it away") as refused:
+        find_job(dataclasses.replace(begun, dataset=other, seed=1))
+    assert "relabel" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Folds of a collection: its own scores or a table's, files of one content together, written by relabel."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from amnet_common.cli import main
+from amnet_common.collection import Collection
+from amnet_common.collection.folding import folded, recorded_folding
+from amnet_common.collection.joining import link, relabel
+from amnet_common.collection.skeleton import create_skeleton
+from amnet_common.collection.writer import ImageFacts, RowWriter
+from amnet_common.datasets import Dataset
+from amnet_common.datasets.folds import Folding, times_tested
+
+IDS = tuple(f"{row:02}.jpg" for row in range(30))
+
+
+@pytest.fixture
+def rated(tmp_path, spec):
+    """Thirty pending images with scores, of which the first six are two files, three times each."""
+    scores = np.random.default_rng(1).normal(size=30)
+    create_skeleton(tmp_path / "r.h5", Dataset("csv", tmp_path, IDS, scores=scores), 2, spec, {}, {})
+    with RowWriter(tmp_path / "r.h5") as writer:
+        for row in range(6):
+            writer.fail(row, ImageFacts(sha256=bytes([1 + row % 2]) * 32), "too large")
+    return tmp_path / "r.h5"
+
+
+def cache(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def lists_of(collection):
+    """The lists by names of images, whatever the order of the rows."""
+    return {
+        name: {collection.ids[row]: score for row, score in zip(split.rows, split.scores, strict=True)}
+        for name, split in collection.splits.items()
+    }
+
+
+def test_files_of_one_content_stand_in_one_list(rated):
+    lists = folded(Collection(rated), Folding()).splits
+    for k in range(1, 6):
+        for rows in ({0, 2, 4}, {1, 3, 5}):
+            assert sum(bool(rows & set(lists[f"{part}_{k}"].rows.tolist())) for part in ("train", "val", "test")) == 1
+
+
+def test_relabel_writes_the_folds_of_the_collections_own_scores(rated, tmp_path):
+    result = cache("relabel", rated, "--folds", 5, "--out", tmp_path / "f.h5")
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()
+    assert first == f"{tmp_path}/f.h5: 30 images: 0 done, 6 failed, 24 pending; 30 images have a score"
+    assert second.startswith(f"{tmp_path}/f.h5: 5 folds of these 30, seed 0; test_1 (6), ")
+    made, begun = Collection(tmp_path / "f.h5"), folded(Collection(rated), Folding())
+    assert lists_of(made) == lists_of(begun)
+    assert times_tested(made.splits) == 1
+    assert recorded_folding(made.provenance) == recorded_folding(begun.provenance) == Folding()
+    assert Collection(rated).splits == {}
+
+
+def test_a_table_in_another_order_gives_the_same_folds_and_its_own_lists_give_way(rated, tmp_path):
+    scores = dict(zip(IDS, Collection(rated).labels.tolist(), strict=True))
+    for name, ids in (("up", IDS), ("down", IDS[::-1])):
+        lines = [f"{id_},{scores[id_]!r},{('train', 'test')[place % 2]}" for place, id_ in enumerate(ids)]
+        (tmp_path / f"{name}.csv").write_text("id,score,split\n" + "\n".join(lines))
+        words = ("--labels", tmp_path / f"{name}.csv", "--folds", 3, "--repeats", 2, "--seed", 4)
+        assert cache("relabel", rated, *words, "--out", tmp_path / f"{name}.h5").exit_code == 0
+    up, down = (lists_of(Collection(tmp_path / f"{name}.h5")) for name in ("up", "down"))
+    assert up == down
+    assert set(up) == {f"{part}_{k}" for part in ("train", "val", "test") for k in range(1, 7)}
+
+
+def test_images_of_a_group_of_the_table_stay_together(rated, tmp_path):
+    groups = {id_: f"scene {row % 7}" if row < 28 else "" for row, id_ in enumerate(IDS)}
+    (tmp_path / "g.csv").write_text(
+        "id,score,scene\n" + "".join(f"{i},{n},{g}\n" for n, (i, g) in enumerate(groups.items()))
+    )
+    words = ("--labels", tmp_path / "g.csv", "--folds", 5, "--group", "scene")
+    result = cache("relabel", rated, *words, "--out", tmp_path / "g.h5")
+    assert result.exit_code == 0, result.output
+    made = Collection(tmp_path / "g.h5")
+    assert made.provenance["group"] == "scene"
+    for k in range(1, 6):
+        named = [{groups[id_] for id_ in lists_of(made)[f"{part}_{k}"]} - {""} for part in ("train", "val", "test")]
+        assert len(set().union(*named)) == sum(map(len, named))
+
+
+def test_other_lists_are_not_said_to_be_folds(rated, tmp_path):
+    (tmp_path / "l.csv").write_text("id,score,split\n00.jpg,1,train\n01.jpg,2,test\n")
+    dealt = relabel(rated, None, tmp_path / "f.h5", Folding())
+    assert recorded_folding(relabel(dealt.path, tmp_path / "l.csv", tmp_path / "l.h5").provenance) is None
+    assert recorded_folding(link([dealt.path], tmp_path / "j.h5").collection.provenance) is None
+    assert recorded_folding({"folding": {"folds": "five"}}) is recorded_folding({"folding": []}) is None
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ((), "Missing option '--labels'"),
+    (("--folds", 20), "expected at least 40 images with a score for 20 folds, found 30"),
+    (("--folds", 5, "--group", "scene"), "--group scene: expected --labels TABLE"),
+    (("--labels", "l.csv", "--seed", 3), "expected --folds with --repeats, --seed or --group, found none"),
+    (("--labels", "l.csv", "--folds", 5, "--group", "person"), "--group person: expected the name of a column, found 'person'"),
+    (("--labels", "l.csv", "--folds", 5, "--group", "scene"), "--group scene: expected a group for some images"),
+])  # fmt: skip
+def test_what_cannot_be_dealt_is_one_line_and_leaves_no_file(rated, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "l.csv").write_text("id,score,scene\n" + "".join(f"{id_},{row},\n" for row, id_ in enumerate(IDS)))
+    result = cache("relabel", rated, *words, "--out", "n.h5")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "n.h5").exists()
