@@ -14,7 +14,7 @@ from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
-from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated
+from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated, say_unfinished
 from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def baseline(features: Path, split: str, out: Path | None, data_seed: int, allow
     from headtrain.evaluation.baselines import BASELINES
 
     collection = Collection(features)
+    say_unfinished(collection)
     splits = chosen_splits(collection, split)
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     with only_writer(out, make_folders=True):

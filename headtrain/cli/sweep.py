@@ -24,6 +24,7 @@ from headtrain.cli.options import (
     merged,
     no_test_option,
     say_repeated,
+    say_unfinished,
     setting_options,
 )
 from headtrain.cli.placing import Placed, residency_option
@@ -85,6 +86,7 @@ def sweep(
         refuse_or_resume(out, resume)
         clear_locks(out)
         collection = Collection(features)
+        say_unfinished(collection)
         splits = chosen_splits(collection, split)
         base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
         untested = left_untested(no_test, base.training, out if resume else None)

@@ -22,6 +22,7 @@ from headtrain.cli.options import (
     merged,
     no_test_option,
     say_repeated,
+    say_unfinished,
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
@@ -69,6 +70,7 @@ def train(
     if resume and out:
         refuse_absent(out)
     collection = Collection(features)
+    say_unfinished(collection)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device

@@ -39,6 +39,7 @@ class Begun:
     optimistic: bool = False  # the test list chose the epoch
     features: str = ""  # the collection file
     fingerprint: str = ""  # of its spec
+    weights: str = ""  # the name of its trunk's weights; empty: an older version
     images: str = ""  # hash of the three lists with their scores
     precision: str = "float32"
     compiled: bool = False
@@ -92,7 +93,7 @@ def read_begun(run: Path) -> Begun:
             no_test=typed(found, "no_test", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
-               ("imported_from", "precision", "selected_on", "features", "fingerprint", "images")},
+               ("imported_from", "precision", "selected_on", "features", "fingerprint", "weights", "images")},
         )  # fmt: skip
 
 
