@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test test-oldest check coverage faults fuzz audit bench bench-gpu clean
+.PHONY: demo test test-oldest check docs coverage faults fuzz audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -21,6 +21,9 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 coverage: .venv/installed
 	$(BIN)/pytest $(TOGETHER) --cov --cov-report=term-missing:skip-covered
@@ -55,4 +58,4 @@ bench-gpu: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest demo build *.egg-info
+	rm -rf .venv .venv-oldest demo site build *.egg-info

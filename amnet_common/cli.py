@@ -17,12 +17,16 @@ from amnet_common.collection.layout import DONE
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
+from amnet_common.datasets import Columns
+from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
+from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.datasets.folds import Folding
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.only_writer import only_writer
+from amnet_common.table_options import table_options
 
 if TYPE_CHECKING:
-    from amnet_common.observers.consistency import Consistency
+    from amnet_common.agreement import Consistency
 
 PATH = click.Path(path_type=Path)
 
@@ -104,6 +108,7 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @click.option(
     "--labels", type=PATH, help="A table id,score[,split].  [required, unless --folds deals FILE's own scores]"
 )
+@table_options(ID, SCORE, SPLIT, LIST, RATER)
 @click.option("--folds", type=int, help="Deal the images with a score into so many folds, alike in scores, in place "
               "of all lists; 1: a single split of 70, 10 and 20 %.")  # fmt: skip
 @click.option("--repeats", type=int, help="With --folds, deal so many times.  [default: 1]")
@@ -114,7 +119,7 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @click.pass_context
 def relabel_command(
     ctx: click.Context, file: Path, labels: Path | None, folds: int | None, repeats: int | None, seed: int | None,
-    group: str | None, out: Path,
+    group: str | None, out: Path, columns: Columns,
 ) -> None:  # fmt: skip
     """Give the images of a collection new scores and splits, without extraction.
 
@@ -127,11 +132,13 @@ def relabel_command(
         raise ConfigError("relabel: expected --folds with --repeats, --seed or --group, found none")
     folding = None if folds is None else Folding(folds, 1 if repeats is None else repeats, seed or 0)
     with only_writer(out):
-        collection = relabel(file, labels, out, folding, group)
+        collection = relabel(file, labels, out, columns, lambda note: say(f"note: {note}", err=True), folding, group)
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
     if folding:
         say(f"{out}: {folding} of these {scored}, seed {folding.seed}; {split_line(collection)}")
+    for line in [range_line(collection.labels) or "no image has a score", *questions(collection.labels)]:
+        say(f"note: {line}", err=True)
 
 
 @main.command("export")

@@ -63,6 +63,8 @@ class OneLineErrors(click.Command):
                 traceback.print_exc()
             line, status = ending(error)
             say(f"{ctx.command_path}: {line}".rstrip(), err=True)
+            for note in getattr(error, "__notes__", ()):
+                say(f"  {note}", err=True)
             ctx.exit(status)
         ctx.exit(status or 0)
 

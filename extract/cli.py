@@ -15,10 +15,13 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
 from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say, version_option
-from amnet_common.datasets import NAMES, Choice, load_dataset
+from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
+from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
+from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
 from amnet_common.images.colours import CONVERTED, IGNORED
+from amnet_common.table_options import table_options
 from extract.crops import PLANS, ViewPlan, of_version, view_plan
 from extract.found import look
 from extract.job import Job, decide
@@ -41,6 +44,7 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
+@table_options(ID, SCORE, SPLIT, LIST, RATER)
 @click.option("--exclude", "excluded", multiple=True, metavar="GLOB", help="With --dataset folder: leave out files and"
               " folders of this name, or path if it has a slash. May be given again.")  # fmt: skip
 @click.option("--include", "included", multiple=True, metavar="GLOB", help="With --dataset folder: take only these; or,"
@@ -88,15 +92,15 @@ def main(
     weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
-    workers: int | None, max_megapixels: float, allow_other_kernels: bool,
+    workers: int | None, max_megapixels: float, allow_other_kernels: bool, columns: Columns,
 ) -> int:  # fmt: skip
     """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
 
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
-    dataset = load_dataset(name, root, labels, Choice(excluded, included))
-    for note in dataset.notes:
+    dataset = load_dataset(name, root, labels, Choice(excluded, included), columns)
+    for note in [*dataset.notes, *(score_notes(dataset) if labels else ())]:
         say(f"note: {note}", err=True)
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
@@ -134,6 +138,13 @@ def main(
     hardware = Hardware(device, batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
     tools = load_tools(job, hardware)
     return print_plan(job, tools) if dry_run else run(job, tools, hardware)
+
+
+def score_notes(dataset: Dataset) -> Iterator[str]:
+    """Yield the range of the scores of a table, and what is to be asked about its ends."""
+    if line := range_line(dataset.labels):
+        yield line
+    yield from questions(dataset.labels)
 
 
 def nothing_to_do(job: Job) -> bool:
@@ -206,7 +217,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     from extract.compute import default_workers
     from extract.opening import open_job
     from extract.pipeline import Cutter, Filling, extract_rows
-    from extract.planning import make_plan, refuse_full_disk
+    from extract.planning import make_plan, missing_line, refuse_full_disk
 
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
@@ -221,6 +232,8 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
                          f"{tools.describe()}", err=True)  # fmt: skip
     if not images:
         return finish(job, [], 0.0)
+    if job.missing:
+        say(f"note: {missing_line(job)}; they will fail", err=True)
     if not new:
         compile_now(tools)
     started = time.monotonic()
@@ -229,10 +242,10 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     with deferred_interrupt() as check_interrupt:
         assert job.collection is not None
         filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),
-                          job.collection.uuid)  # fmt: skip
+                          job.collection.uuid, job.missing)  # fmt: skip
         reports = extract_rows(filling, cutter, tools.trunk, tools.compute.batch_size, workers, check_interrupt)
         with contextlib.closing(reports):
-            seen = _watch(reports, images, views, f"{request.out} keeps what is finished; {again} goes on from there")
+            seen = _watch(reports, job, f"{request.out} keeps what is finished; {again} goes on from there")
     elapsed = time.monotonic() - started
     done = sum(not report.error for report in seen)
     if done:
@@ -248,13 +261,13 @@ def compile_now(tools: "Tools") -> None:
         say(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
 
 
-def _watch(reports: Iterable["RowReport"], images: int, views: int, if_stopped: str) -> list["RowReport"]:
+def _watch(reports: Iterable["RowReport"], job: Job, if_stopped: str) -> list["RowReport"]:
     """Show progress in views/s and time left; the reports."""
-    seen, failed = [], 0
+    seen, failed, views = [], 0, job.request.plan.views
     try:
-        with progress("extract", images * views, "views") as bar:
+        with progress("extract", (job.images - len(job.missing)) * views, "views") as bar:
             for report in reports:
-                bar.update(views)
+                bar.update(0 if report.row in job.missing else views)
                 seen.append(report)
                 if report.error:
                     failed += 1

@@ -13,6 +13,7 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets import Dataset
+from amnet_common.datasets.image_names import FileNames
 from amnet_common.errors import CollectionError
 from extract.changes import Changes, find_changes
 from extract.request import Request
@@ -24,6 +25,7 @@ class Images:
 
     any: bool
     unknown: tuple[str, str] | None  # list and image: some splits leave it out, and it is no file either
+    missing: frozenset[int] = frozenset()  # rows without an image file
 
 
 class Found:
@@ -76,12 +78,14 @@ def taken_alone(path: Path) -> RowWriter:
 
 
 def look_at_images(dataset: Dataset) -> Images:
-    """Find out whether any image file is there, and the first that some splits leave out and that is no file either.
+    """Find out which image files are there, and the first that some splits leave out and that is no file either.
 
     A missing file that every split names is a gap in the images, and becomes a failed row; one that some splits leave
     out is a slip in a list.
     """
-    return Images(any(is_there(dataset, id_) for id_ in dataset.ids), unknown_image(dataset))
+    names = FileNames(dataset.image_root)
+    missing = frozenset(row for row, id_ in enumerate(dataset.ids) if id_ not in names)
+    return Images(len(missing) < len(dataset.ids), unknown_image(dataset), missing)
 
 
 def unknown_image(dataset: Dataset) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ class Job:
     redo: tuple[int, ...] = ()  # with features of an image file that has changed since
     failed: int = 0  # rows of its row range that failed before and are not tried again
     changes: Changes = Changes()  # noqa: RUF009 (frozen)
+    missing: frozenset[int] = field(
+        default=frozenset(), compare=False
+    )  # of `rows`, those whose image files are not there: they can only fail
 
     @property
     def images(self) -> int:
@@ -65,9 +68,11 @@ def decide(request: Request, found: Found, planned: bool = False) -> Job:
         refuse_other(request, found.collection)
         refuse_changes(request, found.collection, found.changes)
         job = rows_to_do(request, found.collection, found.changes)
-    if not planned and (job.images or job.collection is None):
+    if not job.images and job.collection is not None:
+        return job
+    if not planned:
         refuse_missing_images(request.dataset, found.images)
-    return job
+    return replace(job, missing=found.images.missing.intersection(job.rows))
 
 
 def with_known_version(request: Request, collection: Collection | None) -> Request:

@@ -17,6 +17,7 @@ from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ExistsError
+from amnet_common.making import made_here
 from extract.compute import Compute, Hardware, choose_compute
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
@@ -142,9 +143,11 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
 def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
     """Return where a collection comes from: kept for people, never compared but to save time (weight_source.py)."""
     return {
+        **dataset.about,
         "dataset": dataset.name,
         "image_root": resolved_root(dataset),
         **remembered(weights),
         "amnet": amnet_common.__version__,
         "python": sys.version.split()[0],
+        "made": made_here(),
     }

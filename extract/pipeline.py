@@ -15,11 +15,12 @@ import numpy as np
 
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.errors import CollectionError, ImageError
+from amnet_common.errors import CollectionError, DatasetError, ImageError
 from amnet_common.images import Budget, Limits, Picture, decoded, ignored_pillow_warnings, read_source
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
 from extract.crops import ViewPlan, cut_views, evaluation_frame, on_image, plan_views
 from extract.frozen_trunk import Encoded, UnderWay
+from extract.lasting import Lasting, lost_for
 
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
 NOT_FINITE = "features are not finite; another --out with --precision bfloat16 or float32 may help"
@@ -39,6 +40,7 @@ class Cut:
     pixels: np.ndarray | None = None  # (V, 224, 224, 3) uint8
     error: str = ""
     profile: str = ""  # what came of the colour profile, as in Picture
+    lost: int = 0  # the error number of a file whose disk may be gone
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Cutter:
                 with self.clock(CUT):
                     return Cut(row, facts, *self._views(id_, picture), profile=picture.profile)
         except ImageError as error:
-            return Cut(row, facts, error=str(error))
+            return Cut(row, facts, error=str(error), lost=lost_for(error))
 
     def _views(self, id_: str, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (V, 5) float32 in pixels of the file, and the views cut from what was decoded of it."""
@@ -99,8 +101,8 @@ class Filling:
     """Name the rows of a collection that are to be filled.
 
     `row_range` (None: every row) is locked against other writers. `redo`: finished rows to be filled again, which are
-    marked pending first. `kernel_path`: the trunk's, remembered for each row; None: that of the file. `uuid`: of the
-    collection that is meant; None: whichever is there.
+    marked pending first. `missing`: rows whose image files are known not to be there. `kernel_path`: the trunk's,
+    remembered for each row; None: that of the file. `uuid`: of the collection that is meant; None: whichever is there.
     """
 
     path: Path
@@ -109,6 +111,7 @@ class Filling:
     redo: Sequence[int] = ()
     kernel_path: Mapping[str, object] | None = None
     uuid: str | None = None
+    missing: frozenset[int] = frozenset()
 
 
 def extract_rows(
@@ -126,7 +129,8 @@ def extract_rows(
     stage.
 
     Raises BusyError if another process writes within the row range, CollectionError if it has put another collection
-    there; OutputError when the disk does not take what is written: what is finished by then is kept.
+    there; DatasetError when the disk of the images is gone, OutputError when the disk does not take what is written:
+    what is finished by then is kept.
     """
     path, redo = filling.path, filling.redo
     row_range = range(cutter.total) if filling.row_range is None else filling.row_range
@@ -144,18 +148,23 @@ def extract_rows(
         writer.undo(redo)
         clock = cutter.clock
         store = Store(writer, cutter.plan.views, clock)
-        batches = in_batches(ahead(decoders, cutter, rows, workers + AHEAD), batch_size)
+        lasting = Lasting(cutter.dataset.image_root, cutter.dataset.ids, filling.missing)
+        batches = in_batches(lasting(ahead(decoders, cutter, rows, workers + AHEAD)), batch_size)
         computed = run_each(trunk, clock.waiting(PICTURES, batches), clock)
         for reports in ahead(disk, lambda batch: store(*batch), computed, AHEAD):
             after_batch()
             yield from reports
         with clock(WRITE):
             writer.sync()
+        if lasting.lost:
+            raise DatasetError(
+                f"{lasting.lost} {path} keeps what is finished; the same command again goes on from there"
+            )
 
 
 def ahead(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `map(work, items)` in order, with at most `most` items under way in the pool."""
     pending: deque[Future[Result]] = deque()
     try:

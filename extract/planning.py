@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection.layout import SEGMENT, tables
+from amnet_common.datasets.image_names import FileNames
+from amnet_common.datasets.near_names import Index, did_you_mean, near_names
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import OutputError
 from extract.job import Job
@@ -26,6 +28,7 @@ class Plan:
     feature_bytes: int  # of the images to do, as far as the file does not have them yet
     table_bytes: int  # of a new file's other tables
     free_bytes: int | None  # None: the file system does not say
+    missing: str = ""  # which image files are not there
 
     @property
     def needed_bytes(self) -> int:
@@ -56,7 +59,18 @@ def make_plan(job: Job) -> Plan:
     others = total * (sum(row_bytes.values()) - row_bytes[SEGMENT])
     if job.collection:  # rows that are done again have their place on the disk
         features, others = min(features, unwritten_bytes(request.out)), 0
-    return Plan(job.images, views, features, others, free_bytes(request.out, request.overwrite))
+    return Plan(job.images, views, features, others, free_bytes(request.out, request.overwrite), missing_line(job))
+
+
+def missing_line(job: Job) -> str:
+    """Tell how many images of a job have no file, with an example; empty if all have one."""
+    if not job.missing:
+        return ""
+    dataset = job.request.dataset
+    id_ = dataset.ids[min(job.missing)]
+    names = FileNames(dataset.image_root).names if len(job.missing) < len(job.rows) else ()
+    meant = did_you_mean(id_, near_names([id_], Index(names)), names)
+    return f"{len(job.missing)} of {job.images} images have no file below {dataset.image_root}, such as {id_!r}{meant}"
 
 
 def unwritten_bytes(path: Path) -> int:
@@ -105,6 +119,8 @@ def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) ->
     enough = "enough" if plan.fits else "NOT ENOUGH"
     free = f"{plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}" if plan.free_bytes is not None else "unknown"
     yield f"images     {plan.images}"
+    if plan.missing:
+        yield f"missing    {plan.missing}"
     yield f"views      {plan.images * plan.views}, {plan.views} an image"
     yield f"bytes      {plan.needed_bytes} ({plan.needed_bytes / 1e9:.2f} GB) of {dtype} and tables for {out}"
     yield f"free disk  {free}"

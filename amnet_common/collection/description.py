@@ -8,6 +8,8 @@ import numpy as np
 from amnet_common.collection.layout import DONE, FAILED, PENDING
 from amnet_common.collection.marks import kernel_checksum
 from amnet_common.collection.reader import Collection
+from amnet_common.datasets.extremes import questions
+from amnet_common.making import made_line
 
 
 def info_lines(collection: Collection) -> Iterator[str]:
@@ -27,7 +29,12 @@ def info_lines(collection: Collection) -> Iterator[str]:
     if collection.scales is not None:
         yield clipping_line(collection)
     yield f"dataset      {made.get('dataset')}, images in {made.get('image_root')}"
+    if line := made_line(made.get("made")):
+        yield f"made         {line}"
     yield f"scores       {score_line(collection.labels)}"
+    for question in questions(collection.labels):
+        yield f"             {question}"
+    yield from rating_lines(made.get("ratings"))
     yield f"splits       {split_line(collection)}"
     yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"
     yield f"weights      {made.get('weights')}, sha256 {spec.weights_sha256}"
@@ -75,6 +82,18 @@ def score_line(labels: np.ndarray) -> str:
     if not len(known):
         return "none"
     return f"{len(known)} images, {known.min():.3f} to {known.max():.3f}, mean {known.mean():.3f}"
+
+
+def rating_lines(ratings: object) -> Iterator[str]:
+    """Yield how many ratings the scores are the means of, and how far the raters agreed, where a table said so."""
+    if not isinstance(ratings, dict):
+        return
+    names = {"ratings": "", "least": "at least {} an image", "most": "at most {}", "raters": "{} raters",
+             "split_half_rho": "split-half rho {}", "spearman_brown": "Spearman-Brown {}"}  # fmt: skip
+    known = {name: value for name in names if isinstance(value := ratings.get(name), int | float)}
+    if "ratings" in known:
+        more = [text.format(f"{known[name]:g}") for name, text in names.items() if text and name in known]
+        yield f"ratings      {', '.join([str(known['ratings']), *more])}"
 
 
 def split_line(collection: Collection) -> str:

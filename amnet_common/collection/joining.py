@@ -1,7 +1,7 @@
 """`amnet-cache link` and `relabel`: new collections that take their features from others (see linking.py)."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,18 @@ from amnet_common.collection.reader import Collection
 from amnet_common.collection.skeleton import create_link
 from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
+from amnet_common.datasets.columns import Columns
 from amnet_common.datasets.folds import Folding
+from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.label_table import read_label_table
+from amnet_common.datasets.near_names import did_you_mean, near_names
 from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, ConfigError, DatasetError, SpecError
+from amnet_common.making import made_here
+
+OF_TABLE = ("labels", "ratings", FOLDING, "group")  # in the provenance: Dataset.about of a label table, and its folds
 
 
 @dataclass(frozen=True)
@@ -55,59 +61,80 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     row_of = {id_: row for row, id_ in enumerate(ids)}
     choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
-    made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__}
-    create_link(out, dataset, first.spec, sources, {**_without_lists(first), **made})
+    made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
+            "made": made_here()}  # fmt: skip
+    about = first.provenance if _same_table(collections) else without_table(first.provenance)
+    about = {name: value for name, value in about.items() if name not in (FOLDING, "group")}
+    create_link(out, dataset, first.spec, sources, {**about, **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
 def relabel(
-    path: Path, labels: Path | None, out: Path, folding: Folding | None = None, group: str | None = None
+    path: Path,
+    labels: Path | None,
+    out: Path,
+    columns: Columns = Columns(),  # noqa: B008 (frozen)
+    tell: Callable[[str], object] = lambda _: None,
+    folding: Folding | None = None,
+    group: str | None = None,
 ) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
     Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
-    scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
-    together. Raises DatasetError for an image that `path` does not hold, and as `link`; ConfigError for a group without
-    a table or folds.
+    scores. `tell` gets what is to be said of how the table was read. `folding`: folds of these scores in place of all
+    lists; `group`: a column of the table, whose groups stay together. Raises DatasetError for an image that `path` does
+    not hold, and as `link`; ConfigError for a group without a table or folds.
     """
     collection = Collection(path)
     if group and not (labels and folding):
         raise ConfigError(f"--group {group}: expected --labels TABLE, which has that column, and --folds as well")
-    dataset = _labelled(collection, labels) if labels else _as_it_is(collection)
-    made: dict[str, Any] = {"relabelled": str(labels or path), "amnet": amnet_common.__version__}
+    dataset = _labelled(collection, labels, columns, tell) if labels else _as_it_is(collection)
+    made: dict[str, Any] = {**dataset.about, "relabelled": str(labels or path), "amnet": amnet_common.__version__,
+                            "made": made_here()}  # fmt: skip
     if folding:
-        groups = read_groups(labels, group, collection) if labels and group else None
+        groups = read_groups(labels, group, columns, collection) if labels and group else None
         dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))
         made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    create_link(out, dataset, collection.spec, sources, {**_without_lists(collection), **made})
+    create_link(out, dataset, collection.spec, sources, {**without_table(collection.provenance), **made})
     return Collection(out)
 
 
-def _labelled(collection: Collection, labels: Path) -> Dataset:
+def _labelled(collection: Collection, labels: Path, columns: Columns, tell: Callable[[str], object]) -> Dataset:
     """The images of a collection with what a label table says of them."""
-    table = read_label_table(_image_root(collection), labels)
+    known = CollectionNames(collection.ids, f"of {collection.path}")
+    table = read_label_table(_image_root(collection), labels, columns, known)
     row_of = {id_: row for row, id_ in enumerate(collection.ids)}
     row_of |= {id_: row_of[own] for id_, own in own_names(table.ids, collection.ids).items()}
     unknown = [id_ for id_ in table.ids if id_ not in row_of]
     if unknown:
+        meant = did_you_mean(unknown[0], near_names(unknown[:1], known.index), known.names)
         raise DatasetError(f"--labels {labels}: expected images of {collection.path}, found {unknown[0]!r} and "
-                           f"{len(unknown) - 1} more that it does not hold")  # fmt: skip
+                           f"{len(unknown) - 1} more that it does not hold{meant}")  # fmt: skip
+    for note in table.notes:
+        tell(note)
     rows = np.array([row_of[id_] for id_ in table.ids], np.int64)
     scores = np.full(len(collection), np.nan)
     scores[rows] = table.labels
     splits = {name: SplitList(rows[split.rows], split.scores) for name, split in table.splits.items()}
-    return Dataset(table.name, table.image_root, collection.ids, splits, scores)
+    return Dataset(table.name, table.image_root, collection.ids, splits, scores, about=table.about)
 
 
 def _as_it_is(collection: Collection) -> Dataset:
-    name = str(collection.provenance.get("dataset"))
-    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels)
+    """The images of a collection with its own scores and lists, and what is known of their table."""
+    name, known = str(collection.provenance.get("dataset")), collection.provenance
+    about = {key: known[key] for key in OF_TABLE if key in known and key not in (FOLDING, "group")}
+    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels, about=about)
 
 
-def _without_lists(collection: Collection) -> dict[str, Any]:
-    """The provenance, without what it says of lists that are not taken over as they are."""
-    return {key: value for key, value in collection.provenance.items() if key not in (FOLDING, "group")}
+def without_table(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a collection's making without its table of labels and what that said of ratings."""
+    return {name: value for name, value in provenance.items() if name not in OF_TABLE}
+
+
+def _same_table(collections: Sequence[Collection]) -> bool:
+    first = [collections[0].provenance.get(name) for name in OF_TABLE]
+    return all([other.provenance.get(name) for name in OF_TABLE] == first for other in collections)
 
 
 def _refuse_twice(parts: Sequence[Part]) -> None:

@@ -41,6 +41,7 @@ class Dataset:
     splits: Mapping[str, SplitList] = field(default_factory=dict)
     scores: np.ndarray | None = None  # (N,) float64, NaN where unknown; None: the mean over the split lists
     notes: tuple[str, ...] = ()  # what was left out, for whoever asked for it
+    about: Mapping[str, object] = field(default_factory=dict)  # plain JSON, to be kept in the collection for people
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -74,7 +75,7 @@ def subset(dataset: Dataset, keep: np.ndarray) -> Dataset:
         name: SplitList(row_of[split.rows[keep[split.rows]]], split.scores[keep[split.rows]])
         for name, split in dataset.splits.items()
     }
-    return Dataset(dataset.name, dataset.image_root, ids, splits, dataset.labels[keep])
+    return Dataset(dataset.name, dataset.image_root, ids, splits, dataset.labels[keep], about=dataset.about)
 
 
 def mean_scores(count: int, splits: Iterable[SplitList]) -> np.ndarray:

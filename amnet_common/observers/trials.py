@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amnet_common.datasets.csv_table import table_lines
+from amnet_common.datasets.any_table import table_lines
 from amnet_common.datasets.records import checked_id
 from amnet_common.errors import DatasetError
 from amnet_common.files import whole_file

@@ -9,6 +9,7 @@ from headtrain.cli.curves import curves
 from headtrain.cli.evaluate import evaluate
 from headtrain.cli.figure import figure
 from headtrain.cli.leaderboard import leaderboard
+from headtrain.cli.methods import methods
 from headtrain.cli.predict import predict
 from headtrain.cli.report import report
 from headtrain.cli.runs import import_, show
@@ -28,7 +29,7 @@ def main() -> None:
 
 COMMANDS = (
     train, sweep, baseline, evaluate, test_command, leaderboard, table, compare, curves, show, import_,
-    score, predict, attend, figure, report,
+    score, predict, attend, figure, report, methods,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, say
-from amnet_common.errors import ConfigError, OutputError
+from amnet_common.datasets import Columns
+from amnet_common.datasets.columns import ID, SCORE
+from amnet_common.datasets.score_table import read_score_table
+from amnet_common.errors import ConfigError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
+from amnet_common.table_options import table_options
 from headtrain.cli.compare import print_table
 from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, refuse_twice, say_repeated
@@ -28,12 +33,16 @@ SEEN = ("undefined: a head was trained on images of this seeded tenth; the --dat
         "that it has not seen, unless the test list chose its epoch")  # fmt: skip
 
 
+UNKNOWN = "undefined: the table has not all of these images"
+
+
 @click.command(cls=OneLineErrors)
 @features_option
 @click.option("--head", "runs", type=PATH, multiple=True, help="Run, or folder of --split all. Given again: the mean "
               "of their scores, or what --weights says.")  # fmt: skip
-@click.option("--scores", "tables", type=PATH, multiple=True, help="Another system's table id,score, alone or, with "
+@click.option("--scores", "paths", type=PATH, multiple=True, help="Another system's table id,score, alone or, with "
               "--weights, beside others.")  # fmt: skip
+@table_options(ID, SCORE)
 @click.option("--weights", type=click.Choice(("equal", "validation", "stacked")), help="Put systems together on one "
               "scale: equally, by their validation rho, or by non-negative least squares on validation.")  # fmt: skip
 @click.option("--view", help="View of each image that heads score, or all: the mean over all views.  [default: all if "
@@ -46,12 +55,12 @@ SEEN = ("undefined: a head was trained on images of this seeded tenth; the --dat
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @device_option
 def evaluate(
-    features: Path, runs: Sequence[Path], tables: Sequence[Path], weights: str | None, view: str | None, split: str,
+    features: Path, runs: Sequence[Path], paths: Sequence[Path], weights: str | None, view: str | None, split: str,
     folds: int | None, repeats: int | None,
-    name: str | None, out: Path, data_seed: int, allow_missing: bool, device: str,
+    name: str | None, out: Path, data_seed: int, allow_missing: bool, device: str, columns: Columns,
 ) -> None:  # fmt: skip
     """Test heads together (an ensemble, over one view or all), other systems' scores, or both, on the same lists."""
-    refuse_unclear(runs, tables, weights)
+    refuse_unclear(runs, paths, weights)
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
@@ -65,11 +74,10 @@ def evaluate(
             chosen_by_heads,
             have_seen_validation,
             heads_for,
-            read_scores,
             refuse_seen,
         )
 
-        scores = {path: read_scores(path) for path in tables}
+        tables = {path: read_score_table(path, collection.ids, columns, tell) for path in paths}
         with whole_folder(out, "--out") as made:  # all splits or none
             for number in chosen_splits(collection, split):
                 started = time.monotonic()
@@ -84,8 +92,11 @@ def evaluate(
                 if seen and weights:
                     raise ConfigError(f"--weights {weights}: split {number}: expected validation images that no head "
                                       "was trained on, found some")  # fmt: skip
-                said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), scores, weights, collection, subsets,
+                said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), tables, weights, collection, subsets,
                                               views)  # fmt: skip
+                if paths and np.array_equal(said.test, subsets.test.scores):
+                    say(f"warning: split {number}: the table gives every test image the very score that people gave: "
+                        "these seem to be their scores, not a system's", err=True)  # fmt: skip
                 fitted = seen or weights in CHOOSING
                 val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(
@@ -94,10 +105,17 @@ def evaluate(
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
                 told = f"; {chosen}" if chosen else ""
-                of_val = SEEN if seen else FITTED if fitted else f"{val_rho:.4f}"
+                of_val = (
+                    SEEN if seen else FITTED if fitted else UNKNOWN if np.isnan(said.val).any() else f"{val_rho:.4f}"
+                )
                 say(f"split {number}: val rho {of_val}{told}", err=True)
         print_table([out])
         say_out_of_fold(out, collection)
+
+
+def tell(note: str) -> None:
+    """Say how a table was read."""
+    say(f"note: {note}", err=True)
 
 
 def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | None) -> None:
@@ -135,6 +153,10 @@ def predictions_of(
         ((path, table),) = scores.items()
         return by_table(table, path, collection, subsets), ""
     said = {str(run): by_heads([head], collection, subsets, views) for run, head in heads.items()}
+    for path, table in scores.items():
+        if np.isnan(by_table(table, path, collection, subsets).val).any():
+            raise RunError(f"--scores {path}: expected all {len(subsets.val.rows)} validation images, which --weights "
+                           "puts systems on one scale by, found some missing")  # fmt: skip
     said |= {str(path): by_table(table, path, collection, subsets) for path, table in scores.items()}
     found = stacked([Member(name, one.val, one.test) for name, one in said.items()], subsets.val.scores, weights)
     parts = ", ".join(f"{weight:.2f} {name}" for name, weight in zip(said, found.weights, strict=True))

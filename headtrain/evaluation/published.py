@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from amnet_common.agreement import noise_ceiling, spearman_brown  # noqa: F401 - they stood here
 from amnet_common.collection import Collection
 from amnet_common.collection.spec import image_list_sha256
-from amnet_common.observers.reliability import noise_ceiling, spearman_brown  # noqa: F401 - they stood here
 
 
 @dataclass(frozen=True)

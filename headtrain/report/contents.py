@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import amnet_common
+from amnet_common.agreement import noise_ceiling, spearman_brown
 from amnet_common.collection import Collection
 from amnet_common.errors import RunError
 from amnet_common.files import finite
-from amnet_common.observers.reliability import noise_ceiling, spearman_brown
 from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
 from headtrain.evaluation.metrics import METRICS, flat_line
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of

@@ -44,6 +44,7 @@ class Begun:
     images: str = ""  # hash of the three lists with their scores
     precision: str = "float32"
     compiled: bool = False
+    made: Mapping[str, Any] = field(default_factory=dict)  # date, command and versions; empty: an older version
     no_test: bool = False  # the training left its test list closed
     tested_elsewhere: int | None = (
         None  # validation images that another split tests; None: an older version did not say
@@ -91,6 +92,7 @@ def read_begun(run: Path) -> Begun:
             split=_count(found, "split", None),
             optimistic=is_optimistic(found),
             compiled=typed(found, "compiled", bool, False),
+            made=typed(found, "made", dict, {}),
             no_test=typed(found, "no_test", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             folding=recorded_folding(found),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from amnet_common.errors import ConfigError, RunError
+from amnet_common.making import made_here
 from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_part
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import BEST, refuse_undefined, save_head
@@ -132,5 +133,6 @@ def save_imported(run: Path, head: Head, checkpoint: Path) -> None:
     """Make the run folder of a head that was trained elsewhere. Raises OutputError if it exists."""
     assert head.provenance
     config = head.provenance.config
-    new_run_folder(run, {"config": config.as_dict(), "imported_from": str(checkpoint.absolute())}, config)
+    new_run_folder(run, {"config": config.as_dict(), "imported_from": str(checkpoint.absolute()),
+                         "made": made_here()}, config)  # fmt: skip
     save_head(run / BEST, head, head.provenance)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from amnet_common.making import made_line
 from headtrain.evaluation.metrics import METRICS
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.heads.provenance import Provenance
@@ -22,6 +23,8 @@ def run_lines(run: Path) -> Iterator[str]:
     origin = f", imported from {begun.imported_from}" if begun and begun.imported_from else ""
     version = f" version {config.version}" if config.version > 1 else ""
     yield f"{run}: preset {config.preset}{version}{origin} (* not as in the paper, ** not as in the preset)"
+    if begun and (line := made_line(begun.made)):
+        yield f"made {line}"
     yield from setting_lines(config)
     if checkpoint.exists():
         yield from trained_on(read_provenance(checkpoint))

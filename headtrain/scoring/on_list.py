@@ -8,7 +8,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE
-from amnet_common.datasets.csv_table import table_lines
+from amnet_common.datasets.any_table import table_lines
 from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import DatasetError, RunError
 from headtrain.evaluation.predictions import Predictions
@@ -66,7 +66,7 @@ def tested(heads: Sequence[Head], collection: Collection, images: Labelled, view
 def read_categories(path: Path, column: str) -> dict[str, str]:
     """Read the category of each image of a CSV table with the columns id and `column`. Raises DatasetError."""
     found: dict[str, str] = {}
-    for where, line in table_lines(path, "--categories", ("id", column), "surrogateescape"):
+    for where, line in table_lines(path, "--categories", ("id", column)):
         if line["id"] in found:
             raise DatasetError(f"{where}: expected each image once, found {line['id']!r} again")
         found[line["id"]] = line[column]

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.datasets.csv_table import table_lines
-from amnet_common.datasets.records import checked_score
-from amnet_common.datasets.spelling import own_names
-from amnet_common.errors import DatasetError, RunError
+from amnet_common.errors import RunError
 from headtrain.features.seen import content_keys, from_text
 from headtrain.features.splits import Subsets, selection_on_test
 from headtrain.heads.checkpoint import BEST, load_head
@@ -24,7 +21,7 @@ from headtrain.settings.configuration import TrainingConfig
 class Evaluated:
     """Hold the predictions for the validation and test images of a split, on the data's scale."""
 
-    val: np.ndarray  # (n_val,) float64
+    val: np.ndarray  # (n_val,) float64; all NaN where a table has not all of these images
     test: np.ndarray  # (n_test,) float64
 
 
@@ -87,24 +84,17 @@ def heads_for(runs: Sequence[Path], split: int, device: str) -> list[Head]:
 
 
 def by_table(scores: Mapping[str, float], path: Path, collection: Collection, subsets: Subsets) -> Evaluated:
-    """Look up what another system's table says of the images. Raises RunError if it misses some."""
-    found = []
-    for subset in (subsets.val, subsets.test):
-        ids = [collection.ids[row] for row in subset.rows]
-        said = {own: scores[id_] for id_, own in own_names([*scores], ids).items()} | dict(scores)
-        missing = [id_ for id_ in ids if id_ not in said]
-        if missing:
-            raise RunError(f"--scores {path}: expected all {len(ids)} images of the list, found {len(missing)} "
-                           f"missing, such as {missing[0]}")  # fmt: skip
-        found.append(np.array([said[id_] for id_ in ids], np.float64))
-    return Evaluated(*found)
-
-
-def read_scores(path: Path) -> dict[str, float]:
-    """Read a CSV table with the columns id and score. Raises DatasetError with file and line."""
-    scores: dict[str, float] = {}
-    for where, line in table_lines(path, "--scores", ("id", "score"), "surrogateescape"):
-        if line["id"] in scores:
-            raise DatasetError(f"{where}: expected each image once, found {line['id']!r} again")
-        scores[line["id"]] = checked_score(line["score"], where)
-    return scores
+    """Look up what another system's table says of the images. Where it has all test images, it may lack validation
+    images, whose predictions are then NaN, all of them. Raises RunError if it misses others.
+    """
+    val, test = (
+        np.array([scores.get(collection.ids[row], np.nan) for row in subset.rows])
+        for subset in (subsets.val, subsets.test)
+    )
+    if np.isnan(test).any():
+        for said, subset in ((val, subsets.val), (test, subsets.test)):
+            missing = [collection.ids[row] for row in subset.rows[np.isnan(said)]]
+            if missing:
+                raise RunError(f"--scores {path}: expected all {len(said)} images of the list, found {len(missing)} "
+                               f"missing, such as {missing[0]}")  # fmt: skip
+    return Evaluated(np.full(len(val), np.nan) if np.isnan(val).any() else val, test)

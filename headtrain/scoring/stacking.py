@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import rankdata
 
 from amnet_common.errors import RunError
 from headtrain.evaluation.metrics import spearman
@@ -34,8 +35,11 @@ class Stack:
     test: np.ndarray  # (n_test,)
 
 
-def stacked(members: Sequence[Member], scores: np.ndarray, way: str) -> Stack:
+def stacked(members: Sequence[Member], scores: np.ndarray, way: str, ranks: bool = False) -> Stack:
     """Put members together; `scores` (n_val,) of the validation images.
+
+    `ranks`: each prediction counts by its average rank within its list, (rank - 1/2) / n, and not by its size: what a
+    system says of one image then depends on the other images of the list.
 
     Weights of the standardised predictions: `equal`; `validation`: each one's validation rho, negative ones 0;
     `stacked`: non-negative least squares of the scores. The sum is then fitted to the scores by a line.
@@ -47,6 +51,8 @@ def stacked(members: Sequence[Member], scores: np.ndarray, way: str) -> Stack:
         if np.ptp(member.val) == 0:
             raise RunError(f"{member.name}: expected different predictions of the validation images, found "
                            f"{member.val[0]:g} for all")  # fmt: skip
+    if ranks:
+        members = [Member(one.name, shares_below(one.val), shares_below(one.test)) for one in members]
     val = np.stack([_standardised(one.val, one) for one in members], axis=1)  # (n_val, K)
     test = np.stack([_standardised(one.test, one) for one in members], axis=1)  # (n_test, K)
     weights = _weights(val, scores, way)  # (K,)
@@ -58,6 +64,11 @@ def stacked(members: Sequence[Member], scores: np.ndarray, way: str) -> Stack:
         raise RunError(f"--weights {way}: expected systems that together rank the validation images, found that they "
                        "rank them the wrong way round")  # fmt: skip
     return Stack(tuple(weights.tolist()), *(slope * (part @ weights) + intercept for part in (val, test)))
+
+
+def shares_below(values: np.ndarray) -> np.ndarray:
+    """Compute (rank - 1/2) / n of values (n,) among themselves, average ranks for ties."""
+    return (rankdata(values) - 0.5) / len(values)
 
 
 def _standardised(values: np.ndarray, by: Member) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from amnet_common.collection.folding import FOLDING, recorded_folding
 from amnet_common.files import remove_leftovers
+from amnet_common.making import made_here
 from amnet_common.seeds import derived_seed
 from headtrain.evaluation.metrics import Metrics, ordering_key
 from headtrain.features.seen import as_text, content_keys
@@ -107,6 +108,7 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
         "features": str(setup.collection.path.absolute()),
         "compiled": setup.kernels.compiled,
         "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),
+        "made": made_here(),
     } | ({} if setup.test else {"no_test": True})
     if folding := recorded_folding(setup.collection.provenance):
         where[FOLDING] = folding.as_dict()

@@ -93,7 +93,7 @@ def test_predict_scores_files_and_folders_as_their_collection_does(predict, trai
         *map(str, paths[1:]),
     ]
     wanted = load_head(trained / "run").predict(Collection(trained / "f.h5").read_dequantised(range(8))).score
-    assert [float(row["score"]) for row in rows[:8]] == pytest.approx(wanted.tolist(), abs=2e-4)
+    assert [float(row["score"]) for row in rows[:8]] == pytest.approx(wanted.tolist(), abs=5e-4)
     assert result.stdout.splitlines()[-1] == f"     -  {tmp_path}/broken.jpg: not an image that Pillow can identify"
 
 

@@ -252,3 +252,26 @@ def test_clipped_values_are_counted_by_info(invoke, tmp_path, spec):
         writer.finish(0, ImageFacts(), np.zeros((1, 5)), clipped=20)
     line = "clipped      20 values above the range of their channel's codes (9.96e-05 of them)\n"
     assert line in invoke("info", path).output
+
+
+def test_what_a_table_said_of_ratings_is_kept_until_another_table_comes(path, invoke, tmp_path):
+    images, raters = ("a.jpg", "b.jpg", "d.jpg"), "PQRS"
+    lines = [f"{rater},{id_},{k}" for rater in raters for k, id_ in enumerate(images)]
+    (tmp_path / "l.csv").write_text("\n".join(["rater,id,score", *lines]))
+    (tmp_path / "m.csv").write_text("id,score\nA.JPG,1\n")
+    first = invoke("relabel", path, "--labels", tmp_path / "l.csv", "--out", tmp_path / "l.h5")
+    assert (
+        "note: 12 ratings of 3 images by 4 raters, 4 an image (4 to 4): the mean of each is its score" in first.stderr
+    )
+    line = "ratings      12, at least 4 an image, at most 4, 4 raters, split-half rho 1, Spearman-Brown 1\n"
+    assert line in invoke("info", tmp_path / "l.h5").stdout
+    second = invoke("relabel", tmp_path / "l.h5", "--labels", tmp_path / "m.csv", "--out", tmp_path / "m.h5")
+    assert f"note: 1 names nearly match images of {tmp_path / 'l.h5'} (case), such as 'A.JPG'" in second.stderr
+    assert "ratings " not in invoke("info", tmp_path / "m.h5").stdout
+    assert "ratings " not in invoke("info", invoke_link(invoke, tmp_path)).stdout
+
+
+def invoke_link(invoke, tmp_path):
+    """A link of the second table's collection."""
+    invoke("link", tmp_path / "m.h5", "--out", tmp_path / "n.h5")
+    return tmp_path / "n.h5"

@@ -153,6 +153,30 @@ def test_another_systems_scores_are_tested_on_the_same_lists(features, tmp_path)
     assert "1.000 ± 0.000" in result.stdout  # the scores of these images rise with their row
 
 
+def test_a_table_of_test_images_alone_has_no_validation_rho(features, tmp_path):
+    rows = [9, 10, 11]
+    (tmp_path / "p.csv").write_text("id;score\n" + "".join(f"{row:02}.jpg;0,{row}\n" for row in rows))
+    words = ("--features", features, "--scores", tmp_path / "p.csv", "--split", 1, "--out", tmp_path / "e")
+    result = amnet_head("evaluate", *words)
+    assert result.exit_code == 0, result.output
+    assert "split 1: val rho undefined: the table has not all of these images" in result.stderr
+    found = json.loads((tmp_path / "e" / "split-1" / "metrics.json").read_text())
+    assert (found.get("val_rho"), found["test"]["n"]) == (None, 3)
+    refused = amnet_head("evaluate", *words[:-1], tmp_path / "w", "--scores", features, "--weights", "equal")
+    assert (refused.exit_code, (tmp_path / "w").exists()) == (2, False)
+
+
+def test_the_scores_of_people_are_no_systems(features, tmp_path):
+    collection = Collection(features)
+    lines = [f"{id_},{score!r}" for id_, score in zip(collection.ids, collection.labels.tolist(), strict=True)]
+    (tmp_path / "p.csv").write_text("\n".join(["id,score", *lines]))
+    words = ("--features", features, "--scores", tmp_path / "p.csv", "--split", 1, "--out", tmp_path / "e")
+    assert (
+        "warning: split 1: the table gives every test image the very score that people gave: these"
+        in amnet_head("evaluate", *words).stderr
+    )
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("id,rating\n", "peer.csv:1: expected columns id,score"),
     ("id,score\n00.jpg,0.5\n00.jpg,0.5\n", "peer.csv:3: expected each image once, found '00.jpg' again"),

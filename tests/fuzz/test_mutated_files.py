@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trials import EXAMPLES
 
+from amnet_common.datasets import Columns
 from amnet_common.datasets.label_table import read_label_table
+from amnet_common.datasets.score_table import read_score_table
 from amnet_common.datasets.split_lists import read_list
 from amnet_common.images.decoding import decode_rgb
 from amnet_common.observers.trials import read_trials
@@ -87,6 +89,7 @@ def picture(name: str, **how: object) -> Kind:
 ZIPPED = partial(seeds.a_released_checkpoint, zipped=True)
 LABELS = "id,score,split\n" + "".join(f"{k}.jpg,0.{k},{('train', 'val', 'test')[k % 3]}\n" for k in range(1, 9))
 TRIALS = "id,observer,trial,response\na.jpg,x,repeat,hit\na.jpg,y,foil,1\nb.jpg,x,foil,rejection\n"
+RATINGS = "participant;stimulus;rating\r\n" + "".join(f"P{k % 6};{k // 6}.jpg;{k % 7},5\r\n" for k in range(72))
 KINDS = {
     "collection": Kind(seeds.a_collection, seeds.read_collection, at_the_start),
     "collection, checksums mended": Kind(seeds.a_collection, seeds.read_collection, with_right_checksums),
@@ -95,6 +98,12 @@ KINDS = {
     "link, checksums mended": Kind(seeds.a_link, seeds.read_collection, with_right_checksums),
     "label table": Kind(text("l.csv", LABELS), lambda path: read_label_table(path.parent, path)),
     "trials": Kind(text("t.csv", TRIALS), read_trials),
+    "label table, ratings": Kind(text("l.csv", RATINGS), lambda path: read_label_table(path.parent, path)),
+    "label table, scores": Kind(
+        text("l.csv", LABELS), lambda path: read_score_table(path, [f"{k}.jpg" for k in range(9)], Columns())
+    ),
+    "label table, Excel": Kind(seeds.a_workbook, lambda path: read_label_table(path.parent, path)),
+    "label table, SPSS": Kind(seeds.a_file_of_spss, lambda path: read_label_table(path.parent, path)),
     "split list": Kind(text("train_1.txt", "a.jpg 0.5\nb.jpg 0.25\n"), read_list),
     "settings": Kind(seeds.a_config, read_config),
     "predictions": Kind(seeds.predictions, read_predictions),

@@ -3,8 +3,10 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -156,6 +158,21 @@ def read_table(path: Path, kind: str) -> None:
 def a_text(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text)
     return folder / name
+
+
+def a_frame() -> Any:
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({"id": [f"{k}.jpg" for k in range(9)], "score": np.linspace(0, 1, 9)})
+
+
+def a_workbook(folder: Path) -> Path:
+    a_frame().to_excel(folder / "l.xlsx", index=False)
+    return folder / "l.xlsx"
+
+
+def a_file_of_spss(folder: Path) -> Path:
+    pytest.importorskip("pyreadstat").write_sav(a_frame(), folder / "l.sav")
+    return folder / "l.sav"
 
 
 def a_config(folder: Path) -> Path:

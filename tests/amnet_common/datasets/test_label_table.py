@@ -56,7 +56,7 @@ def test_empty_score_means_none(read):
     ("line", "message"),
     [
         ("b.jpg,abc,", "expected a number as score, found 'abc'"),
-        ("b.jpg,nan,", "expected a number as score, found 'nan'"),
+        ("b.jpg,inf,", "expected a number as score, found 'inf'"),
         ("b.jpg,0.5,training", "expected split to be train, val, test or empty, found 'training'"),
         ("b.jpg,,train", "expected a score for an image of split train, found none"),
         ("a.jpg,0.5,", "expected each image once, found 'a.jpg' again"),
@@ -77,9 +77,14 @@ def test_missing_columns_show_the_header_found(read, header):
         read(f"{header}\na.jpg,0.5\n")
 
 
-def test_table_in_another_encoding_is_refused(read):
-    with pytest.raises(DatasetError, match=r"labels.csv: expected a readable UTF-8 CSV file, found .*0xfc"):
-        read("id,score\nz\u00fcrich.jpg,0.5\n".encode("latin-1"))
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "utf-32"])
+def test_tables_in_other_encodings_are_read(read, encoding):
+    assert read("id,score\nz\u00fcrich.jpg,0.5\n".encode(encoding)).ids == ("z\u00fcrich.jpg",)
+
+
+def test_half_a_letter_of_utf_16_is_refused(read):
+    with pytest.raises(DatasetError, match=r"labels.csv: expected a readable UTF-8 CSV file, found .*utf-16"):
+        read("id,score\nz.jpg,0.5\n".encode("utf-16")[:-1])
 
 
 def test_missing_table_is_named(tmp_path):
@@ -108,3 +113,27 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind):
     {"pipe": os.mkfifo, "device": lambda name: name.symlink_to("/dev/zero"), "folder": Path.mkdir}[kind](path)
     with pytest.raises(DatasetError, match=r"--labels .*labels\.csv: expected a "):
         read_label_table(tmp_path, path)
+
+
+def test_all_that_is_wrong_is_said_in_one_go_and_ten_lines_are_shown(read, tmp_path):
+    lines = [f"{k}.jpg,{'x' if k % 2 else k}" for k in range(1, 31)]
+    with pytest.raises(DatasetError) as caught:
+        read("id,score\n" + "\n".join(lines))
+    path = tmp_path / "labels.csv"
+    shown = [f"{path}:{line}: expected a number as score, found 'x'" for line in range(2, 21, 2)]
+    assert [str(caught.value), *caught.value.__notes__] == [*shown, f"{path}: 5 more such lines"]
+
+
+def test_lists_of_a_column_are_splits_with_the_scores_of_their_rows(read):
+    dataset = read("id,score,list\na,1,train_1 test_2\nb,2,test_1\nb,4,train_2\nc,3,val_1\n")
+    assert dataset.labels.tolist() == [1, 3, 3]
+    assert {name: (s.rows.tolist(), s.scores.tolist()) for name, s in dataset.splits.items()} == {
+        "train_1": ([0], [1]), "val_1": ([2], [3]), "test_1": ([1], [2]), "train_2": ([1], [4]), "test_2": ([0], [1]),
+    }  # fmt: skip
+
+
+def test_an_image_in_two_lists_of_a_split_is_refused(read):
+    with pytest.raises(
+        DatasetError, match=r"labels.csv:3: expected 'a' in one list of a split, found it in train and "
+    ):
+        read("id,score,list\na,1,train_1\na,1,test_1\n")

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from amnet_common.errors import RunError
-from headtrain.scoring.stacking import WAYS, Member, stacked
+from headtrain.scoring.stacking import WAYS, Member, shares_below, stacked
 
 
 @pytest.fixture
@@ -76,3 +76,17 @@ def test_systems_that_rank_nothing_are_refused(systems, way):
         stacked([reverse, reverse], val, way)
     with pytest.raises(RunError, match="constant: expected different predictions of the validation images"):
         stacked([reverse, Member("constant", np.ones(60), np.ones(40))], val, way)
+
+
+def test_ranks_forget_the_shape_of_a_scale(systems):
+    val, _, (good, poor, _) = systems
+    bent = Member("bent", *(np.exp(part - part.max()) for part in (good.val / 3, good.test / 3)))
+    straight, curved = (stacked([one, poor], val, "equal", ranks=True) for one in (good, bent))
+    assert np.allclose(straight.test, curved.test)
+    ranks = [stats.rankdata(one.test) for one in (good, poor)]
+    assert stats.spearmanr(straight.test, sum(ranks)).statistic == pytest.approx(1)
+    assert not np.allclose(stacked([bent, poor], val, "equal").test, stacked([good, poor], val, "equal").test)
+
+
+def test_equal_predictions_share_their_rank():
+    assert np.allclose(shares_below(np.array([3.0, 1.0, 3.0, 9.0])), [0.5, 0.125, 0.5, 0.875])
