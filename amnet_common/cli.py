@@ -132,7 +132,7 @@ def relabel_command(
         raise ConfigError("relabel: expected --folds with --repeats, --seed or --group, found none")
     folding = None if folds is None else Folding(folds, 1 if repeats is None else repeats, seed or 0)
     with only_writer(out):
-        collection = relabel(file, labels, out, columns, lambda note: say(f"note: {note}", err=True), folding, group)
+        collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True))
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
     if folding:

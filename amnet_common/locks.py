@@ -29,6 +29,20 @@ def lock_range(file: int, start: int, length: int) -> bool:
     return _taken(lambda: fcntl.fcntl(file, fcntl.F_OFD_SETLK, request))
 
 
+def is_locked(file: int, start: int, length: int) -> bool:
+    """Tell whether another open file has a lock on any of these bytes; False where the system cannot say.
+
+    Nothing is locked by asking.
+    """
+    if not HAS_RANGES:
+        return False
+    try:
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))
+    except OSError:
+        return False
+    return bool(struct.unpack(FLOCK, found)[0] != fcntl.F_UNLCK)
+
+
 def lock_file(file: int) -> bool:
     """Lock an open file as a whole, as `lock_range` does; by flock where there are no locks on ranges."""
     if HAS_RANGES:

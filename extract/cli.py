@@ -27,7 +27,7 @@ from extract.found import look
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.request import Request, Shard
-from extract.weight_source import chosen_source, is_remembered
+from extract.weight_source import Expected, chosen_source, is_remembered
 
 if TYPE_CHECKING:
     from extract.compute import Hardware
@@ -59,6 +59,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
               f"  [default: {DEFAULT_AUGS}]")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
               "  [default: $AMNET_WEIGHTS or imagenet1k-v1]")  # fmt: skip
+@click.option("--expect-weights", default="", metavar="SHA256", show_default=False, help="Refuse other weights than"
+              " these before the first image; as amnet-cache info prints it.")  # fmt: skip
 @click.option("--seed", type=int, help=f"Of the augmented views and the sample for scales.  [default: {DEFAULT_SEED}]")
 @click.option("--dtype", type=click.Choice([*DTYPES]), help="Of the stored features; uint8 takes half the disk."
               f"  [default: {DEFAULT_DTYPE}]")  # fmt: skip
@@ -89,7 +91,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 def main(
     name: str, root: Path | None, labels: Path | None, excluded: tuple[str, ...], included: tuple[str, ...],
     out: Path | None, plan: str | None, plan_version: int | None, augs: int | None,
-    weights: str | None, seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
+    weights: str | None, expect_weights: str,
+    seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
     workers: int | None, max_megapixels: float, allow_other_kernels: bool, columns: Columns,
@@ -104,6 +107,9 @@ def main(
         say(f"note: {note}", err=True)
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
+    expected = Expected.parse(expect_weights)
+    with expected.named():
+        source = chosen_source(weights)
     out = followed(out or Path(f"{name}.h5"))
     if only_begun:
         begun_with = set(Collection(out).ids)
@@ -113,7 +119,8 @@ def main(
     request = Request(
         out=out,
         dataset=dataset,
-        weights=chosen_source(weights),
+        weights=source,
+        expected=expected,
         plan=of_version(view_plan(plan or defaults.plan, defaults.augs if augs is None else augs), plan_version),
         any_version=plan_version is None,
         seed=defaults.seed if seed is None else seed,
@@ -130,7 +137,7 @@ def main(
         allow_other_kernels=allow_other_kernels,
     )
     job = decide(request, look(request), planned=dry_run)
-    if nothing_to_do(job) and not dry_run:
+    if nothing_to_do(job) and not (dry_run or expect_weights):
         return finish(job, [], 0.0)
     from extract.compute import Hardware  # torch takes seconds to import
     from extract.opening import load_tools

@@ -53,7 +53,7 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
     views = len(request.dataset.ids) * request.plan.views  # of the whole file, whichever part of it comes first
     wanted = replace(hardware, precision=request.precision)
     compute = choose_compute(wanted, views, model.kernel_path if model else None)
-    weights = load_weights(request.weights, request.seed)
+    weights = load_weights(request.weights, request.seed, request.expected)
     return Tools(weights, compute, FrozenTrunk(weights, compute))
 
 

@@ -9,6 +9,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.errors import ConfigError
 from amnet_common.images import Limits
 from extract.crops import ViewPlan
+from extract.weight_source import Expected
 
 AUTO = "auto"
 
@@ -47,6 +48,7 @@ class Request:
     out: Path
     dataset: Dataset
     weights: str  # a source of weight_source.chosen_source
+    expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
     plan: ViewPlan = ViewPlan()  # noqa: RUF009 (frozen)
     any_version: bool = True  # of the plan: that of the file that is there, or of `like`, goes before the plan's own
     seed: int = 0

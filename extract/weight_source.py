@@ -1,8 +1,11 @@
 """Which weights are meant, and how a collection remembers them, known before torch is loaded."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from amnet_common.errors import WeightsError
 
@@ -21,6 +24,38 @@ def chosen_source(source: str | None) -> str:
         raise WeightsError(f"--weights: expected {', '.join(PUBLISHED_NAMES)} or a file, found {source!r}, "
                            "which is neither")  # fmt: skip
     return source
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Hold which weights are expected: their SHA-256, and how people call them; both empty: any."""
+
+    sha256: str = ""
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Expected":
+        """Parse a hash, with or without a name behind it, as sha256sum prints them. Raises WeightsError."""
+        digest, _, name = text.strip().partition(" ")
+        if text and not re.fullmatch("[0-9a-fA-F]{64}", digest):
+            raise WeightsError("--expect-weights: expected 64 hex digits, as amnet-cache info prints them, found "
+                               f"{text!r}")  # fmt: skip
+        return cls(digest.lower(), name.strip())
+
+    def refuse_other(self, sha256: str, source: str) -> None:
+        """Raise WeightsError if weights are not those that are expected."""
+        if self.sha256 and sha256 != self.sha256:
+            raise WeightsError(f"--weights {source}: expected weights of sha256 {self.sha256}, found {sha256}")
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Add to a WeightsError which weights are expected, if that is known."""
+        try:
+            yield
+        except WeightsError as error:
+            if self.sha256:
+                error.add_note(f"wanted: {self.name or f'weights of sha256 {self.sha256}'}")
+            raise
 
 
 def remembered(source: str) -> Mapping[str, str]:

@@ -19,10 +19,11 @@ from amnet_common.errors import WeightsError
 from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_prefix
 from extract.trunk import Trunk
 from extract.variants import TORCHVISION, Variant, variant_of
-from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, chosen_source
+from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, Expected, chosen_source
 
 PUBLISHED = dict(zip(PUBLISHED_NAMES, (ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2), strict=True))
 STAGES = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.")  # of which no other tensor may stand in a file
+ANY = Expected()
 HELP = "pass --weights FILE or set AMNET_WEIGHTS=FILE"
 
 
@@ -43,12 +44,19 @@ class Weights:
         return tensors_sha256(self.state)
 
 
-def load_weights(source: str | None, seed: int = 0) -> Weights:
+def load_weights(source: str | None, seed: int = 0, expected: Expected = ANY) -> Weights:
     """Load the weights named by `source`, by $AMNET_WEIGHTS if it is None, or else imagenet1k-v1.
 
-    `seed`: of untrained weights. Raises WeightsError if they cannot be found, downloaded or read, or do not fit the
-    trunk.
+    `seed`: of untrained weights. Raises WeightsError if they cannot be found, downloaded or read, do not fit the trunk,
+    or are others than `expected`.
     """
+    with expected.named():
+        weights = _load(source, seed)
+        expected.refuse_other(weights.sha256, weights.source)
+    return weights
+
+
+def _load(source: str | None, seed: int) -> Weights:
     source = chosen_source(source)
     if source == UNTRAINED:
         return Weights(source, replace(TORCHVISION, name="torchvision-untrained"), _untrained_state(seed))

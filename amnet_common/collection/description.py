@@ -8,6 +8,7 @@ import numpy as np
 from amnet_common.collection.layout import DONE, FAILED, PENDING
 from amnet_common.collection.marks import kernel_checksum
 from amnet_common.collection.reader import Collection
+from amnet_common.collection.repeats import repeat_lines
 from amnet_common.datasets.extremes import questions
 from amnet_common.making import made_line
 
@@ -36,6 +37,8 @@ def info_lines(collection: Collection) -> Iterator[str]:
         yield f"             {question}"
     yield from rating_lines(made.get("ratings"))
     yield f"splits       {split_line(collection)}"
+    for line in repeat_lines(collection):
+        yield f"repeated     {line}; --duplicates names them"
     yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"
     yield f"weights      {made.get('weights')}, sha256 {spec.weights_sha256}"
     yield f"pixels       {spec.pixels}"

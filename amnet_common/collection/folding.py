@@ -8,14 +8,13 @@ import numpy as np
 
 from amnet_common.collection.reader import Collection
 from amnet_common.datasets.any_table import read_table
-from amnet_common.datasets.columns import Columns, choose
+from amnet_common.datasets.columns import Columns, choose, column_called
 from amnet_common.datasets.folds import Folding, fold_lists, united
 from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.named_rows import named_rows
 from amnet_common.datasets.records import SplitList
 from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import DatasetError
-from amnet_common.small_texts import shortened
 
 FOLDING = "folding"  # in a collection's provenance, and in what a run says of itself
 
@@ -53,26 +52,21 @@ def recorded_folding(found: Mapping[str, Any]) -> Folding | None:
         return None
 
 
-def read_groups(path: Path, group: str, columns: Columns, collection: Collection) -> dict[str, str]:
+def read_groups(path: Path, columns: Columns, column: str, collection: Collection) -> dict[str, str]:
     """Read what each image of a label table belongs to, by its id in the collection; empty cells tell nothing.
 
-    Raises DatasetError for a column that is not there, without any entry, or with two entries for an image.
+    Raises DatasetError, with file and line.
     """
-    table, known = read_table(path, "--labels"), CollectionNames(collection.ids, f"of {collection.path}")
+    table = read_table(path, "--labels")
+    known = CollectionNames(collection.ids, f"of {collection.path}")
     chosen = choose(table, columns, known)
-    places = [place for place, name in enumerate(table.names) if name.lower() == group.strip().lower()]
-    if len(places) != 1:
-        raise DatasetError(f"{path}:{table.header_line}: --group: expected the name of a column, found "
-                           f"{shortened(group)}")  # fmt: skip
-    rows = [row for row, text in enumerate(table.texts(places[0])) if text.strip()]
-    if not rows:
-        raise DatasetError(f"--group {group}: expected a group for some images of {path}, found none")
-    texts, found = table.texts(places[0]), dict[str, str]()
-    for row, id_ in zip(rows, named_rows(table, chosen.id, known, rows, table.problems).ids, strict=True):
-        if found.setdefault(id_, texts[row].strip()) != texts[row].strip():
-            raise DatasetError(f"{table.where(row)}: expected one {group} for {id_!r}, found another before")
-    own = own_names([*found], collection.ids)
-    return {own.get(id_, id_): entry for id_, entry in found.items()}
+    texts = table.texts(column_called(table, f"--group {column}", column))
+    named = named_rows(table, chosen.id, known, range(len(texts)), table.problems)
+    own = own_names([*named.ids], collection.ids)
+    found = {own.get(id_, id_): text.strip() for id_, text in zip(named.ids, texts, strict=True) if text.strip()}
+    if not found:
+        raise DatasetError(f"--group {column}: expected a group for some images of {path}, found none")
+    return found
 
 
 def _contents(collection: Collection) -> Sequence[bytes | None]:

@@ -28,7 +28,8 @@ from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, ConfigError, DatasetError, SpecError
 from amnet_common.making import made_here
 
-OF_TABLE = ("labels", "ratings", FOLDING, "group")  # in the provenance: Dataset.about of a label table, and its folds
+OF_TABLE = ("labels", "ratings")  # in the provenance: Dataset.about of a label table
+OF_LISTS = (FOLDING, "group")  # in the provenance: how its lists were dealt
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,8 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
             "made": made_here()}  # fmt: skip
-    about = first.provenance if _same_table(collections) else without_table(first.provenance)
-    about = {name: value for name, value in about.items() if name not in (FOLDING, "group")}
-    create_link(out, dataset, first.spec, sources, {**about, **made})
+    about = first.provenance if _same_table(collections) else without(OF_TABLE, first.provenance)
+    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made})
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
@@ -73,30 +73,30 @@ def relabel(
     path: Path,
     labels: Path | None,
     out: Path,
-    columns: Columns = Columns(),  # noqa: B008 (frozen)
-    tell: Callable[[str], object] = lambda _: None,
     folding: Folding | None = None,
     group: str | None = None,
+    columns: Columns = Columns(),  # noqa: B008 (frozen)
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
     Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
-    scores. `tell` gets what is to be said of how the table was read. `folding`: folds of these scores in place of all
-    lists; `group`: a column of the table, whose groups stay together. Raises DatasetError for an image that `path` does
-    not hold, and as `link`; ConfigError for a group without a table or folds.
+    scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
+    together. `tell` gets what is to be said of how the table was read. Raises DatasetError for an image that `path`
+    does not hold, and as `link`; ConfigError for a group without a table or folds.
     """
     collection = Collection(path)
     if group and not (labels and folding):
         raise ConfigError(f"--group {group}: expected --labels TABLE, which has that column, and --folds as well")
     dataset = _labelled(collection, labels, columns, tell) if labels else _as_it_is(collection)
-    made: dict[str, Any] = {**dataset.about, "relabelled": str(labels or path), "amnet": amnet_common.__version__,
-                            "made": made_here()}  # fmt: skip
+    made = {**dataset.about, "relabelled": str(labels or path), "amnet": amnet_common.__version__, "made": made_here()}
     if folding:
-        groups = read_groups(labels, group, columns, collection) if labels and group else None
+        groups = read_groups(labels, columns, group, collection) if labels and group else None
         dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))
         made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
-    create_link(out, dataset, collection.spec, sources, {**without_table(collection.provenance), **made})
+    kept = without(OF_LISTS, collection.provenance)
+    create_link(out, dataset, collection.spec, sources, {**(without(OF_TABLE, kept) if labels else kept), **made})
     return Collection(out)
 
 
@@ -121,15 +121,13 @@ def _labelled(collection: Collection, labels: Path, columns: Columns, tell: Call
 
 
 def _as_it_is(collection: Collection) -> Dataset:
-    """The images of a collection with its own scores and lists, and what is known of their table."""
-    name, known = str(collection.provenance.get("dataset")), collection.provenance
-    about = {key: known[key] for key in OF_TABLE if key in known and key not in (FOLDING, "group")}
-    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels, about=about)
+    name = str(collection.provenance.get("dataset"))
+    return Dataset(name, _image_root(collection), collection.ids, collection.splits, collection.labels)
 
 
-def without_table(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a collection's making without its table of labels and what that said of ratings."""
-    return {name: value for name, value in provenance.items() if name not in OF_TABLE}
+def without(names: Sequence[str], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of a collection's making without these parts of it."""
+    return {name: value for name, value in provenance.items() if name not in names}
 
 
 def _same_table(collections: Sequence[Collection]) -> bool:

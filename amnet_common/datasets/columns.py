@@ -111,10 +111,18 @@ def _named(table: Table, role: str, name: str | None) -> int | None:
         exact = [k for k, title in enumerate(table.names) if title == role]
         same = exact or [k for k, title in enumerate(names) if title == role]
         return same[0] if len(same) == 1 else None
+    return column_called(table, f"--{role}-column", name)
+
+
+def column_called(table: Table, option: str, name: str) -> int:
+    """Return the column that an option names, without regard to case where that is clear.
+
+    Raises DatasetError, whose notes show each column, where there is none or several.
+    """
     same = [k for k, title in enumerate(table.names) if title == name.strip()]
-    same = same or [k for k, title in enumerate(names) if title == name.strip().lower()]
+    same = same or [k for k, title in enumerate(table.names) if title.lower() == name.strip().lower()]
     if len(same) != 1:
-        raise _shown(table, f"{table.path}:{table.header_line}: --{role}-column: expected the name of a column, found "
+        raise _shown(table, f"{table.path}:{table.header_line}: {option}: expected the name of a column, found "
                             f"{shortened(name)}")  # fmt: skip
     return same[0]
 

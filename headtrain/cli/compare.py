@@ -15,7 +15,7 @@ from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
 from headtrain.cli.folds import fold_options, with_lists
-from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated
+from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated, say_unfinished
 from headtrain.runs.folder import free_run_name
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def baseline(
     from headtrain.runs.out_of_fold import write_out_of_fold
 
     collection = with_lists(features, folds, repeats)
+    say_unfinished(collection)
     splits = chosen_splits(collection, split)
     out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
     with only_writer(out, make_folders=True):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amnet_common.collection import Collection
+from amnet_common.collection.filling import filling_line
 from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
 from headtrain.settings.configuration import SETTINGS, Config, Setting, TrainingConfig, override, refuse_untrained
+from headtrain.settings.described import as_text
 from headtrain.settings.presets import DEFAULT, PRESETS, for_dataset, preset
 
 if TYPE_CHECKING:
@@ -52,8 +54,15 @@ def setting_options(command: Command) -> Command:
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
     kind = click.Choice(setting.choices) if setting.choices else setting.kind
-    text = f"{setting.about}  [default: the preset's]"
+    text = f"{setting.about}  [default: {_preset_value(setting)} in preset {DEFAULT}]"
     return click.option(setting.option, setting.name, default=None, type=None if kind is bool else kind, help=text)
+
+
+def _preset_value(setting: Setting) -> str:
+    """The default preset's value, as it is typed: of a switch, its name."""
+    value = PRESETS[DEFAULT].config.values()[setting.name]
+    on, slash, off = setting.option.partition("/")
+    return (on if value else off) if slash else as_text(value)
 
 
 def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, Any], begun: Config | None) -> Config:
@@ -88,6 +97,12 @@ def say_repeated(collection: Collection, subsets: "Subsets") -> None:
 
     if line := repeated_line(collection, subsets):
         say(line, err=True)
+
+
+def say_unfinished(collection: Collection) -> None:
+    """Print a note if a collection is still to be filled: how many of how many, and whether that happens now."""
+    if line := filling_line(collection):
+        say(f"note: {line}", err=True)
 
 
 def chosen_splits(collection: Collection, text: str) -> list[int]:

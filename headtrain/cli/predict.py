@@ -1,6 +1,7 @@
 """`amnet-head predict`: scores of a few photographs, without a collection left behind."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -51,6 +52,7 @@ def predicted(
     from headtrain.scoring.formats import format_of, write_whole
     from headtrain.scoring.photos import extracted, photos_of
     from headtrain.scoring.scores import fitted_views
+    from headtrain.scoring.trunk_wanted import described_trunk
 
     kind = format_of(out, None) if out else ""
     photos, notes = photos_of(paths)
@@ -61,7 +63,10 @@ def predicted(
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
         augs = fitted_views(spec, 1) - 1 if any(one.pools_views for one in heads.values()) else 0
-        collection = extracted(photos, Path(work), spec, weights, device, augs)
+        trunk = described_trunk(Path(next(iter(heads))), spec)
+        for path, head in heads.items():
+            refuse_other_weights(path, head, weights or os.environ.get("AMNET_WEIGHTS"))
+        collection = extracted(photos, Path(work), spec, weights, device, augs, trunk)
         if collection is None:
             return None
         for path, head in heads.items():
@@ -70,6 +75,20 @@ def predicted(
     if out:
         write_whole(out, kind, rows, steps_of([*heads.values()]))
     return rows
+
+
+def refuse_other_weights(path: str, head: "Head", weights: str | None) -> None:
+    """Raise SpecError if a file of weights is not of the trunk that a head was trained on: before anything is
+    extracted. Whatever is no file is left to amnet-extract.
+    """
+    from headtrain.scoring.trunk_wanted import described_trunk, file_differences
+
+    if not weights or not os.path.isfile(weights) or not head.provenance:
+        return
+    if unlike := file_differences(Path(weights), head.provenance.spec):
+        trunk = described_trunk(Path(path), head.provenance.spec)
+        raise SpecError(f"predict: {path} was trained on features of another trunk ({'; '.join(unlike)}); name its "
+                        f"weights with --weights: {trunk}")  # fmt: skip
 
 
 def refuse_other_trunk(path: str, head: "Head", collection: "Collection") -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from amnet_common.commands import OneLineErrors, say
+from amnet_common.errors import ConfigError
 from amnet_common.only_writer import only_writer
-from headtrain.cli.options import PATH
+from headtrain.cli.options import PATH, PRESET_NAMES
 from headtrain.settings.configuration import MOST_STEPS
 from headtrain.settings.presets import RELEASED, RELEASED_MEAN
 
@@ -14,13 +15,19 @@ MOST_NAMES = 12  # of layers that are passed over, in one line
 
 
 @click.command(cls=OneLineErrors)
-@click.argument("run", type=PATH)
-def show(run: Path) -> None:
-    """Print a run's configuration and result. Settings that depart from the paper are marked with *, those that also
-    depart from the run's preset with **."""
-    from headtrain.runs.showing import run_lines
+@click.argument("run", type=PATH, required=False)
+@click.option("--preset", "name", type=click.Choice(PRESET_NAMES), help="A named configuration instead of a run.")
+@click.pass_context
+def show(ctx: click.Context, run: Path | None, name: str | None) -> None:
+    """Print a run's configuration and result, or a preset. Settings that depart from the paper are marked with *, those
+    that also depart from the run's preset with **."""
+    from headtrain.runs.showing import preset_lines, run_lines
 
-    for line in run_lines(run):
+    if run is None and name is None:
+        raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
+    if run is not None and name is not None:
+        raise ConfigError(f"--preset {name}: expected it without a run, found {run} as well")
+    for line in run_lines(run) if run is not None else preset_lines(str(name)):
         say(line)
 
 

@@ -25,6 +25,7 @@ from headtrain.cli.options import (
     merged,
     no_test_option,
     say_repeated,
+    say_unfinished,
     setting_options,
 )
 from headtrain.cli.placing import Placed, residency_option
@@ -88,6 +89,7 @@ def sweep(
         refuse_or_resume(out, resume)
         clear_locks(out)
         collection = with_lists(features, folds, repeats, [out] if resume else [])
+        say_unfinished(collection)
         splits = chosen_splits(collection, split)
         base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
         untested = left_untested(no_test, base.training, out if resume else None)

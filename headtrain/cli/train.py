@@ -23,6 +23,7 @@ from headtrain.cli.options import (
     merged,
     no_test_option,
     say_repeated,
+    say_unfinished,
     setting_options,
 )
 from headtrain.cli.placing import placed, residency_option
@@ -73,6 +74,7 @@ def train(
         refuse_absent(out)
     collection = with_lists(features, folds, repeats, [out] if out and resume else [])
     split = usual_split(collection, split)
+    say_unfinished(collection)
     splits = chosen_splits(collection, split)
     config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
     from amnet_common.machine.devices import choose_device

@@ -41,6 +41,7 @@ class Begun:
     optimistic: bool = False  # the test list chose the epoch
     features: str = ""  # the collection file
     fingerprint: str = ""  # of its spec
+    weights: str = ""  # the name of its trunk's weights; empty: an older version
     images: str = ""  # hash of the three lists with their scores
     precision: str = "float32"
     compiled: bool = False
@@ -97,7 +98,7 @@ def read_begun(run: Path) -> Begun:
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             folding=recorded_folding(found),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
-               ("imported_from", "precision", "selected_on", "features", "fingerprint", "images")},
+               ("imported_from", "precision", "selected_on", "features", "fingerprint", "weights", "images")},
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from headtrain.runs.documents import Result, read_begun, read_result
 from headtrain.runs.folder import RESULT, RUN
 from headtrain.settings.configuration import Config
 from headtrain.settings.described import OWN, described_settings
+from headtrain.settings.presets import preset
 
 RHO = METRICS["rho"]
 
@@ -30,6 +31,14 @@ def run_lines(run: Path) -> Iterator[str]:
         yield from trained_on(read_provenance(checkpoint))
     if (run / RESULT).exists():
         yield from result_lines(read_result(run))
+
+
+def preset_lines(name: str) -> Iterator[str]:
+    """Yield all lines about a preset: its settings, each with its source. Raises ConfigError if there is none."""
+    config = preset(name).config
+    version = f" version {config.version}" if config.version > 1 else ""
+    yield f"preset {config.preset}{version} (* not as in the paper)"
+    yield from setting_lines(config)
 
 
 def setting_lines(config: Config) -> Iterator[str]:

@@ -16,6 +16,7 @@ from amnet_common.datasets.folder import is_image_name, read_folder
 from amnet_common.errors import ConfigError, DatasetError
 
 EXTRACT = "amnet-extract"
+HASH = "weights_sha256"  # in a spec
 SOME_FAILED = 1  # its exit status: the others are done
 
 
@@ -50,12 +51,14 @@ def images_below(folder: Path) -> Dataset:
 
 
 def extracted(
-    photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str, augs: int = 0
-) -> Collection | None:
+    photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str, augs: int = 0,
+    trunk: str = "",
+) -> Collection | None:  # fmt: skip
     """Extract the evaluation view of each photograph and `augs` augmented ones, a row each in their order, cut as the
     features of `spec` are.
 
-    `work`: an empty folder for the collection and for links to the photographs. None if amnet-extract fails, which has
+    `work`: an empty folder for the collection and for links to the photographs. `trunk`: what that of `spec` is called,
+    should other weights be refused. None if amnet-extract fails, which has
     said why. Raises ConfigError where it is not installed.
     """
     links = work / "photos"
@@ -69,6 +72,7 @@ def extracted(
     words = [command(), "--dataset", "folder", "--root", links, "--augs", augs, "--out", out, "--device", device]
     words += plan_words(spec.get("view_plan", {}))
     words += ["--weights", weights] if weights else []
+    words += ["--expect-weights", f"{spec[HASH]} {trunk}".rstrip()] if HASH in spec else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode
     if status not in (0, SOME_FAILED):
         return None

@@ -106,6 +106,7 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
     member = new_member(setup, planned, statistics)
     where = {
         "features": str(setup.collection.path.absolute()),
+        "weights": str(setup.collection.provenance.get("weights") or ""),
         "compiled": setup.kernels.compiled,
         "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),
         "made": made_here(),

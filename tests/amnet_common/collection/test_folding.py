@@ -99,7 +99,7 @@ def test_other_lists_are_not_said_to_be_folds(rated, tmp_path):
     (("--folds", 20), "expected at least 40 images with a score for 20 folds, found 30"),
     (("--folds", 5, "--group", "scene"), "--group scene: expected --labels TABLE"),
     (("--labels", "l.csv", "--seed", 3), "expected --folds with --repeats, --seed or --group, found none"),
-    (("--labels", "l.csv", "--folds", 5, "--group", "person"), "expected the name of a column, found 'person'"),
+    (("--labels", "l.csv", "--folds", 5, "--group", "person"), "--group person: expected the name of a column"),
     (("--labels", "l.csv", "--folds", 5, "--group", "scene"), "--group scene: expected a group for some images"),
 ])  # fmt: skip
 def test_what_cannot_be_dealt_is_one_line_and_leaves_no_file(rated, tmp_path, monkeypatch, words, message):
