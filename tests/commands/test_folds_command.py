@@ -185,6 +185,16 @@ def test_scores_tell_the_list_and_the_human_score_and_rho_of_the_test_images_alo
     assert said.stdout.endswith(f"with people's scores on its 8 test images; {left}\n")
 
 
+def test_a_table_of_scores_that_is_evaluated_says_what_its_heads_were_trained_on(trained, rated, tmp_path):
+    folder, _ = trained
+    words = ("score", "--features", rated, "--head", folder / "t/split-2", "--device", "cpu")
+    done(*words, "--out", tmp_path / "s.csv")
+    count = columns(tmp_path / "s.csv")["split"].count("train")
+    said = done("evaluate", "--features", rated, "--folds", 3, "--scores", tmp_path / "s.csv", "--out", tmp_path / "e")
+    assert f"note: {tmp_path}/s.csv: {count} rows are of images that what scored them was trained on" in said.stderr
+    assert not (tmp_path / "e/out_of_fold.csv").exists()
+
+
 def test_an_ensemble_of_all_folds_has_no_test_images(trained, rated, tmp_path):
     folder, _ = trained
     said = done("score", "--features", rated, "--head", folder / "t", "--out", tmp_path / "s.csv", "--device", "cpu")
