@@ -15,6 +15,7 @@ from amnet_common.datasets.named_rows import named_rows
 from amnet_common.datasets.records import SplitList
 from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import DatasetError
+from amnet_common.small_texts import shortened
 
 FOLDING = "folding"  # in a collection's provenance, and in what a run says of itself
 
@@ -55,7 +56,7 @@ def recorded_folding(found: Mapping[str, Any]) -> Folding | None:
 def read_groups(path: Path, columns: Columns, column: str, collection: Collection) -> dict[str, str]:
     """Read what each image of a label table belongs to, by its id in the collection; empty cells tell nothing.
 
-    Raises DatasetError, with file and line.
+    Raises DatasetError, with file and line, also for an image with two entries.
     """
     table = read_table(path, "--labels")
     known = CollectionNames(collection.ids, f"of {collection.path}")
@@ -63,7 +64,11 @@ def read_groups(path: Path, columns: Columns, column: str, collection: Collectio
     texts = table.texts(column_called(table, f"--group {column}", column))
     named = named_rows(table, chosen.id, known, range(len(texts)), table.problems)
     own = own_names([*named.ids], collection.ids)
-    found = {own.get(id_, id_): text.strip() for id_, text in zip(named.ids, texts, strict=True) if text.strip()}
+    found: dict[str, str] = {}
+    for row, (id_, text) in enumerate(zip(named.ids, map(str.strip, texts), strict=True)):
+        if text and found.setdefault(own.get(id_, id_), text) != text:  # as where several people rated an image
+            raise DatasetError(f"{table.where(row)}: expected one {column} for {shortened(id_)}, found "
+                               f"{shortened(text)} beside {shortened(found[own.get(id_, id_)])}")  # fmt: skip
     if not found:
         raise DatasetError(f"--group {column}: expected a group for some images of {path}, found none")
     return found

@@ -7,7 +7,7 @@ import numpy as np
 
 from amnet_common.datasets.any_table import read_table
 from amnet_common.datasets.cells import is_missing, text_of, unclear_line
-from amnet_common.datasets.columns import Columns, choose, numbers_of
+from amnet_common.datasets.columns import SPLIT, Columns, choose, numbers_of
 from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.named_rows import named_rows, with_own_forms
 from amnet_common.datasets.table import Table
@@ -49,10 +49,21 @@ def read_score_table(
     problems.refuse()
     how = [f"{path}: column {table.title(chosen.score)}: {numbers.how}"] if numbers.how else []
     left = [f"{path}: {unscored} rows that are not scored (column {STATUS!r}) are left out"] if unscored else []
+    left += [line for line in [_seen_line(table, kept)] if line]
     left += [f"{path}: {others} rows name no image of the collection, and are left out"] if others else []
     for note in [*table.notes, *chosen.notes, *named.notes, *how, *left]:
         tell(note)
     return {name: value for name, value in zip(row_of, numbers.values.tolist(), strict=True) if not np.isnan(value)}
+
+
+def _seen_line(table: Table, rows: Sequence[int]) -> str:
+    """Tell how many rows are of images that the scoring heads were trained on, as tables of amnet's say."""
+    names = [name.lower() for name in table.names]
+    if not {STATUS, SPLIT} <= {*names}:
+        return ""
+    seen = sum(text_of(table.columns[names.index(SPLIT)][row]).strip() == "train" for row in rows)
+    told = f"{table.path}: {seen} rows are of images that what scored them was trained on (column {SPLIT!r})"
+    return f"{told}: a rho over these says nothing of new images" if seen else ""
 
 
 def _scored_rows(table: Table) -> tuple[list[int], int]:

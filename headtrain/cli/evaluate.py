@@ -110,7 +110,8 @@ def evaluate(
                 )
                 say(f"split {number}: val rho {of_val}{told}", err=True)
         print_table([out])
-        say_out_of_fold(out, collection)
+        if not paths:  # a table says nothing of what it was made from
+            say_out_of_fold(out, collection)
 
 
 def tell(note: str) -> None:

@@ -124,7 +124,7 @@ def print_test(job: "Scoring") -> None:
     from headtrain.scoring.standing import TRAIN, VAL, of_test
 
     if not job.labelled:
-        say(f"note: {job.out} was begun without the columns list and human, and goes on so; another --out has them",
+        say(f"note: {job.out} was begun without the columns split and human, and goes on so; another --out has them",
             err=True)  # fmt: skip
         return
     found = of_test(read_rows(job.out, job.kind, job.steps))

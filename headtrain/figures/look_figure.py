@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headtrain.figures.attention_maps import corners, on_image
+from headtrain.figures.attention_maps import ALIKE, SCALE, corners, entropy_of, is_alike, on_image, peak_of
 from headtrain.figures.looks import Look
 from headtrain.figures.pictures import new_figure, refuse_other_ending, save
 
@@ -29,7 +29,7 @@ def draw_looks(looks: Sequence[Look], out: Path, view: int = 0) -> None:
     """
     refuse_other_ending(out)
     T = len(looks[0].steps)
-    figure = new_figure(INCHES * (T + 2), (INCHES + 0.2) * len(looks))
+    figure = new_figure(INCHES * (T + 2), (INCHES + 0.35) * len(looks) + 0.2)
     axes = figure.subplots(len(looks), T + 2, squeeze=False)
     if view:
         figure.suptitle(f"augmented view {view}", fontsize=9)
@@ -39,6 +39,7 @@ def draw_looks(looks: Sequence[Look], out: Path, view: int = 0) -> None:
         for t in range(T):
             _draw_step(line[t + 1], look, t)
         _draw_steps(line[-1], look, low, high)
+    figure.supxlabel(SCALE, fontsize=8)
     save(figure, out)
 
 
@@ -62,8 +63,9 @@ def _draw_step(axis: "Axes", look: Look, t: int) -> None:
     axis.imshow(np.where(np.isnan(heat), OUTSIDE * grey, grey), cmap="gray", vmin=0, vmax=1)
     axis.imshow(heat, cmap="inferno", alpha=MOST_COVER * np.nan_to_num(heat), vmin=0, vmax=1)
     axis.set_title(f"step {t + 1}", fontsize=8)
-    peak = look.attention[t].max() * look.attention.shape[1]
-    axis.set_xlabel(f"{look.steps[t]:+.3f}; peak {peak:.1f} times the mean", fontsize=7)
+    seen = look.attention[t]
+    said = f"{look.steps[t]:+.3f}; peak {peak_of(seen):.1f} times the mean\nentropy {entropy_of(seen):.3f}"
+    axis.set_xlabel(f"{said}, {ALIKE}" if is_alike(seen) else said, fontsize=7)
     _bare(axis, look)
 
 

@@ -20,6 +20,7 @@ from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
 from headtrain.evaluation.metrics import METRICS, flat_line
 from headtrain.evaluation.published import FIGURES, HUMAN, data_of
 from headtrain.evaluation.trainings import LEVEL, holm
+from headtrain.figures.attention_maps import SCALE
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import mean_line, name_of
 from headtrain.report.gallery import cards
@@ -66,6 +67,7 @@ def contents(
                     for one in METRICS.values() if one.column],
         "runs": parts,
         "comparisons": list(comparisons(systems)),
+        "scale": SCALE,
         "images": images.table,
         "missing": images.missing,
     }))  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from headtrain.evaluation.predictions import Predictions
-from headtrain.figures.attention_maps import scaled
+from headtrain.figures.attention_maps import entropy_of, is_alike, peak_of, scaled
 from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.report.images import LARGE, Images
 from headtrain.runs.results import RunResult
@@ -56,8 +56,10 @@ def cards(
 
 
 def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Return for each row: step scores, each step's map (L,) uint8 in base64, and the view's box as shares of the
-    image. Raises ConfigError if the collection has not the view that the head was tested on.
+    """Return for each row: step scores; of each step its map (L,) uint8 in base64, its peak (times chance), entropy and
+    whether it looks everywhere alike; and the view's box as shares of the image.
+
+    Raises ConfigError if the collection has not the view that the head was tested on.
     """
     head = load_head(run)
     view = head.provenance.config.training.eval_view if head.provenance else 0
@@ -68,7 +70,12 @@ def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list
         output = head.predict(collection.read_dequantised(some, view, check=True))
         for row, steps, attention in zip(some, output.steps.tolist(), output.attention.numpy(), strict=True):
             maps = [base64.b64encode(scaled(of_step).tobytes()).decode("ascii") for of_step in attention]
-            found.append({"steps": steps, "maps": maps, "box": box_of(collection, row, view)})
+            told = {
+                "peaks": [peak_of(of_step) for of_step in attention],
+                "entropies": [entropy_of(of_step) for of_step in attention],
+                "alike": [is_alike(of_step) for of_step in attention],
+            }
+            found.append({"steps": steps, "maps": maps, **told, "box": box_of(collection, row, view)})
     return found
 
 

@@ -136,7 +136,7 @@ function eachSplit() {
 
 // --- charts ----------------------------------------------------------------------------------------------------------
 
-const WIDTH = 460, HEIGHT = 300, LEFT = 68, BOTTOM = 40, TOP = 12, RIGHT = 12;
+const LEFT = 68, BOTTOM = 40, TOP = 12, RIGHT = 12, SIDE = 380;
 
 function ticks(low, high) {
   const step = 10 ** Math.floor(Math.log10((high - low) / 2));
@@ -146,13 +146,15 @@ function ticks(low, high) {
   return found.map((value) => [value, value.toFixed(Math.max(0, -Math.floor(Math.log10(wide) + 1e-9)))]);
 }
 
-// The frame of a chart, and the functions that place values in it.
-function frame(title, xs, ys, xLabel, yLabel) {
+// The frame of a chart, and the functions that place values in it. Square: both axes have one scale and one range.
+function frame(title, xs, ys, xLabel, yLabel, square = false) {
+  const WIDTH = LEFT + RIGHT + (square ? SIDE : 380), HEIGHT = TOP + BOTTOM + (square ? SIDE : 248);
   const range = (values, room) => {
     const low = Math.min(...values), high = Math.max(...values), more = (high - low || 1) * room;
     return [low - more, high + more];
   };
-  const [x0, x1] = range(xs, 0.02), [y0, y1] = range(ys, 0.05);
+  const both = [...xs, ...ys];
+  const [x0, x1] = square ? range(both, 0.03) : range(xs, 0.02), [y0, y1] = square ? [x0, x1] : range(ys, 0.05);
   const x = (value) => LEFT + ((value - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - ((value - y0) / (y1 - y0)) * (HEIGHT - BOTTOM - TOP);
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
@@ -166,7 +168,7 @@ function frame(title, xs, ys, xLabel, yLabel) {
   }
   svg.append(drawn("text", { class: "label", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, xLabel),
     drawn("text", { class: "label", transform: `translate(13 ${(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)`, "text-anchor": "middle" }, yLabel));
-  return { svg, x, y };
+  return { svg, x, y, ends: [x0, x1] };
 }
 
 function curves() {
@@ -195,9 +197,7 @@ function curveChart(name, title) {
 function scatter() {
   const points = ordered(run.points, (point) => point[0], true);
   if (!points.length) return null;
-  const { svg, x, y } = frame("predicted against human scores", points.map((point) => point[0]), points.map((point) => point[1]), "human score", "predicted score");
-  const [lows, highs] = [Math.min, Math.max].map((end) => [0, 1].map((side) => end(...points.map((point) => point[side]))));
-  const ends = [Math.max(...lows), Math.min(...highs)]; // what both axes show
+  const { svg, x, y, ends } = frame("predicted against human scores", points.map((point) => point[0]), points.map((point) => point[1]), "human score", "predicted score", true);
   svg.append(drawn("path", { class: "diagonal", d: `M${x(ends[0])} ${y(ends[0])}L${x(ends[1])} ${y(ends[1])}` }));
   svg.setAttribute("tabindex", "0");
   svg.setAttribute("role", "application");
@@ -277,7 +277,8 @@ function gallery() {
   controls.append(sortBy, turn, element("label", { for: "filter" }, "filter ", filter),
     steps ? element("label", { for: "step" }, "attention ", slider, " ", said) : "");
   show();
-  return section("gallery", "What the head says and sees", controls, count, list);
+  const scale = steps && CONTENTS.scale ? element("p", { id: "scale" }, `Attention, ${CONTENTS.scale}.`) : null;
+  return section("gallery", "What the head says and sees", controls, scale, count, list);
 }
 
 class Card {
@@ -286,11 +287,12 @@ class Card {
     this.image = CONTENTS.images[card.image];
     this.canvas = element("canvas", { role: "img", "aria-label": this.image.id });
     this.bars = (card.steps || []).map((value) => element("li", { title: "step score" }, signed(value)));
+    this.said = element("p", { class: "attention" });
     const error = card.predicted - card.true;
     this.node = element("li", { class: "card" }, this.canvas, this.image.src ? null : element("p", { class: "nothing" }, `no picture: ${this.image.missing}`),
       element("p", { class: "name" }, this.image.id, run.splits.length > 1 ? element("span", { class: "split" }, ` split ${card.split}`) : ""),
       element("p", {}, `predicted ${fixed(card.predicted, 3)}, human ${fixed(card.true, 3)}, error ${signed(error)}`),
-      element("ol", { class: "steps" }, ...this.bars));
+      element("ol", { class: "steps" }, ...this.bars), (card.peaks || []).length ? this.said : null);
     this.picture = null;
     this.step = 0;
   }
@@ -298,6 +300,7 @@ class Card {
   draw(step) {
     this.step = step;
     this.bars.forEach((bar, n) => bar.classList.toggle("now", n + 1 === step));
+    this.said.textContent = this.told(step);
     if (this.picture || !this.image.src) {
       this.paint();
       return;
@@ -305,6 +308,14 @@ class Card {
     this.picture = new Image();
     this.picture.addEventListener("load", () => this.paint());
     this.picture.src = this.image.src;
+  }
+
+  // How far from chance the attention of a step is; of the picture alone, of the step that is farthest.
+  told(step) {
+    const { peaks = [], entropies = [], alike = [] } = this.card;
+    if (!peaks.length) return "";
+    const n = step ? step - 1 : entropies.indexOf(Math.min(...entropies));
+    return `step ${n + 1}: peak ${fixed(peaks[n], 1)} times chance, entropy ${fixed(entropies[n], 3)}${alike[n] ? ", looks everywhere alike" : ""}`;
   }
 
   paint() {

@@ -52,7 +52,7 @@ def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bo
     Raises ExtraError without pyarrow.
     """
     arrow, parquet = _arrow()
-    kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection", "list")}
+    kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection", "split")}
     schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps, labelled)])
     with parquet.ParquetWriter(path, schema) as writer:
         left = iter(rows)

@@ -22,11 +22,11 @@ class ScoreRow:
     entropy: float | None = None
     reason: str = ""  # why the image failed
     features: str = ""  # CRC-32C of its views' checksums: whether a score is of the features that are there now
-    list: str = ""  # train, val or test of the scoring heads
+    split: str = ""  # train, val or test of the scoring heads, as a table of labels has it
     human: float | None = None  # what people said of it
 
 
-LABELS = ("list", "human")  # the last columns of a table that tells what an image is to the heads
+LABELS = ("split", "human")  # the last columns of a table that tells what an image is to the heads
 
 
 def columns(steps: int, labelled: bool = False) -> list[str]:
@@ -52,8 +52,8 @@ def from_record(record: Mapping[str, Any], steps: int) -> ScoreRow:
     numbered = [_figure(record[f"step_{t + 1}"]) for t in range(steps)]
     found = tuple(value for value in numbered if value is not None)
     texts = {name: str(record[name] or "") for name in ("id", "status", "collection", "reason", "features")}
-    list_, human = str(record.get("list") or ""), _figure(record.get("human"))
-    return ScoreRow(score=score, steps=found, spread=spread, entropy=entropy, list=list_, human=human, **texts)
+    split, human = str(record.get("split") or ""), _figure(record.get("human"))
+    return ScoreRow(score=score, steps=found, spread=spread, entropy=entropy, split=split, human=human, **texts)
 
 
 def as_texts(record: Mapping[str, Any], exact: bool = False, safe: bool = False) -> Sequence[str]:

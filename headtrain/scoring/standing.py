@@ -92,7 +92,7 @@ def subsets_of(path: str, head: Head, collection: Collection) -> Subsets | None:
 def with_labels(table: Sequence[ScoreRow], rows: np.ndarray, known: Standing) -> list[ScoreRow]:
     """Return the rows of a table, which are `rows` (n,) of a collection, with the list and the score of people."""
     return [
-        replace(one, list=str(known.lists[row]), human=figure(known.human[row]))
+        replace(one, split=str(known.lists[row]), human=figure(known.human[row]))
         for one, row in zip(table, rows.tolist(), strict=True)
     ]
 
@@ -103,10 +103,10 @@ def of_test(rows: Iterable[ScoreRow]) -> OfTest:
     others = {TRAIN: 0, VAL: 0}
     for row in rows:
         if row.score is not None and row.human is not None:
-            if row.list == TEST:
+            if row.split == TEST:
                 test.append((row.id, row.score, row.human))
-            elif row.list in others:
-                others[row.list] += 1
+            elif row.split in others:
+                others[row.split] += 1
     if len(test) < 2:
         return OfTest(math.nan, Interval(math.nan, math.nan), len(test), others)
     ids, scores, human = zip(*test, strict=True)

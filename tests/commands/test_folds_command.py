@@ -173,22 +173,32 @@ def test_scores_tell_the_list_and_the_human_score_and_rho_of_the_test_images_alo
     )
     said = done(*words)
     table, test = columns(tmp_path / "s.csv"), columns(folder / "t/split-2/test.csv")
-    assert list(table)[-3:] == ["collection", "list", "human"]
+    assert list(table)[-3:] == ["collection", "split", "human"]
     assert [float(score) for score in table["human"]] == pytest.approx(SCORES, rel=1e-8)
-    assert {id_ for id_, name in zip(table["id"], table["list"], strict=True) if name == "test"} == set(test["id"])
-    count = {name: table["list"].count(name) for name in ("train", "val", "test")}
+    assert {id_ for id_, name in zip(table["id"], table["split"], strict=True) if name == "test"} == set(test["id"])
+    count = {name: table["split"].count(name) for name in ("train", "val", "test")}
     assert sum(count.values()) == COUNT
-    rows = [row for row, name in enumerate(table["list"]) if name == "test"]
+    rows = [row for row, name in enumerate(table["split"]) if name == "test"]
     rho = stats.spearmanr([float(table["score"][i]) for i in rows], SCORES[rows]).statistic
     left = f"{count['train']} training and {count['val']} validation images are left out"
     assert f"{tmp_path}/s.csv: rho {rho:.4f} [" in said.stdout
     assert said.stdout.endswith(f"with people's scores on its 8 test images; {left}\n")
 
 
+def test_a_table_of_scores_that_is_evaluated_says_what_its_heads_were_trained_on(trained, rated, tmp_path):
+    folder, _ = trained
+    words = ("score", "--features", rated, "--head", folder / "t/split-2", "--device", "cpu")
+    done(*words, "--out", tmp_path / "s.csv")
+    count = columns(tmp_path / "s.csv")["split"].count("train")
+    said = done("evaluate", "--features", rated, "--folds", 3, "--scores", tmp_path / "s.csv", "--out", tmp_path / "e")
+    assert f"note: {tmp_path}/s.csv: {count} rows are of images that what scored them was trained on" in said.stderr
+    assert not (tmp_path / "e/out_of_fold.csv").exists()
+
+
 def test_an_ensemble_of_all_folds_has_no_test_images(trained, rated, tmp_path):
     folder, _ = trained
     said = done("score", "--features", rated, "--head", folder / "t", "--out", tmp_path / "s.csv", "--device", "cpu")
-    assert set(columns(tmp_path / "s.csv")["list"]) == {"train"}
+    assert set(columns(tmp_path / "s.csv")["split"]) == {"train"}
     assert "has no test images of these heads (24 training and 0 validation images are left out)" in said.stderr
 
 
@@ -203,7 +213,7 @@ def test_images_trained_on_are_known_in_a_collection_with_other_lists(trained, r
     done(*words, "--features", tmp_path / "l.h5", "--out", tmp_path / "other.csv")
     done(*words, "--features", rated, "--out", tmp_path / "own.csv")
     other, own = (columns(tmp_path / name) for name in ("other.csv", "own.csv"))
-    assert [name if name == "train" else "" for name in own["list"]] == other["list"]
+    assert [name if name == "train" else "" for name in own["split"]] == other["split"]
     assert [float(score) for score in other["human"]] == list(range(COUNT))
 
 
@@ -221,7 +231,7 @@ def test_a_table_begun_without_these_columns_goes_on_without(trained, rated, tmp
     before = out.read_bytes()
     said = done(*words, "--append")
     assert out.read_bytes() == before
-    assert f"note: {out} was begun without the columns list and human" in said.stderr
+    assert f"note: {out} was begun without the columns split and human" in said.stderr
 
 
 def test_repeats_average_the_predictions_of_an_image(rated, tmp_path):

@@ -29,6 +29,8 @@ def test_the_page_holds_each_test_image_with_what_the_head_saw(report, tmp_path)
     assert len(run["points"]) == 2
     for card in run["gallery"]:
         assert len(card["maps"]) == 3
+        assert all(peak >= 1 for peak in card["peaks"])
+        assert all(0 < entropy < 1.001 for entropy in card["entropies"])
         assert sum(card["steps"]) == pytest.approx(card["predicted"], abs=1e-5)
         assert card["box"] == pytest.approx([1 / 16, 5 / 24, 7 / 8, 7 / 12, 0], abs=0.01)  # 224 of 256, of 60 x 90
     assert run["curves"][0]["epochs"][0]["epoch"] == 1

@@ -94,6 +94,16 @@ def test_other_lists_are_not_said_to_be_folds(rated, tmp_path):
     assert recorded_folding({"folding": {"folds": "five"}}) is recorded_folding({"folding": []}) is None
 
 
+def test_an_image_with_two_groups_is_refused(rated, tmp_path):
+    lines = [f"{id_},{row},{person}" for row, id_ in enumerate(IDS) for person in ("ann", "bob")]
+    (tmp_path / "l.csv").write_text("id,score,participant\n" + "\n".join(lines))
+    words = ("--labels", tmp_path / "l.csv", "--folds", 5, "--group", "participant", "--out", tmp_path / "n.h5")
+    result = cache("relabel", rated, *words)
+    assert result.exit_code == 2
+    assert "l.csv:3: expected one participant for '00.jpg', found 'bob' beside 'ann'" in result.stderr
+    assert not (tmp_path / "n.h5").exists()
+
+
 @pytest.mark.parametrize(("words", "message"), [
     ((), "Missing option '--labels'"),
     (("--folds", 20), "expected at least 40 images with a score for 20 folds, found 30"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headtrain.figures.attention_maps import heat_map, on_image
+from headtrain.figures.attention_maps import entropy_of, heat_map, is_alike, on_image, peak_of, scaled
 
 
 def peak_at(row, column):
@@ -52,3 +52,34 @@ def test_a_box_that_rounding_puts_over_the_edge_is_cut():
     heat = on_image(peak_at(13, 13), np.array([-0.6, -0.6, 80.8, 100.9, 1]), 100, 80)
     assert heat.shape == (80, 100)
     assert np.isfinite(heat).all()
+
+
+def test_colours_are_multiples_of_chance_whatever_else_the_map_holds():
+    times = np.ones(196)
+    times[:6] = 0.5, 1, 2, 4, 16, 100
+    assert scaled(times / 196)[:6].tolist() == [0, 0, 64, 128, 255, 255]  # a quarter of the way for each doubling
+
+
+def test_a_head_that_looks_everywhere_alike_has_no_bright_spots():
+    nearly = np.random.default_rng(0).normal(1, 0.02, 196)
+    nearly /= nearly.sum()
+    assert heat_map(nearly, 140, 140).max() < 10
+    assert is_alike(nearly)
+    assert is_alike(np.full(196, 1 / 196, np.float32))
+
+
+def test_one_clear_peak_is_not_everywhere_alike_though_its_entropy_is_high():
+    attention = np.full(196, (1 - 6 / 196) / 195)
+    attention[50] = 6 / 196
+    assert entropy_of(attention) > 0.99
+    assert peak_of(attention) == pytest.approx(6)
+    assert not is_alike(attention)
+
+
+def test_entropy_is_that_of_scipy():
+    from scipy import stats
+
+    attention = np.random.default_rng(1).dirichlet(np.full(196, 0.3))
+    attention[3] = 0
+    attention /= attention.sum()
+    assert entropy_of(attention) == pytest.approx(stats.entropy(attention) / np.log(196))

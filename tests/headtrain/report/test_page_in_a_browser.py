@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -34,7 +35,8 @@ def card(image, predicted, human, kinds, flip=0):
     """One of the gallery; step 1 looks to the left of the view, step 2 to the right."""
     maps = [peak_map(7, 2), peak_map(7, 11), peak_map(2, 7)]
     return {"image": image, "true": human, "predicted": predicted, "split": 1, "kinds": kinds,
-            "steps": [0.1, 0.2, predicted - 0.3], "maps": maps, "box": [0.0, 0.0, 1.0, 1.0, flip]}  # fmt: skip
+            "steps": [0.1, 0.2, predicted - 0.3], "maps": maps, "box": [0.0, 0.0, 1.0, 1.0, flip],
+            "peaks": [16.0, 9.04, 1.0], "entropies": [0.61, 0.7, 1.0], "alike": [False, False, True]}  # fmt: skip
 
 
 def split(number, rho):
@@ -155,6 +157,26 @@ def test_the_slider_goes_through_the_steps_and_flipped_views_map_back(open_page,
     assert page.locator("#cards .now").all_text_contents() == ["+0.200", "+0.200"]
     slider.press("Home")
     assert page.locator("#step-said").text_content() == "picture alone"
+
+
+def test_each_card_says_how_far_from_chance_its_attention_is(open_page, report):
+    page = open_page(report)
+    said = page.locator("#cards .attention").first
+    assert said.text_content() == "step 1: peak 16.0 times chance, entropy 0.610"
+    page.locator("#step").press("End")
+    assert said.text_content() == "step 3: peak 1.0 times chance, entropy 1.000, looks everywhere alike"
+    page.locator("#step").press("Home")
+    assert said.text_content() == "step 1: peak 16.0 times chance, entropy 0.610"  # the farthest of the three
+
+
+def test_both_axes_of_the_scatter_plot_have_one_scale(open_page, report):
+    page = open_page(report)
+    path = page.locator("#scatter path.diagonal").get_attribute("d")
+    x0, y0, x1, y1 = (float(number) for number in re.findall(r"[0-9.]+", path))
+    assert x1 - x0 == pytest.approx(y0 - y1)
+    ticks = page.locator("#scatter text.tick").all_text_contents()
+    half = len(ticks) // 2
+    assert ticks[:half] == ticks[half:]
 
 
 def test_points_show_their_image_by_mouse_and_by_keyboard(open_page, report):
