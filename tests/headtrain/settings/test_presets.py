@@ -24,6 +24,7 @@ def test_a_run_of_before_says_the_preset_that_it_had():
     for name in ("version", "least_updates"):
         old.pop(name, None)
         old["training"] = {key: value for key, value in old["training"].items() if key != name}
+    old["training"]["patience"] = 6
     config = Config.from_dict(old)
     assert config.version == 1
     assert config.training.least_updates == 0  # an epoch was one pass
