@@ -1,5 +1,6 @@
 """The commands of the tutorials, as they stand there, on a few drawn pictures and with small heads."""
 
+import csv
 import glob
 import re
 import shlex
@@ -81,3 +82,18 @@ def test_a_library_is_scored_again_as_its_tutorial_says(here, trained):
             rows.append(len((here / "scores.csv").read_text().splitlines()) - 1)
     assert rows == [6, 8]
     assert len((here / "scores-better.csv").read_text().splitlines()) == 9
+
+
+def test_a_folder_and_a_spreadsheet_as_their_tutorial_says(here):
+    names = [f"{i:02}.png" for i in range(20)]
+    draw(here / "photos", names)
+    draw(here / "new", ["50.png", "51.png"])
+    rows = "".join(f"{name[:-4]};{0.2 + 0.03 * i:.2f}\r\n".replace(".", ",") for i, name in enumerate(names))
+    (here / "ratings.csv").write_text("Stimulus;Memorability (mean)\r\n" + rows, encoding="utf-8-sig")
+    said = {line: run(line) for line in commands("spreadsheet.md")}
+    assert "has no lists: 5 folds of its 20 scored images, seed 0" in next(out for line, out in said.items()
+                                                                          if "baseline" in line)  # fmt: skip
+    with open(here / "runs/baselines/moments-kernel/out_of_fold.csv", newline="", encoding="utf-8") as file:
+        assert sorted(row["id"] for row in csv.DictReader(file)) == names
+    assert (here / "report.html").stat().st_size > 10_000
+    assert len((here / "scores.csv").read_text().splitlines()) == 3
