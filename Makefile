@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test test-oldest check docs coverage faults fuzz audit bench bench-gpu clean
+.PHONY: demo test test-oldest check docs results coverage faults fuzz audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -21,6 +21,13 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every table of docs/results.md, in a day on two cores: make results LNSIM=FOLDER WEIGHTS=FILE
+results: .venv/installed
+	$(BIN)/python benchmarks/lnsim_table.py --root $(LNSIM) --weights $(WEIGHTS)
+	$(BIN)/python benchmarks/lnsim_sweeps.py --root $(LNSIM) --weights $(WEIGHTS)
+	$(BIN)/python benchmarks/learning_curve.py --features runs/lnsim/standard.h5 --out runs/curve
+	$(BIN)/python benchmarks/compare_power.py --worlds 300
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
