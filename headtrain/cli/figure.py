@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @click.group(cls=OneLineErrorsGroup)
 def figure() -> None:
-    """Draw figures of the paper from runs, as PNG or SVG; Figure 3 is amnet-head curves, Figure 5 amnet-head attend."""
+    """Draw figures of the paper from runs, as PNG, SVG or PDF; Figure 3 is amnet-head curves, Figure 5 attend."""
 
 
 @figure.command()
 @click.argument("run", type=PATH)
-@click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
+@click.option("--out", default="histogram.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 def histogram(run: Path, out: Path, overwrite: bool) -> None:
     """Draw Figure 4: the distribution of human and predicted scores of a run's test images."""
@@ -42,7 +42,7 @@ def histogram(run: Path, out: Path, overwrite: bool) -> None:
 @figure.command()
 @click.argument("run", type=PATH)
 @click.option("--features", type=PATH, help="The collection.  [default: where the run was trained]")
-@click.option("--out", default="slope.png", type=PATH, help="Picture, .png or .svg.")
+@click.option("--out", default="slope.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 @device_option
 def slope(run: Path, features: Path | None, out: Path, overwrite: bool, device: str) -> None:
@@ -57,7 +57,7 @@ def slope(run: Path, features: Path | None, out: Path, overwrite: bool, device: 
 
 @figure.command()
 @click.argument("runs", nargs=-1, required=True, type=PATH)
-@click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
+@click.option("--out", default="comparison.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 def comparison(runs: Sequence[Path], out: Path, overwrite: bool) -> None:
     """Draw Figure 7: mean test rho of RUNS among the published figures of their data set."""
