@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import with_lists_of
 from amnet_common.collection.layout import DONE
 from amnet_common.errors import AmnetError, ConfigError, ImageError
 from amnet_common.images import decode_rgb, ignored_pillow_warnings, read_source
@@ -72,7 +73,8 @@ def reference_of(head: Path) -> Reference:
     with contextlib.suppress(AmnetError, OSError):
         about = read_begun(run) if (run / RUN).exists() else read_result(run)  # a baseline has a result alone
         if about.split and Path(about.features).is_file():
-            scores = Collection(Path(about.features)).split(f"train_{about.split}").scores
+            collection = with_lists_of(Collection(Path(about.features)), about.folding)
+            scores = collection.split(f"train_{about.split}").scores
             return Reference(np.sort(scores), "training images")
     with contextlib.suppress(AmnetError, OSError):
         if (run / TEST).exists():
