@@ -120,7 +120,7 @@ def say_repeated(collection: Collection, subsets: "Subsets") -> None:
 
 
 def say_unfinished(collection: Collection) -> None:
-    """Print a note if a collection is still to be filled: how many of how many, and whether that happens now."""
+    """Print a note if a collection is being filled: how many images of how many are done."""
     if line := filling_line(collection):
         say(f"note: {line}", err=True)
 
