@@ -115,11 +115,13 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @click.option("--seed", type=int, help="Of --folds.  [default: 0]")
 @click.option("--group", metavar="COLUMN", help="With --folds, a column of --labels: images with the same entry (a "
               "participant, a scene) stay in one part.")  # fmt: skip
+@click.option("--score-name", help="What the scores are called, valence say, in report, figure and methods."
+              "  [default: as in FILE, else memorability]", show_default=False)  # fmt: skip
 @click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
 @click.pass_context
 def relabel_command(
     ctx: click.Context, file: Path, labels: Path | None, folds: int | None, repeats: int | None, seed: int | None,
-    group: str | None, out: Path, columns: Columns,
+    group: str | None, score_name: str | None, out: Path, columns: Columns,
 ) -> None:  # fmt: skip
     """Give the images of a collection new scores and splits, without extraction.
 
@@ -132,7 +134,8 @@ def relabel_command(
         raise ConfigError("relabel: expected --folds with --repeats, --seed or --group, found none")
     folding = None if folds is None else Folding(folds, 1 if repeats is None else repeats, seed or 0)
     with only_writer(out):
-        collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True))
+        collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True),
+                             score_name)  # fmt: skip
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
     if folding:

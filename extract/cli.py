@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, DTYPES, FAILED, PENDING
+from amnet_common.collection.score_names import named
 from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say, version_option
 from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
@@ -45,6 +46,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
 @table_options(ID, SCORE, SPLIT, LIST, RATER)
+@click.option("--score-name", show_default=False, help="What the scores are called, valence say, in report, figure and"
+              " methods.  [default: memorability]")  # fmt: skip
 @click.option("--exclude", "excluded", multiple=True, metavar="GLOB", help="With --dataset folder: leave out files and"
               " folders of this name, or path if it has a slash. May be given again.")  # fmt: skip
 @click.option("--include", "included", multiple=True, metavar="GLOB", help="With --dataset folder: take only these; or,"
@@ -89,8 +92,9 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--allow-other-kernels", is_flag=True,
               help="Go on with a file begun on another device or version; last bits will differ.")  # fmt: skip
 def main(
-    name: str, root: Path | None, labels: Path | None, excluded: tuple[str, ...], included: tuple[str, ...],
-    out: Path | None, plan: str | None, plan_version: int | None, augs: int | None,
+    name: str, root: Path | None, labels: Path | None, score_name: str | None,
+    excluded: tuple[str, ...], included: tuple[str, ...], out: Path | None,
+    plan: str | None, plan_version: int | None, augs: int | None,
     weights: str | None, expect_weights: str,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
@@ -103,6 +107,7 @@ def main(
     2: wrong use or input; 130: interrupted; 143: terminated.
     """
     dataset = load_dataset(name, root, labels, Choice(excluded, included), columns)
+    dataset = replace(dataset, about={**dataset.about, **named(score_name)})
     for note in [*dataset.notes, *(score_notes(dataset) if labels else ())]:
         say(f"note: {note}", err=True)
     if old:

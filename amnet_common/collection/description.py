@@ -9,6 +9,7 @@ from amnet_common.collection.layout import DONE, FAILED, PENDING
 from amnet_common.collection.marks import kernel_checksum
 from amnet_common.collection.reader import Collection
 from amnet_common.collection.repeats import repeat_lines
+from amnet_common.collection.score_names import MEMORABILITY, score_name_of
 from amnet_common.datasets.extremes import questions
 from amnet_common.making import made_line
 
@@ -33,6 +34,8 @@ def info_lines(collection: Collection) -> Iterator[str]:
     if line := made_line(made.get("made")):
         yield f"made         {line}"
     yield f"scores       {score_line(collection.labels)}"
+    if (name := score_name_of(collection)) != MEMORABILITY:
+        yield f"             called {name}"
     for question in questions(collection.labels):
         yield f"             {question}"
     yield from rating_lines(made.get("ratings"))

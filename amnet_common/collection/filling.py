@@ -17,12 +17,14 @@ def is_being_written(collection: Collection) -> bool:
 
 
 def filling_line(collection: Collection) -> str:
-    """Tell how many images of a collection have features, and whether it is being written; empty if none is pending."""
+    """Tell how many images of a collection that is being written have features; empty if none is pending, or nobody
+    writes it: whoever needs those that are pending then says so.
+    """
     done, pending = (int((collection.status == mark).sum()) for mark in (DONE, PENDING))
-    if not pending:
+    if not pending or not is_being_written(collection):
         return ""
-    now = "amnet-extract is writing it now" if is_being_written(collection) else "nothing is writing it now"
-    return f"{collection.path}: {done} of {len(collection)} images are done, {pending} pending; {now}"
+    return (f"{collection.path}: {done} of {len(collection)} images are done, {pending} pending; amnet-extract is "
+            "writing it now")  # fmt: skip
 
 
 def _has_writer(part: Part) -> bool:

@@ -14,6 +14,7 @@ from amnet_common.collection.layout import PATH_BYTES
 from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
 from amnet_common.collection.reader import Collection
+from amnet_common.collection.score_names import named
 from amnet_common.collection.skeleton import create_link
 from amnet_common.collection.spec import differences, spec_differences
 from amnet_common.datasets import Dataset, SplitList
@@ -77,19 +78,23 @@ def relabel(
     group: str | None = None,
     columns: Columns = Columns(),  # noqa: B008 (frozen)
     tell: Callable[[str], object] = lambda _: None,
+    score_name: str | None = None,
 ) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
     Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
     scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
-    together. `tell` gets what is to be said of how the table was read. Raises DatasetError for an image that `path`
-    does not hold, and as `link`; ConfigError for a group without a table or folds.
+    together. `tell` gets what is to be said of how the table was read. `score_name`: what the scores are called; None:
+    as before. Raises DatasetError for an image that `path` does not hold, and as `link`; ConfigError for a group
+    without a table or folds.
     """
+    named(score_name)  # or it is refused before anything is read
     collection = Collection(path)
     if group and not (labels and folding):
         raise ConfigError(f"--group {group}: expected --labels TABLE, which has that column, and --folds as well")
     dataset = _labelled(collection, labels, columns, tell) if labels else _as_it_is(collection)
-    made = {**dataset.about, "relabelled": str(labels or path), "amnet": amnet_common.__version__, "made": made_here()}
+    made = {**dataset.about, **named(score_name), "relabelled": str(labels or path)}
+    made |= {"amnet": amnet_common.__version__, "made": made_here()}
     if folding:
         groups = read_groups(labels, columns, group, collection) if labels and group else None
         dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))

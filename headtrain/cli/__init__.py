@@ -3,6 +3,7 @@
 import click
 
 from amnet_common.commands import OneLineErrorsGroup, version_option
+from headtrain.cli.app import app
 from headtrain.cli.attend import attend
 from headtrain.cli.compare import baseline, compare, table
 from headtrain.cli.curves import curves
@@ -29,7 +30,7 @@ def main() -> None:
 
 COMMANDS = (
     train, sweep, baseline, evaluate, test_command, leaderboard, table, compare, curves, show, import_,
-    score, predict, attend, figure, report, methods,
+    score, predict, attend, figure, report, methods, app,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,6 +222,33 @@ def print_table(runs: Sequence[Path]) -> None:
             say(f"{path}: {line}", err=True)
         if results[0].result.system != CONSTANT and (line := flat_line(path, [one.metrics for one in results])):
             say(line, err=True)
+    for line in simpler_lines(systems):
+        say(line, err=True)
+
+
+def simpler_lines(systems: "Sequence[tuple[Path, Sequence[RunResult]]]") -> Iterator[str]:
+    """Yield a line for each head that the best of the baselines beside it, on the very same test lists, outdoes."""
+    from headtrain.evaluation.beside import Beside, better_line
+    from headtrain.evaluation.metrics import ordering_key
+
+    baselines = [(path, results) for path, results in systems if not is_trained(results[0])]
+    for path, results in systems:
+        alike = [(other, ones) for other, ones in baselines if is_trained(results[0]) and same_tests(results, ones)]
+        if not alike:
+            continue
+        other, ones = max(alike, key=lambda pair: ordering_key(sum(one.metrics.rho for one in pair[1])))
+        rhos = [Beside(a.metrics.rho, b.metrics.rho) for a, b in zip(results, ones, strict=True)]
+        if line := better_line(path, f"{ones[0].result.system or other} ({other})", rhos, "test"):
+            yield line
+
+
+def same_tests(a: "Sequence[RunResult]", b: "Sequence[RunResult]") -> bool:
+    """Tell whether two systems were tested on the same images with the same scores, split by split."""
+
+    def lists(results: "Sequence[RunResult]") -> list[list[tuple[str, float]]]:
+        return [sorted(zip(one.predictions.ids, one.predictions.scores.tolist(), strict=True)) for one in results]
+
+    return lists(a) == lists(b)
 
 
 def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":

@@ -11,7 +11,7 @@ from headtrain.cli.outputs import PICTURE, overwrite_option, writing
 
 @click.command(cls=OneLineErrors)
 @click.argument("run", type=PATH)
-@click.option("--out", type=PATH, help="Picture, .png or .svg.  [default: RUN/curves.png, which is drawn anew]")
+@click.option("--out", type=PATH, help="Picture, .png, .svg or .pdf.  [default: RUN/curves.png, which is drawn anew]")
 @overwrite_option
 def curves(run: Path, out: Path | None, overwrite: bool) -> None:
     """Draw a run's log, finished or not: squared error, attention penalty, validation MSE and rank correlation of each

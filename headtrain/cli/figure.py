@@ -8,10 +8,11 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
+from amnet_common.collection.score_names import MEMORABILITY
 from amnet_common.commands import OneLineErrorsGroup, say
 from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs, finished_of
-from headtrain.cli.options import PATH, device_option
+from headtrain.cli.options import PATH, device_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PICTURE, overwrite_option, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 
@@ -21,43 +22,48 @@ if TYPE_CHECKING:
 
 @click.group(cls=OneLineErrorsGroup)
 def figure() -> None:
-    """Draw figures of the paper from runs, as PNG or SVG; Figure 3 is amnet-head curves, Figure 5 amnet-head attend."""
+    """Draw figures of the paper from runs, as PNG, SVG or PDF; Figure 3 is amnet-head curves, Figure 5 attend."""
 
 
 @figure.command()
 @click.argument("run", type=PATH)
-@click.option("--out", default="histogram.png", type=PATH, help="Picture, .png or .svg.")
+@score_name_option
+@click.option("--out", default="histogram.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
-def histogram(run: Path, out: Path, overwrite: bool) -> None:
+def histogram(run: Path, score_name: str | None, out: Path, overwrite: bool) -> None:
     """Draw Figure 4: the distribution of human and predicted scores of a run's test images."""
     from headtrain.figures.paper_figures import histogram as draw
     from headtrain.figures.pictures import save
     from headtrain.runs.results import results_of
 
     with writing("--out", out, PICTURE, overwrite):
-        save(draw(results_of(run), run.name), out)
+        results = results_of(run)
+        save(draw(results, run.name, on_axis(score_name, [one.result.features for one in results])), out)
     say(out)
 
 
 @figure.command()
 @click.argument("run", type=PATH)
 @click.option("--features", type=PATH, help="The collection.  [default: where the run was trained]")
-@click.option("--out", default="slope.png", type=PATH, help="Picture, .png or .svg.")
+@score_name_option
+@click.option("--out", default="slope.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 @device_option
-def slope(run: Path, features: Path | None, out: Path, overwrite: bool, device: str) -> None:
+def slope(run: Path, features: Path | None, score_name: str | None, out: Path, overwrite: bool, device: str) -> None:
     """Draw Figure 6: the slope of the step scores against memorability, over the test images of one head."""
     from headtrain.figures.paper_figures import slope_figure
     from headtrain.figures.pictures import save
+    from headtrain.runs.documents import read_begun
 
     with writing("--out", out, PICTURE, overwrite):
-        save(slope_figure(steps_of(run, features, device), run.name), out)
+        steps = steps_of(run, features, device)
+        save(slope_figure(steps, run.name, on_axis(score_name, [features or read_begun(run).features])), out)
     say(out)
 
 
 @figure.command()
 @click.argument("runs", nargs=-1, required=True, type=PATH)
-@click.option("--out", default="comparison.png", type=PATH, help="Picture, .png or .svg.")
+@click.option("--out", default="comparison.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 def comparison(runs: Sequence[Path], out: Path, overwrite: bool) -> None:
     """Draw Figure 7: mean test rho of RUNS among the published figures of their data set."""
@@ -70,6 +76,12 @@ def comparison(runs: Sequence[Path], out: Path, overwrite: bool) -> None:
         systems = [(name_of(run, results), results) for run, results in found]
         save(draw(systems, data_of_runs([result for _, results in found for result in results])), out)
     say(out)
+
+
+def on_axis(given: str | None, collections: Sequence[Path | str]) -> str:
+    """Return what an axis calls the scores: by their name, or `score` where that is memorability, as in the paper."""
+    name = score_name_in(given, collections)
+    return "score" if name == MEMORABILITY and given is None else name
 
 
 def steps_of(run: Path, features: Path | None, device: str) -> "Steps":

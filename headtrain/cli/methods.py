@@ -7,15 +7,15 @@ import click
 
 from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.compare import data_of_runs, finished_of
-from headtrain.cli.options import PATH
+from headtrain.cli.options import PATH, score_name_in, score_name_option
 
 WIDTH = 120  # characters a line
 
 
 @click.command(cls=OneLineErrors)
 @click.argument("runs", nargs=-1, required=True, type=PATH)
-@click.option("--score-name", default="memorability", help="What the scores are called: valence, say.")
-def methods(runs: Sequence[Path], score_name: str) -> None:
+@score_name_option
+def methods(runs: Sequence[Path], score_name: str | None) -> None:
     """Print the methods paragraph of finished RUNS (folders of one split, or of several), and BibTeX of what it cites.
 
     Everything in it is read from the runs. Read it before you publish it: what you did beside amnet, it does not know.
@@ -28,8 +28,9 @@ def methods(runs: Sequence[Path], score_name: str) -> None:
 
     systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
+    name = score_name_in(score_name, [result.result.features for _, results in systems for result in results])
     cited: list[str] = []
-    for text, keys in paragraphs([facts_of(run, results) for run, results in systems], score_name, data):
+    for text, keys in paragraphs([facts_of(run, results) for run, results in systems], name, data):
         for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
             say(line)
         say("")

@@ -1,6 +1,7 @@
 """Options that several commands share, and one for each setting, made from its field."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.collection.filling import filling_line
+from amnet_common.collection.score_names import KEY, MEMORABILITY, named, score_name_of
 from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.settings.config_file import read_config
@@ -25,6 +27,24 @@ Command = Callable[..., Any]
 
 features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
+
+
+score_name_option = click.option("--score-name", show_default=False, help="What the scores are called: valence, say."
+                                 "  [default: as the collection says, else memorability]")  # fmt: skip
+
+
+def score_name_in(given: str | None, collections: Iterable[Path | str]) -> str:
+    """Return --score-name, or what the scores of all these collections are called, as far as they are still there.
+
+    Raises ConfigError for no name.
+    """
+    if given is not None:
+        return named(given)[KEY]
+    found = set()
+    for path in {str(path) for path in collections if path and Path(path).is_file()}:
+        with contextlib.suppress(CollectionError):
+            found.add(score_name_of(Collection(Path(path))))
+    return found.pop() if len(found) == 1 else MEMORABILITY
 
 
 no_test_option = click.option("--no-test", is_flag=True, help="Leave the test list closed; amnet-head test RUN opens "
@@ -100,7 +120,7 @@ def say_repeated(collection: Collection, subsets: "Subsets") -> None:
 
 
 def say_unfinished(collection: Collection) -> None:
-    """Print a note if a collection is still to be filled: how many of how many, and whether that happens now."""
+    """Print a note if a collection is being filled: how many images of how many are done."""
     if line := filling_line(collection):
         say(f"note: {line}", err=True)
 

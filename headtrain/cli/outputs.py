@@ -1,5 +1,6 @@
 """Where a command writes: never over what it reads, nor over a file of another kind; over one of its own if told to."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from amnet_common.errors import ConfigError, ExistsError, OutputError
 from amnet_common.only_writer import only_writer
 
 HEAD = 4096  # bytes of a file that tell its kind
+TAIL = 65536  # of a PDF, whose table of objects may be long
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Kind:
     name: str  # in messages
     endings: tuple[str, ...]  # empty: any
     is_one: Callable[[Path], bool]  # whether such a command wrote the file that is there
+    also: tuple[str, ...] = ()  # endings that came later
 
 
 def overwrite_option(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
@@ -35,17 +38,20 @@ def writing(option: str, out: Path, kind: Kind, overwrite: bool, inputs: Sequenc
     Raises ConfigError and OutputError as `refuse_output`, ExistsError for a file that is there without `overwrite`,
     OutputError for one of another kind with it, BusyError while another command writes it.
     """
-    refuse_output(option, out, kind.endings, inputs)
+    refuse_output(option, out, kind.endings, inputs, kind.also)
     with only_writer(out, option):
         refuse_replacing(option, out, kind, overwrite)
         yield
 
 
-def refuse_output(option: str, out: Path, endings: Sequence[str] = (), inputs: Sequence[Path] = ()) -> None:
+def refuse_output(
+    option: str, out: Path, endings: Sequence[str] = (), inputs: Sequence[Path] = (), also: Sequence[str] = ()
+) -> None:
     """Raise OutputError or ConfigError for a file that cannot be written, has another ending, or is one of `inputs`."""
-    if endings and out.suffix.lower() not in endings:
+    if endings and out.suffix.lower() not in (*endings, *also):
+        more = f"; {' or '.join(also)} serves as well" if also else ""
         raise ConfigError(
-            f"{option} {out}: expected a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}"
+            f"{option} {out}: expected a file ending in {' or '.join(endings)}, found {out.suffix or 'none'}{more}"
         )
     if out.is_dir():
         raise OutputError(f"{option} {out}: expected a file, found a folder")
@@ -68,6 +74,8 @@ def refuse_replacing(option: str, out: Path, kind: Kind, overwrite: bool) -> Non
 
 def _is_picture(path: Path) -> bool:
     head = _head(path)
+    if head.startswith(b"%PDF-"):
+        return b"/Creator (Matplotlib " in head + _tail(path)  # where it stands depends on how large the file is
     return head.startswith((b"\x89PNG", b"<?xml")) and b"matplotlib" in head.lower()
 
 
@@ -99,6 +107,12 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
+def _tail(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        return file.read(TAIL)
+
+
 def _is_predictions(path: Path) -> bool:
     from headtrain.evaluation.predictions import HEADER
 
@@ -106,7 +120,7 @@ def _is_predictions(path: Path) -> bool:
         return file.readline(HEAD).strip() == ",".join(HEADER).encode()
 
 
-PICTURE = Kind("a picture that amnet drew", (".png", ".svg"), _is_picture)
+PICTURE = Kind("a picture that amnet drew", (".png", ".svg"), _is_picture, (".pdf",))
 PAGE = Kind("a page of amnet-head report", (".html", ".htm"), _is_page)
 MAPS = Kind("maps of amnet-head attend", (".npy",), _is_maps)
 TABLE = Kind("a table of amnet-head score", (), _is_table)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, say
-from amnet_common.errors import SpecError
+from amnet_common.errors import RunError, SpecError
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import TABLE, overwrite_option, writing
 from headtrain.scoring.formats import FORMAT_NAMES
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from amnet_common.collection import Collection
     from headtrain.heads.head import Head
     from headtrain.scoring.rows import ScoreRow
+
+FEWEST = 5  # images of a test whose spread says something
 
 
 @click.command(cls=OneLineErrors)
@@ -72,9 +74,29 @@ def predicted(
         for path, head in heads.items():
             refuse_other_trunk(path, head, collection)
         rows = list(scored([*heads.values()], collection, photos))
+    for path in heads:
+        if line := flat_in_its_test(Path(path)):
+            say(line, err=True)
     if out:
         write_whole(out, kind, rows, steps_of([*heads.values()]))
     return rows
+
+
+def flat_in_its_test(head: Path) -> str:
+    """Describe a head whose predictions hardly differed in its own test, as a few photographs say nothing of that;
+    empty if they did, or where it does not stand beside the head.
+    """
+    from headtrain.evaluation.metrics import flat_line
+    from headtrain.runs.documents import read_result
+    from headtrain.runs.folder import RESULT
+
+    run = head if head.is_dir() else head.parent
+    if not (run / RESULT).exists():
+        return ""
+    with contextlib.suppress(RunError):
+        result = read_result(run)
+        return flat_line(head, [result.test]) if result.tested and result.test.n >= FEWEST else ""
+    return ""
 
 
 def refuse_other_weights(path: str, head: "Head", weights: str | None) -> None:

@@ -10,7 +10,7 @@ from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import finished_of
-from headtrain.cli.options import PATH, features_option
+from headtrain.cli.options import PATH, features_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PAGE, overwrite_option, writing
 from headtrain.cli.trunks import warn_of_other_trunks
 
@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 @click.option("--images", type=PATH, help="Folder of the image files.  [default: where they were extracted from]")
 @click.option("--gallery", default=24, type=click.IntRange(0, 100), help="Images of each kind that are shown large: "
               "most and least memorable, worst errors.")  # fmt: skip
+@score_name_option
 @click.option("--title", help="Of the page.  [default: the runs' names]")
 @overwrite_option
 def report(
     runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None,
-    overwrite: bool,
+    overwrite: bool, score_name: str | None,
 ) -> None:  # fmt: skip
     """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: expected a folder, found none")
     with writing("--out", out, PAGE, overwrite, [features]):
-        write_report(finished_of(runs), Collection(features), out, images, gallery, title)
+        write_report(finished_of(runs), Collection(features), out, images, gallery, title,
+                     score_name_in(score_name, [features]))  # fmt: skip
 
 
 def write_report(
     systems: "Sequence[System]", collection: Collection, out: Path, images: Path | None, gallery: int,
-    title: str | None,
+    title: str | None, score_name: str,
 ) -> None:  # fmt: skip
     """Write the page of finished runs, and say how large it is and which pictures it lacks."""
     from headtrain.heads.checkpoint import BEST, read_provenance
@@ -53,7 +55,7 @@ def write_report(
     warn_of_other_trunks(made, [collection])
     small = Images(collection, images)
     with progress("report", len(systems), "runs") as bar:
-        found = contents(systems, collection, small, gallery, bar.update)
+        found = contents(systems, collection, small, gallery, bar.update) | {"score_name": score_name}
     text = page(found, title or f"amnet: {', '.join(run.name for run, _ in systems)}")
     write_page(out, text)
     if small.missing:

@@ -1,6 +1,7 @@
 """`amnet-head train`: one head on one split, or one on each."""
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
-from amnet_common.errors import ConfigError
+from amnet_common.errors import CollectionError, ConfigError
 from headtrain.cli.compare import print_table
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.folds import fold_options, say_out_of_fold, usual_split, with_lists
@@ -48,7 +49,11 @@ if TYPE_CHECKING:
 @fold_options
 @click.option("--out", type=PATH, help="Run folder; with --split all, a folder of them.  [default: "
               "runs/FEATURES-PRESET-SPLIT, numbered if it exists]")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped.")
+@click.option("--resume", is_flag=True, help="Go on with the run of --out where it was stopped; with other --epochs or "
+              "--patience, if given.")  # fmt: skip
+@click.option(
+    "--keep-state", is_flag=True, help="Keep what --resume needs when the run is finished, for more --epochs."
+)
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @click.option("--check/--no-check", default=True, help="Compare every view that is trained on with its checksum.")
 @residency_option
@@ -59,7 +64,7 @@ if TYPE_CHECKING:
 @setting_options
 def train(
     features: Path, name: str | None, file: Path | None, split: str | None, folds: int | None,
-    repeats: int | None, out: Path | None, resume: bool,
+    repeats: int | None, out: Path | None, resume: bool, keep_state: bool,
     allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, no_test: bool,
     tensorboard: bool, device: str,
     **given: Any,  # noqa: ANN401 - one for each setting
@@ -94,10 +99,14 @@ def train(
     settings = config.training
     subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on) for k in splits}
     results, resumed = [], out if resume else None
-    for number in splits:  # nothing here keeps the setup: the memory of its views is wanted for the next split
+    for number in splits:  # nothing here keeps a setup: the memory of its views is wanted for the next split
         run = run_of(out, number, splits)
-        epochs = train_head(replace(setup_of(collection, config, number, subsets[number], computing, resumed),
-                                    test=not untested), config, run)  # fmt: skip
+        if resume and (line := tested_before(run, config)):
+            say(line, err=True)
+        setup = setup_of(collection, config, number, subsets[number], computing, resumed)
+        setup = replace(setup, test=not untested, other_lengths=resume, keep_state=keep_state)
+        epochs = train_head(setup, config, run)
+        del setup
         ended = watched(epochs, run, events)
         del epochs
         if isinstance(ended, Result):
@@ -107,12 +116,43 @@ def train(
                 say(line, err=True)
         else:
             say(f"{run}: diverged: {ended.why}", err=True)
+    if line := ridge_line(out, results, collection, subsets):
+        say(line, err=True)
     if len(splits) > len(results):
         return NOT_ALL_WELL
     if len(splits) > 1:
         print_mean(results, out)
         say_out_of_fold(out, collection)
     return 0
+
+
+def ridge_line(out: Path, results: "Sequence[Result]", collection: Collection, subsets: "Mapping[int, Subsets]") -> str:
+    """Describe ridge regression on the same features where it does better than the trained heads; empty where not, or
+    where that is not known. A test list that is closed stays so.
+    """
+    from headtrain.evaluation.beside import Beside, better_line, ridge_rho
+
+    tested = all(result.tested for result in results)
+    try:
+        others = [ridge_rho(collection, subsets[result.split], tested) for result in results]
+    except CollectionError as error:  # of views that nobody has trained on: no reason to fail now
+        return f"note: ridge on the same features could not be fitted to compare: {error}"
+    heads = [result.test.rho if tested else result.best.val_rho if result.best else math.nan for result in results]
+    found = [Beside(*pair) for pair in zip(heads, others, strict=True)]
+    return better_line(out, "ridge on the same features", found, "test" if tested else "validation")
+
+
+def tested_before(run: Path, config: Config) -> str:
+    """Describe a run that goes on with other lengths though its test has been seen; empty for any other."""
+    from headtrain.runs.documents import read_result
+    from headtrain.runs.folder import RESULT
+    from headtrain.training.going_on import changed_lengths
+
+    if not (run / RESULT).exists() or not changed_lengths(run, config):
+        return ""
+    result = read_result(run)
+    again = f"note: {run} was tested after {result.epochs} epochs; going on, its test list is opened again"
+    return again if result.tested else ""
 
 
 def print_mean(results: "Sequence[Result]", out: Path) -> None:

@@ -67,7 +67,8 @@ class Curve:
 
 
 def draw_curves(run: Path, out: Path) -> None:
-    """Draw a run's log, finished or not, or all in a folder of split-1, split-2 and so on, as a PNG or SVG picture.
+    """Draw a run's log, finished or not, or all in a folder of split-1, split-2 and so on, as a PNG, SVG or
+    PDF picture.
 
     Raises ConfigError for another file ending, ExtraError without matplotlib, RunError if there is no log or a damaged
     one, OutputError.

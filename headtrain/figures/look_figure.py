@@ -23,7 +23,7 @@ MOST_COVER = 0.75  # of the picture by the heat map, where the weight is highest
 
 
 def draw_looks(looks: Sequence[Look], out: Path, view: int = 0) -> None:
-    """Draw the looks, a line each, as a PNG or SVG file; `view` is said if it is not the evaluation view.
+    """Draw the looks, a line each, as a PNG, SVG or PDF file; `view` is said if it is not the evaluation view.
 
     Raises ConfigError for another ending, ExtraError without matplotlib, OutputError.
     """

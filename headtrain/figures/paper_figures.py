@@ -25,7 +25,7 @@ class Steps(NamedTuple):
     steps: np.ndarray  # (n, T) step scores of a head
 
 
-def histogram(results: Sequence[RunResult], title: str) -> "Figure":
+def histogram(results: Sequence[RunResult], title: str, score_name: str = "score") -> "Figure":
     """Draw Figure 4: how human and predicted scores of the test images are distributed; of several splits together.
     Raises ExtraError without matplotlib.
     """
@@ -40,7 +40,7 @@ def histogram(results: Sequence[RunResult], title: str) -> "Figure":
     axes.hist(predicted, edges, histtype="step", color="black", linewidth=1.8,
               label=f"predicted, sd {predicted.std():.3f}")  # fmt: skip
     axes.locator_params(axis="y", integer=True)
-    axes.set_xlabel("score")
+    axes.set_xlabel(score_name, parse_math=False)
     axes.set_ylabel(f"test images of {len(results)} split{'s' * (len(results) > 1)}")
     axes.set_title(title, parse_math=False, fontsize=10)
     axes.legend(frameon=False)
@@ -53,7 +53,7 @@ def slopes(steps: np.ndarray) -> np.ndarray:
     return steps @ t / (t @ t)
 
 
-def slope_figure(found: Steps, title: str) -> "Figure":
+def slope_figure(found: Steps, title: str, score_name: str = "score") -> "Figure":
     """Draw Figure 6: the slope of an image's step scores against its memorability, with the least squares line. Raises
     ExtraError without matplotlib.
     """
@@ -65,7 +65,7 @@ def slope_figure(found: Steps, title: str) -> "Figure":
     ends = np.array([found.scores.min(), found.scores.max()])
     axes.plot(ends, line(ends), color="black", linewidth=2, label=f"rho {spearman(slope, found.scores):.3f}")
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-    axes.set_xlabel("human score")
+    axes.set_xlabel(f"human {score_name}", parse_math=False)
     axes.set_ylabel("slope of the step scores, a step")
     axes.set_title(title, parse_math=False, fontsize=10)
     axes.legend(frameon=False)

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg")
+ALSO = (".pdf",)
+DPI = 300  # as journals want it
+MOST_PIXELS = 20_000  # of the longer side of a PNG, whose memory would not be there else: fewer dots an inch then
 
 
 def refuse_other_ending(out: Path) -> None:
-    """Raise ConfigError for a file that is neither a PNG nor an SVG picture by its name."""
-    if out.suffix.lower() not in FORMATS:
-        raise ConfigError(
-            f"--out {out}: expected a file ending in {' or '.join(FORMATS)}, found {out.suffix or 'none'}"
-        )
+    """Raise ConfigError for a file that is no PNG, SVG or PDF picture by its name."""
+    if out.suffix.lower() not in FORMATS + ALSO:
+        raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(FORMATS)}, found "
+                          f"{out.suffix or 'none'}; {' or '.join(ALSO)} serves as well")  # fmt: skip
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -30,6 +32,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save(figure: "Figure", out: Path) -> None:
-    """Write the picture, whole or not at all. Raises OutputError."""
+    """Write the picture at print resolution, whole or not at all. Raises OutputError."""
+    dpi = min(float(DPI), MOST_PIXELS / max(figure.get_size_inches()))
     with whole_file(out) as temporary:
-        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=150)
+        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=dpi)

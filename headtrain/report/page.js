@@ -234,7 +234,8 @@ function picture(image) {
 
 // --- gallery ---------------------------------------------------------------------------------------------------------
 
-const KINDS = [["most", "most memorable"], ["least", "least memorable"], ["worst", "worst errors"], ["all", "all of these"]];
+const OWN_SCORE = CONTENTS.score_name && CONTENTS.score_name !== "memorability" ? CONTENTS.score_name : null;
+const KINDS = [["most", OWN_SCORE ? `highest ${OWN_SCORE}` : "most memorable"], ["least", OWN_SCORE ? `lowest ${OWN_SCORE}` : "least memorable"], ["worst", "worst errors"], ["all", "all of these"]];
 const ORDERS = {
   predicted: ["predicted score", (card) => card.predicted],
   human: ["human score", (card) => card.true],

@@ -8,7 +8,7 @@ Files of older versions lack fields: these then have the defaults below.
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -47,6 +47,7 @@ class Begun:
     compiled: bool = False
     made: Mapping[str, Any] = field(default_factory=dict)  # date, command and versions; empty: an older version
     no_test: bool = False  # the training left its test list closed
+    keep_state: bool = False  # its state stays when it is finished, so that it can go on
     tested_elsewhere: int | None = (
         None  # validation images that another split tests; None: an older version did not say
     )
@@ -95,6 +96,7 @@ def read_begun(run: Path) -> Begun:
             compiled=typed(found, "compiled", bool, False),
             made=typed(found, "made", dict, {}),
             no_test=typed(found, "no_test", bool, False),
+            keep_state=typed(found, "keep_state", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             folding=recorded_folding(found),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
@@ -169,22 +171,26 @@ def is_optimistic(found: Mapping[str, Any]) -> bool:
     return bool(typed(found, "optimistic", bool, SAID_BY_WORD in str(found.get("selected_on"))))
 
 
-def refuse_other_run(run: Path, identity: Mapping[str, Any]) -> None:
+def refuse_other_run(run: Path, identity: Mapping[str, Any], apart: Sequence[str] = ()) -> None:
     """Raise RunError, with each difference, if the folder is of another run than `identity`.
 
-    Where it ran may differ.
+    Where it ran may differ, and so may the settings `apart` of the training.
     """
-    if lines := other_than(run, identity):
+    if lines := other_than(run, identity, apart):
         raise RunError(f"--resume: {run} is another run: {'; '.join(lines)}")
 
 
-def other_than(run: Path, identity: Mapping[str, Any]) -> list[str]:
-    """List in what the run in a folder is not that of `identity`. Raises DamagedRunError."""
+def other_than(run: Path, identity: Mapping[str, Any], apart: Sequence[str] = ()) -> list[str]:
+    """List in what the run in a folder is not that of `identity`, but for settings `apart` of the training.
+
+    Raises DamagedRunError.
+    """
     begun = read_json(run / RUN)
     with damage_named(run / RUN):
         begun["config"] = Config.from_dict(begun["config"]).as_dict()  # with settings that its version did not know
         begun.setdefault("precision", Begun.precision)
     now = json.loads(json.dumps(identity))
+    begun["config"]["training"] |= {name: now["config"]["training"][name] for name in apart}
     return differences({key: begun.get(key) for key in DECISIVE}, {key: now.get(key) for key in DECISIVE})
 
 

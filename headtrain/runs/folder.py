@@ -5,7 +5,7 @@ run.json      what the run is, written first: configuration, collection, split, 
 config.toml   the configuration, as `--config` reads it
 best.safetensors, last.safetensors   the checkpoints of the highest validation rho and of the last epoch
 log.csv       a line for each epoch
-state.pt      what `--resume` starts from; removed when the run is finished
+state.pt      what `--resume` starts from; removed when the run is finished, but for `--keep-state`
 test.csv      id, score and prediction of every test image, once
 metrics.json  the result
 diverged.json  after which epoch the training could not go on, and why: the run has no result

@@ -22,7 +22,7 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import predict_subset, train_epoch
 from headtrain.training.member import Member, begin, resume
-from headtrain.training.outcome import finish
+from headtrain.training.outcome import drop_state, finish
 from headtrain.training.pace import Pace
 from headtrain.training.planned import PlannedRun, Setup, Standing, standings
 
@@ -82,7 +82,7 @@ def train_together(setup: Setup, planned: Sequence[PlannedRun], prune: Choose = 
         found = [*zip(planned, standings(setup, planned), strict=True)]
         for one, standing in found:
             if standing not in TO_TRAIN:
-                (one.run / STATE).unlink(missing_ok=True)  # of a kill between the end and its removal
+                drop_state(one.run)  # of a kill between the end and its removal
             if standing is Standing.FINISHED:
                 yield one, read_result(one.run)
             if standing is Standing.DIVERGED and (diverged := read_diverged(one.run)):

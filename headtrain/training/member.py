@@ -23,6 +23,7 @@ from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import Config
 from headtrain.training.averaging import RunningAverage
+from headtrain.training.going_on import note_lengths, refuse_ended
 from headtrain.training.planned import PlannedRun, Setup, identity_of
 from headtrain.training.resume import load_state, save_state
 
@@ -111,6 +112,8 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
         "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),
         "made": made_here(),
     } | ({} if setup.test else {"no_test": True})
+    if setup.keep_state:
+        where["keep_state"] = True
     if folding := recorded_folding(setup.collection.provenance):
         where[FOLDING] = folding.as_dict()
     new_run_folder(planned.run, identity_of(setup, planned.config) | where, planned.config)
@@ -120,12 +123,16 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
 def resume(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> Member:
     """Make the member of a run that was stopped, as it was after its last saved epoch; a new one if there is none.
 
-    Raises RunError for a state that cannot be read.
+    Raises RunError for a state that cannot be read, or that has come to its end.
     """
     remove_leftovers(planned.run)
     member = new_member(setup, planned, statistics)
     member.epochs, member.best = load_state(planned.run, member.head, member.optimiser, member.average)
     member.saved = len(member.epochs)
+    if setup.other_lengths:
+        best = max((epoch.epoch for epoch in member.epochs if epoch.best), default=0)
+        refuse_ended(planned.run, planned.config, member.saved, best)
+        note_lengths(planned.run, planned.config, setup.keep_state)
     if member.epochs:
         member.write_checkpoints()  # a kill may have come between the state and these
     return member

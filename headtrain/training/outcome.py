@@ -37,8 +37,14 @@ def finish(member: Member, setup: Setup) -> Result:
     else:
         result = replace(made_from(trained, setup.collection, setup.subsets), tested=False)
         write_result(result)
-    (run / STATE).unlink(missing_ok=True)
+    drop_state(run)
     return result
+
+
+def drop_state(run: Path) -> None:
+    """Remove what a finished run was resumed from, unless it is to be kept."""
+    if not read_begun(run).keep_state:
+        (run / STATE).unlink(missing_ok=True)
 
 
 def tested(trained: Result, setup: Setup, config: Config) -> Result:

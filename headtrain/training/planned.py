@@ -20,6 +20,7 @@ from headtrain.features.splits import Subsets
 from headtrain.runs.documents import refuse_other_run
 from headtrain.runs.folder import DIVERGED, RESULT, is_half_made
 from headtrain.settings.configuration import Config, TrainingConfig, refuse_untrained
+from headtrain.training.going_on import LENGTHS, changed_lengths, refuse_going_on
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Setup:
     `check`: compare every training view with its checksum; evaluation always does, but for views that were read into
     memory unchecked. `resume`: resume runs that were stopped, from their last saved epoch; on the same machine, with as
     many threads, they end with the weights of undisturbed ones. `kernels`: in what arithmetic heads train; a resumed
-    run must have begun in the same precision. `test`: test each head when it is finished; else its result says that
-    none has been made, and `outcome.tested_later` makes it.
+    run must have begun in the same precision. `other_lengths`: a run that is resumed may have been begun with other
+    numbers of epochs and patience. `keep_state`: leave a finished run what it needs for that. `test`: test each head
+    when it is finished; else its result says that none has been made, and `outcome.tested_later` makes it.
     """
 
     collection: Collection
@@ -43,6 +45,8 @@ class Setup:
     source: Source | None = None
     kernels: Kernels = EAGER
     test: bool = True
+    other_lengths: bool = False
+    keep_state: bool = False
 
     @property
     def read_from(self) -> Source:
@@ -84,9 +88,12 @@ def standing(setup: Setup, one: PlannedRun) -> Standing:
     refuse_taken(one.run, setup.resume)
     if is_half_made(one.run):
         return Standing.ABSENT
-    refuse_other_run(one.run, identity_of(setup, one.config))
+    refuse_other_run(one.run, identity_of(setup, one.config), LENGTHS if setup.other_lengths else ())
     if (one.run / DIVERGED).exists():
         return Standing.DIVERGED
+    if setup.other_lengths and changed_lengths(one.run, one.config):
+        refuse_going_on(one.run, one.config)
+        return Standing.UNFINISHED
     return Standing.FINISHED if (one.run / RESULT).exists() else Standing.UNFINISHED
 
 

@@ -1,6 +1,7 @@
 """`amnet-head` over several splits: training, resuming, baselines, tables, comparisons, show and import."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -248,3 +249,15 @@ def test_a_table_names_the_data_wherever_it_is_printed(features, tmp_path, monke
         assert json.loads((tmp_path / run / "metrics.json").read_text())["features"] == str(features)
     features.write_bytes(b"no collection any more")
     assert amnet_head("table", "r").exit_code == 0
+
+
+def test_a_finished_run_goes_on_and_says_that_its_test_list_is_opened_again(features, tmp_path):
+    words = ("train", "--features", features, "--out", tmp_path / "r", "--device", "cpu")
+    assert amnet_head(*words, *SMALL, "--keep-state").exit_code == 0
+    result = amnet_head(*words, "--resume", "--epochs", 3)
+    assert result.exit_code == 0, result.output
+    assert f"note: {tmp_path / 'r'} was tested after 2 epochs; going on, its test list is opened again" in result.stderr
+    assert re.search(r"epoch \d of 3, val rho", result.stdout)
+    again = amnet_head(*words, "--resume")
+    assert again.stdout == result.stdout
+    assert "opened again" not in again.stderr

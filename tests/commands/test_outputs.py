@@ -21,6 +21,7 @@ def work(trained, tmp_path, monkeypatch):
 COMMANDS = {  # each writes one file, named last
     "attend": (["attend", "--features", "f.h5", "--head", "run", "0.png", "--out"], "a.png"),
     "curves": (["curves", "run", "--out"], "c.svg"),
+    "curves as PDF": (["curves", "run", "--out"], "c.pdf"),
     "figure": (["figure", "histogram", "run", "--out"], "h.png"),
     "report": (["report", "run", "--features", "f.h5", "--gallery", "1", "--out"], "r.html"),
     "score": (["score", "--features", "f.h5", "--head", "run", "--device", "cpu", "--out"], "s.csv"),
@@ -48,7 +49,8 @@ def test_a_file_that_is_there_is_replaced_only_with_overwrite(work, command):
     assert amnet_head(*words, out, "--overwrite").exit_code == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"my thesis", b"id,score\na.jpg,0.5\n", b"\x89PNG\r\n\x1a\n", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"my thesis", b"id,score\na.jpg,0.5\n", b"\x89PNG\r\n\x1a\n", b"{}",
+                                     b"%PDF-1.4\n/Creator (LaTeX)"])  # fmt: skip
 def test_a_file_of_another_kind_is_never_replaced(work, command, content):
     words, out = command
     (work / out).write_bytes(content)

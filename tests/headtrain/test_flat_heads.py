@@ -65,3 +65,40 @@ def test_the_report_shows_it(runs, tmp_path):
     result = amnet_head("report", folder / "dead", "--features", path, "--out", tmp_path / "p.html")
     assert result.exit_code == 0, result.output
     assert NOTE in (tmp_path / "p.html").read_text()
+
+
+BETTER = ": more than this head, "
+
+
+def test_predict_says_what_the_heads_own_test_has_shown(runs, tmp_path, monkeypatch):
+    """Of three photographs nothing could be said: their features here are those of three images of the collection."""
+    from amnet_common.collection import Collection
+    from headtrain.cli.predict import flat_in_its_test
+
+    path, folder, _ = runs
+    photos = [tmp_path / f"{i}.jpg" for i in range(40)]
+    for photo in photos:
+        photo.write_bytes(b"")
+    monkeypatch.setattr("headtrain.scoring.photos.extracted", lambda *_: Collection(path))
+    for name, said in (("dead", True), ("learnt", False)):
+        result = amnet_head("predict", *photos, "--head", folder / name, "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        assert (NOTE in result.stderr) == said == (NOTE in flat_in_its_test(folder / name / "best.safetensors"))
+    (folder / "dead" / "metrics.json").write_text("{}")
+    assert flat_in_its_test(folder / "dead") == ""
+
+
+def test_train_and_table_name_a_simpler_model_that_does_better(runs, tmp_path):
+    path, folder, results = runs
+    assert f"note: {folder / 'dead'}: ridge on the same features reaches test rho " in results["dead"].stderr
+    untested = amnet_head("train", "--features", path, *SMALL, "--epochs", 1, "--lr", 1e-6, "--no-test",
+                          "--out", tmp_path / "untested")  # fmt: skip
+    assert "ridge on the same features reaches validation rho " in untested.stderr
+    assert amnet_head("baseline", "--features", path, "--out", tmp_path / "b").exit_code == 0
+    result = amnet_head("table", folder / "dead", tmp_path / "b" / "constant", tmp_path / "b" / "ridge")
+    (line,) = [line for line in result.stderr.splitlines() if BETTER in line]
+    assert line.startswith(f"note: {folder / 'dead'}: ridge ({tmp_path / 'b' / 'ridge'}) reaches test rho ")
+    ridge, head = (read_result(one / "split-1" if one.name == "ridge" else one).test.rho
+                   for one in (tmp_path / "b" / "ridge", folder / "dead"))  # fmt: skip
+    assert f"{ridge:.4f}{BETTER}{head:.4f}" in line
+    assert BETTER not in amnet_head("table", folder / "dead", tmp_path / "b" / "constant").stderr
