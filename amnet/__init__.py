@@ -7,13 +7,15 @@ from amnet_common import __version__
 
 if TYPE_CHECKING:
     from amnet_common.collection import Collection
+    from extract.in_memory import extract_features
     from headtrain.heads.checkpoint import load_head
     from headtrain.scoring.scores import score_collection
 
-__all__ = ["Collection", "__version__", "load_head", "score_collection"]
+__all__ = ["Collection", "__version__", "extract_features", "load_head", "score_collection"]
 
 HOMES = {
     "Collection": "amnet_common.collection",
+    "extract_features": "extract.in_memory",
     "load_head": "headtrain.heads.checkpoint",
     "score_collection": "headtrain.scoring.scores",
 }

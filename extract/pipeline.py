@@ -84,16 +84,17 @@ class Cutter:
                     picture = held.enter_context(decoded(source.data, self.limits, self.budget))
                 facts = replace(facts, width=picture.width, height=picture.height)
                 with self.clock(CUT):
-                    return Cut(row, facts, *self._views(id_, picture), profile=picture.profile)
+                    return Cut(row, facts, *views_of(self.plan, self.seed, id_, picture), profile=picture.profile)
         except ImageError as error:
             return Cut(row, facts, error=str(error), lost=lost_for(error))
 
-    def _views(self, id_: str, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (V, 5) float32 in pixels of the file, and the views cut from what was decoded of it."""
-        boxes = plan_views(self.plan, self.seed, id_, picture.height, picture.width)
-        drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
-        frame = evaluation_frame(self.plan, picture.height, picture.width)
-        return np.array(boxes, np.float32), cut_views(picture.image, drawn, self.plan.size, picture.srgb, frame)
+
+def views_of(plan: ViewPlan, seed: int, id_: str, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes (V, 5) float32 in pixels of the file, and the views that are cut from what was decoded of it."""
+    boxes = plan_views(plan, seed, id_, picture.height, picture.width)
+    drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
+    frame = evaluation_frame(plan, picture.height, picture.width)
+    return np.array(boxes, np.float32), cut_views(picture.image, drawn, plan.size, picture.srgb, frame)
 
 
 @dataclass(frozen=True)

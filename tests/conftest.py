@@ -46,11 +46,13 @@ def features_of(row: int, view: int) -> np.ndarray:
 
 @pytest.fixture
 def make_collection(tmp_path: Path, spec: Spec) -> Callable[..., Path]:
-    """make(ids=.., views=2, done=(rows), failed={row: reason}, **dataset fields) -> path of a new collection."""
+    """make(ids=.., views=2, done=(rows), failed={row: reason}, of=spec, **dataset fields) -> path of a new one."""
 
-    def make(ids=("a.jpg", "b.jpg", "c.jpg", "d.jpg"), views=2, done=(), failed=None, name="t.h5", **fields) -> Path:
+    def make(
+        ids=("a.jpg", "b.jpg", "c.jpg", "d.jpg"), views=2, done=(), failed=None, name="t.h5", of=spec, **fields
+    ) -> Path:
         path = tmp_path / name
-        create_skeleton(path, Dataset("test", tmp_path, tuple(ids), **fields), views, spec, {"mode": "eager"}, {})
+        create_skeleton(path, Dataset("test", tmp_path, tuple(ids), **fields), views, of, {"mode": "eager"}, {})
         with RowWriter(path) as writer:
             for row in done:
                 for view in range(views):

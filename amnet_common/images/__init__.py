@@ -2,7 +2,7 @@
 
 from amnet_common.images.bounds import Limits, ignored_pillow_warnings
 from amnet_common.images.budget import Budget
-from amnet_common.images.decoding import Picture, decode_rgb, decoded
+from amnet_common.images.decoding import Picture, decode_rgb, decoded, picture_of
 from amnet_common.images.source import SourceFile, read_source
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "decode_rgb",
     "decoded",
     "ignored_pillow_warnings",
+    "picture_of",
     "read_source",
 ]

@@ -57,6 +57,20 @@ def decoded(data: bytes, limits: Limits, budget: Budget) -> Iterator[Picture]:
         yield picture
 
 
+def picture_of(image: Image.Image) -> Picture:
+    """Take a Pillow image as if it came from a file: upright, its colours by the profile that it carries.
+
+    What a PNG says in `cICP` Pillow does not keep. Raises ImageError with the reason if it cannot be decoded.
+    """
+    with reasons():
+        image.load()
+        shallow = deep_to_grey(image) if is_deep(image) else image
+        found = coloured(shallow, embedded_profile(image, b""))
+        number = orientation(image)
+        plain = found if found.transform else replace(found, image=opaque(found.image))
+        return _turned(plain, image.size, number)
+
+
 def decode_rgb(data: bytes) -> Image.Image:
     """Decode the first frame of an image file's bytes, upright (EXIF orientation), as mode RGB.
 
@@ -133,7 +147,7 @@ def _turned(found: Coloured, size: tuple[int, int], number: int) -> Picture:
     return Picture(turned.image, width, height, turned.outcome, turned.srgb)
 
 
-def embedded_profile(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
+def embedded_profile(image: Image.Image, data: bytes) -> bytes | None:
     """Return the colour profile of a picture that is open; empty if it is damaged, None if there is none."""
     if image.format == "PNG":
         return png_profile(data, image.info)

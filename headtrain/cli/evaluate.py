@@ -20,24 +20,24 @@ from amnet_common.only_writer import only_writer
 from amnet_common.table_options import table_options
 from headtrain.cli.compare import print_table
 from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
-from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, features_option, refuse_twice, say_repeated
+from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, refuse_twice, say_repeated
 
 if TYPE_CHECKING:
-    from headtrain.features.splits import Subsets
     from headtrain.heads.head import Head
+    from headtrain.scoring.beside import Reader, Seen
     from headtrain.scoring.on_splits import Evaluated
 
 CHOOSING = ("validation", "stacked")  # of --weights: those that the validation images choose
 FITTED = "undefined: these images chose the weights"
 SEEN = ("undefined: a head was trained on images of this seeded tenth; the --data-seed of its training gives the tenth "
         "that it has not seen, unless the test list chose its epoch")  # fmt: skip
-
-
+SEEN_BY_FILES = "undefined: a head was trained on files of these images"
 UNKNOWN = "undefined: the table has not all of these images"
 
 
 @click.command(cls=OneLineErrors)
-@features_option
+@click.option("--features", type=PATH, multiple=True, required=True, help="The collection that amnet-extract wrote. "
+              "Given again: each head reads the one that it was trained on; the lists are the first's.")  # fmt: skip
 @click.option("--head", "runs", type=PATH, multiple=True, help="Run, or folder of --split all. Given again: the mean "
               "of their scores, or what --weights says.")  # fmt: skip
 @click.option("--scores", "paths", type=PATH, multiple=True, help="Another system's table id,score, alone or, with "
@@ -45,6 +45,8 @@ UNKNOWN = "undefined: the table has not all of these images"
 @table_options(ID, SCORE)
 @click.option("--weights", type=click.Choice(("equal", "validation", "stacked")), help="Put systems together on one "
               "scale: equally, by their validation rho, or by non-negative least squares on validation.")  # fmt: skip
+@click.option("--average", type=click.Choice(("score", "rank")), help="Of --weights: an image counts by what a system "
+              "predicts of it, or by the rank of that within its list.  [default: score]")  # fmt: skip
 @click.option("--view", help="View of each image that heads score, or all: the mean over all views.  [default: all if "
               "a kernel is among the heads, else 0]")  # fmt: skip
 @click.option("--split", default=ALL, help="Number K of the lists val_K and test_K, or all.")
@@ -55,59 +57,60 @@ UNKNOWN = "undefined: the table has not all of these images"
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 @device_option
 def evaluate(
-    features: Path, runs: Sequence[Path], paths: Sequence[Path], weights: str | None, view: str | None, split: str,
-    folds: int | None, repeats: int | None,
+    features: Sequence[Path], runs: Sequence[Path], paths: Sequence[Path], weights: str | None, average: str | None,
+    view: str | None, split: str, folds: int | None, repeats: int | None,
     name: str | None, out: Path, data_seed: int, allow_missing: bool, device: str, columns: Columns,
 ) -> None:  # fmt: skip
     """Test heads together (an ensemble, over one view or all), other systems' scores, or both, on the same lists."""
-    refuse_unclear(runs, paths, weights)
+    refuse_unclear(features, runs, paths, weights, average)
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
-        collection = with_lists(features, folds, repeats, runs)
+        collections = [with_lists(features[0], folds, repeats, runs), *map(Collection, features[1:])]
+        collection = collections[0]
         from amnet_common.machine.devices import choose_device
         from headtrain.evaluation.metrics import spearman
         from headtrain.features.splits import split_subsets
         from headtrain.runs.documents import Result
         from headtrain.runs.results import save_result
-        from headtrain.scoring.on_splits import (
-            chosen_by_heads,
-            have_seen_validation,
-            heads_for,
-            refuse_seen,
-        )
+        from headtrain.scoring.beside import have_seen_by_files, in_common, refuse_seen_by
+        from headtrain.scoring.on_splits import chosen_by_heads, have_seen_validation, heads_for
 
         tables = {path: read_score_table(path, collection.ids, columns, tell) for path in paths}
         with whole_folder(out, "--out") as made:  # all splits or none
             for number in chosen_splits(collection, split):
                 started = time.monotonic()
                 heads = heads_for(runs, number, choose_device(device))
-                views = chosen_views(collection, view, heads)
+                readers = readers_of(runs, heads, collections, view, number)
+                others = [one for one in collections[1:] if any(reader.collection is one for reader in readers)]
                 found = split_subsets(collection, number, data_seed, allow_missing)
-                refuse_seen(runs, heads, collection, found)
-                say_repeated(collection, found)
+                found = chosen_by_heads(found, heads, number)
+                seen = in_common(collection, others, found, allow_missing)
+                refuse_seen_by(readers, collection, seen)
+                say_repeated(collection, seen.subsets)
                 say_untested(runs, number)
-                subsets = chosen_by_heads(found, heads, number)
-                seen = have_seen_validation(heads, collection, number, data_seed)
-                if seen and weights:
+                subsets = seen.subsets
+                by_files = have_seen_by_files(readers, collection, seen)
+                fitting = by_files or have_seen_validation(heads, collection, number, data_seed)
+                if fitting and weights:
                     raise ConfigError(f"--weights {weights}: split {number}: expected validation images that no head "
                                       "was trained on, found some")  # fmt: skip
-                said, chosen = predictions_of(dict(zip(runs, heads, strict=True)), tables, weights, collection, subsets,
-                                              views)  # fmt: skip
+                said, chosen = predictions_of(readers, tables, weights, average == "rank", collection, seen)
                 if paths and np.array_equal(said.test, subsets.test.scores):
                     say(f"warning: split {number}: the table gives every test image the very score that people gave: "
                         "these seem to be their scores, not a system's", err=True)  # fmt: skip
-                fitted = seen or weights in CHOOSING
+                fitted = fitting or weights in CHOOSING
                 val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(
                     made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, chosen=chosen,
-                    seconds=time.monotonic() - started, heads=tuple(map(str, runs)), views=tuple(views),
+                    seconds=time.monotonic() - started, heads=tuple(map(str, runs)),
+                    views=widest(collection, view, readers),
+                    other_features=tuple(str(one.path.absolute()) for one in others),
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
                 told = f"; {chosen}" if chosen else ""
-                of_val = (
-                    SEEN if seen else FITTED if fitted else UNKNOWN if np.isnan(said.val).any() else f"{val_rho:.4f}"
-                )
+                unknown = UNKNOWN if np.isnan(said.val).any() else f"{val_rho:.4f}"
+                of_val = (SEEN_BY_FILES if by_files else SEEN) if fitting else FITTED if fitted else unknown
                 say(f"split {number}: val rho {of_val}{told}", err=True)
         print_table([out])
         if not paths:  # a table says nothing of what it was made from
@@ -119,8 +122,11 @@ def tell(note: str) -> None:
     say(f"note: {note}", err=True)
 
 
-def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | None) -> None:
+def refuse_unclear(
+    features: Sequence[Path], runs: Sequence[Path], tables: Sequence[Path], weights: str | None, average: str | None
+) -> None:
     """Raise ConfigError unless it is said what is tested, and how several systems are put together."""
+    refuse_twice("--features", features)
     refuse_twice("--head", runs)
     refuse_twice("--scores", tables)
     if weights and len(runs) + len(tables) < 2:
@@ -128,6 +134,37 @@ def refuse_unclear(runs: Sequence[Path], tables: Sequence[Path], weights: str | 
     if not weights and (bool(runs) == bool(tables) or len(tables) > 1):
         raise ConfigError("evaluate: expected --head RUN, or --scores FILE.csv, and not both, unless --weights says "
                           "how they are put together")  # fmt: skip
+    if average and not weights:
+        raise ConfigError(f"--average {average}: expected --weights beside it, which puts systems together, found none")
+
+
+def readers_of(
+    runs: Sequence[Path], heads: "Sequence[Head]", collections: Sequence[Collection], view: str | None, split: int
+) -> "list[Reader]":
+    """Give each head its collection, and say which where there are several, or how they differ. Raises SpecError,
+    ConfigError.
+    """
+    from headtrain.scoring.beside import Reader, collection_of
+    from headtrain.scoring.scores import trunk_differences
+
+    readers = []
+    for run, head in zip(runs, heads, strict=True):
+        own = collection_of(run, head, collections)
+        readers.append(Reader(run, head, own, chosen_views(own, view, heads)))
+        if len(collections) > 1:
+            say(f"split {split}: {run} reads {own.path}", err=True)
+        for line in trunk_differences(head.provenance, own):
+            say(f"warning: {run} was trained on other features: {line}", err=True)
+    for idle in collections[1:]:
+        if not any(reader.collection is idle for reader in readers):
+            say(f"note: split {split}: no head reads {idle.path}", err=True)
+    return readers
+
+
+def widest(first: Collection, view: str | None, readers: "Sequence[Reader]") -> tuple[int, ...]:
+    """Return the views that a result names: those of the head that reads most; of tables alone those of --view."""
+    views = [tuple(one.views) for one in readers] or [tuple(chosen_views(first, view, []))]
+    return max(views, key=len)
 
 
 def say_untested(runs: Sequence[Path], split: int) -> None:
@@ -141,27 +178,30 @@ def say_untested(runs: Sequence[Path], split: int) -> None:
 
 
 def predictions_of(
-    heads: "Mapping[Path, Head]", scores: "Mapping[Path, Mapping[str, float]]", weights: str | None,
-    collection: Collection, subsets: "Subsets", views: Sequence[int],
+    readers: "Sequence[Reader]", scores: "Mapping[Path, Mapping[str, float]]", weights: str | None, ranks: bool,
+    collection: Collection, seen: "Seen",
 ) -> "tuple[Evaluated, str]":  # fmt: skip
     """Return what the systems say together, and how their weights were chosen."""
-    from headtrain.scoring.on_splits import Evaluated, by_heads, by_table
+    from headtrain.scoring.beside import said, together
+    from headtrain.scoring.on_splits import Evaluated, by_table
     from headtrain.scoring.stacking import Member, stacked
 
+    subsets = seen.subsets
     if not weights:
-        if heads:
-            return by_heads([*heads.values()], collection, subsets, views), ""
+        if readers:
+            return together(readers, seen), ""
         ((path, table),) = scores.items()
         return by_table(table, path, collection, subsets), ""
-    said = {str(run): by_heads([head], collection, subsets, views) for run, head in heads.items()}
+    each = {str(one.run): said([one], seen) for one in readers}
     for path, table in scores.items():
         if np.isnan(by_table(table, path, collection, subsets).val).any():
             raise RunError(f"--scores {path}: expected all {len(subsets.val.rows)} validation images, which --weights "
                            "puts systems on one scale by, found some missing")  # fmt: skip
-    said |= {str(path): by_table(table, path, collection, subsets) for path, table in scores.items()}
-    found = stacked([Member(name, one.val, one.test) for name, one in said.items()], subsets.val.scores, weights)
-    parts = ", ".join(f"{weight:.2f} {name}" for name, weight in zip(said, found.weights, strict=True))
-    return Evaluated(found.val, found.test), f"weights {weights}: {parts}"
+    each |= {str(path): by_table(table, path, collection, subsets) for path, table in scores.items()}
+    members = [Member(name, one.val, one.test) for name, one in each.items()]
+    found = stacked(members, subsets.val.scores, weights, ranks)
+    parts = ", ".join(f"{weight:.2f} {name}" for name, weight in zip(each, found.weights, strict=True))
+    return Evaluated(found.val, found.test), f"weights {weights}{' of ranks' if ranks else ''}: {parts}"
 
 
 def chosen_views(collection: Collection, text: str | None, heads: "Sequence[Head]") -> range:

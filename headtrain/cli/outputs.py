@@ -44,6 +44,22 @@ def writing(option: str, out: Path, kind: Kind, overwrite: bool, inputs: Sequenc
         yield
 
 
+@contextmanager
+def drawing(option: str, out: Path | None, overwrite: bool, inputs: Sequence[Path] = ()) -> Iterator[None]:
+    """Be the only command that writes the picture `out`, if one is asked for by `option`.
+
+    Raises as `writing`, and ExtraError without matplotlib, before anything is done.
+    """
+    if out is None:
+        yield
+        return
+    from headtrain.figures.pictures import refuse_without_matplotlib
+
+    with writing(option, out, PICTURE, overwrite, inputs):
+        refuse_without_matplotlib()
+        yield
+
+
 def refuse_output(
     option: str, out: Path, endings: Sequence[str] = (), inputs: Sequence[Path] = (), also: Sequence[str] = ()
 ) -> None:

@@ -10,11 +10,13 @@ from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import say
 from amnet_common.errors import ConfigError
+from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import say_out_of_fold
 from headtrain.cli.options import refuse_twice
+from headtrain.cli.outputs import drawing
 from headtrain.cli.train import describe_result, print_mean
 
-OF_RUNS = ("own", "features", "device")  # the command's parameters that go with RUN
+OF_RUNS = ("own", "features", "device", "scatter", "overwrite")  # the command's parameters that go with RUN
 
 
 def refuse_mixed(ctx: click.Context) -> None:
@@ -26,16 +28,22 @@ def refuse_mixed(ctx: click.Context) -> None:
                           "tests heads on any")  # fmt: skip
 
 
-def test_on_own_lists(paths: Sequence[Path], features: Path | None, device: str) -> None:
+def test_on_own_lists(
+    paths: Sequence[Path], features: Path | None, device: str, scatter: Path | None, overwrite: bool
+) -> None:
     """Test runs, and those in folders of splits, and print what came out; those that have been tested are left as they
-    are.
+    are. `scatter`: a picture of all of them, those included.
 
     Raises RunError if all have been, or one cannot be.
     """
     from amnet_common.machine.devices import choose_device
     from headtrain.evaluation.metrics import flat_line
+    from headtrain.evaluation.predictions import read_predictions
+    from headtrain.figures.pictures import save
+    from headtrain.figures.scatter import scatter_figure
+    from headtrain.heads.checkpoint import BEST
     from headtrain.runs.documents import read_result
-    from headtrain.runs.folder import RESULT
+    from headtrain.runs.folder import RESULT, RUN, TEST
     from headtrain.runs.results import folders_of
     from headtrain.training.outcome import tested_later, to_be_tested
 
@@ -48,17 +56,22 @@ def test_on_own_lists(paths: Sequence[Path], features: Path | None, device: str)
         tested = set()  # of which the first is named and refused
     begun = {folder: to_be_tested(folder)[0] for folder in every if folder not in tested}
     collections = {path: Collection(path) for path in {features or Path(one.features) for one in begun.values()}}
-    for path, found in folders.items():
-        for folder in found:
-            if folder in tested:
-                say(f"{folder}: has been tested, left as it is", err=True)
-                continue
-            result = tested_later(folder, collections[features or Path(begun[folder].features)], chosen)
-            say(describe_result(result, folder))
-            if line := flat_line(folder, [result.test]):
-                say(line, err=True)
-        if len(found) > 1:
-            results = [read_result(folder) for folder in found]
-            print_mean(results, path)
-            where = features or Path(results[0].features)
-            say_out_of_fold(path, with_lists_of(collections.get(where) or Collection(where), results[0].folding))
+    read = [RUN, RESULT, BEST, TEST]
+    with drawing("--scatter", scatter, overwrite, [folder / name for folder in every for name in read]):
+        for path, found in folders.items():
+            for folder in found:
+                if folder in tested:
+                    say(f"{folder}: has been tested, left as it is", err=True)
+                    continue
+                result = tested_later(folder, collections[features or Path(begun[folder].features)], chosen)
+                say(describe_result(result, folder))
+                if line := flat_line(folder, [result.test]):
+                    say(line, err=True)
+            if len(found) > 1:
+                results = [read_result(folder) for folder in found]
+                print_mean(results, path)
+                where = features or Path(results[0].features)
+                say_out_of_fold(path, with_lists_of(collections.get(where) or Collection(where), results[0].folding))
+        if scatter:
+            shown = {str(one): read_predictions(one / TEST) for one in every}
+            save(scatter_figure(shown, on_axis(None, [read_result(one).features for one in every])), scatter)

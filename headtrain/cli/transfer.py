@@ -11,9 +11,10 @@ from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.evaluate import chosen_views
+from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import dealt_before
 from headtrain.cli.options import PATH, device_option
-from headtrain.cli.outputs import PREDICTIONS, overwrite_option, writing
+from headtrain.cli.outputs import PREDICTIONS, drawing, overwrite_option, writing
 from headtrain.cli.own_list import refuse_mixed, test_on_own_lists
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 @click.option("--categories", type=PATH, help="A table with the columns id and --column: rho of each category as well.")
 @click.option("--column", default="category", help="Of --categories.")
 @click.option("--out", type=PATH, help="Also write id,score,predicted as CSV.")
+@click.option("--scatter", type=PATH, help="Also draw predicted against human scores of each head, .png, .svg or .pdf.")
 @overwrite_option
 @device_option
 @click.pass_context
 def test_command(
     ctx: click.Context, own: Sequence[Path], features: Path | None, runs: Sequence[Path], name: str | None,
     view: str | None, categories: Path | None, column: str,
-    out: Path | None, overwrite: bool, device: str,
+    out: Path | None, scatter: Path | None, overwrite: bool, device: str,
 ) -> None:  # fmt: skip
     """Test heads on any labelled collection: rho with its interval, calibration, and rho of each category.
 
@@ -52,7 +54,7 @@ def test_command(
     """
     if own:
         refuse_mixed(ctx)
-        test_on_own_lists(own, features, device)
+        test_on_own_lists(own, features, device, scatter, overwrite)
         return
     if features is None or not runs:
         missing = "features" if features is None else "runs"
@@ -60,13 +62,18 @@ def test_command(
     from amnet_common.machine.devices import choose_device
     from headtrain.evaluation.metrics import evaluate, flat_line
     from headtrain.evaluation.predictions import write_predictions
+    from headtrain.figures.pictures import save
+    from headtrain.figures.scatter import scatter_figure
     from headtrain.scoring.ensemble import load_ensemble
     from headtrain.scoring.on_list import by_category, labelled, read_categories, tested
     from headtrain.scoring.scores import trunk_differences
 
     known = read_categories(categories, column) if categories else {}
     inputs = [features, *runs, *([categories] if categories else [])]
-    with writing("--out", out, PREDICTIONS, overwrite, inputs) if out else contextlib.nullcontext():
+    with (
+        writing("--out", out, PREDICTIONS, overwrite, inputs) if out else contextlib.nullcontext(),
+        drawing("--scatter", scatter, overwrite, inputs),
+    ):
         collection = Collection(features)
         if name:
             collection = with_lists_of(collection, dealt_before(runs))
@@ -77,9 +84,16 @@ def test_command(
             if not (head.provenance and head.provenance.trained_on):
                 say(f"warning: what {path} was trained on is not known: none of it could be left out", err=True)
         images = labelled(collection, name, [*heads.values()])
-        predictions = tested([*heads.values()], collection, images, chosen_views(collection, view, [*heads.values()]))
+        views = chosen_views(collection, view, [*heads.values()])
+        predictions = tested([*heads.values()], collection, images, views)
         if out:
             write_predictions(out, predictions)
+        if scatter:
+            shown = dict.fromkeys(heads, predictions)
+            if len(heads) > 1:
+                shown = {path: tested([head], collection, images, views) for path, head in heads.items()}
+                shown[f"mean of {len(heads)} heads"] = predictions
+            save(scatter_figure(shown, on_axis(None, [features])), scatter)
     say(describe_left_out(images), err=True)
     say(described("all", predictions))
     if line := flat_line(" ".join(map(str, runs)), [evaluate(predictions.predicted, predictions.scores)]):

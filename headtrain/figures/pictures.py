@@ -31,6 +31,11 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def refuse_without_matplotlib() -> None:
+    """Raise ExtraError without matplotlib, before there is anything to draw."""
+    new_figure(1, 1)
+
+
 def save(figure: "Figure", out: Path) -> None:
     """Write the picture at print resolution, whole or not at all. Raises OutputError."""
     dpi = min(float(DPI), MOST_PIXELS / max(figure.get_size_inches()))

@@ -58,7 +58,8 @@ class Begun:
 class Result:
     """Hold what metrics.json says: what came out of a run, a baseline or an evaluation on one split.
 
-    `best`, `lowest_mse`, `epochs` are of trained heads; `system`, `chosen`, `val_rho`, `heads`, `views` of others.
+    `best`, `lowest_mse`, `epochs` are of trained heads; `system`, `chosen`, `val_rho`, `heads`, `views` and
+    `other_features` of others.
     """
 
     run: Path
@@ -81,6 +82,7 @@ class Result:
     val_rho: float = math.nan
     heads: tuple[str, ...] = ()
     views: tuple[int, ...] = ()
+    other_features: tuple[str, ...] = ()  # collections that heads read beside `features`, whose lists these are
     tested: bool = True  # False: of --no-test; `test` and `interval` hold nothing yet
     folding: Folding | None = None  # how the lists were dealt, where amnet did that
 
@@ -134,6 +136,8 @@ def read_result(run: Path) -> Result:
             val_rho=_number("val_rho", found.get("val_rho")),
             heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
             views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
+            other_features=tuple(checked("other_features", str, one)
+                                 for one in typed(found, "other_features", list, ())),
             tested=typed(found, "tested", bool, True),
             folding=recorded_folding(found),
             **{name: typed(found, name, str, "") for name in

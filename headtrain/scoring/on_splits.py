@@ -53,13 +53,17 @@ def have_seen_validation(heads: Sequence[Head], collection: Collection, split: i
 
 def refuse_seen(runs: Sequence[Path], heads: Sequence[Head], collection: Collection, subsets: Subsets) -> None:
     """Raise RunError if one of `heads`, of `runs`, was trained on test images, whatever they are called here."""
-    keys = content_keys(collection, subsets.test.rows)  # (n,)
     for run, head in zip(runs, heads, strict=True):
-        trained_on = from_text(head.provenance.trained_on if head.provenance else "")
-        seen = int(np.isin(keys, trained_on).sum())
+        seen = count_seen(head, collection, subsets.test.rows)
         if seen:
             raise RunError(f"--head {run}: expected test images that it was not trained on, found {seen} of "
-                           f"{len(keys)} that it was: such a rho says nothing of new images")  # fmt: skip
+                           f"{len(subsets.test.rows)} that it was: such a rho says nothing of new images")  # fmt: skip
+
+
+def count_seen(head: Head, collection: Collection, rows: np.ndarray) -> int:
+    """Count the images of `rows` (n,) whose files a head was trained on."""
+    trained_on = from_text(head.provenance.trained_on if head.provenance else "")
+    return int(np.isin(content_keys(collection, rows), trained_on).sum())
 
 
 def _trained(heads: Sequence[Head]) -> list[TrainingConfig]:

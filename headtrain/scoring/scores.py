@@ -85,10 +85,19 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
 
 def refuse_other_shape(head: Head, collection: Collection) -> None:
     """Raise SpecError if the head was not made for views of the collection's shape."""
-    wanted, shape = (head.config.locations, head.config.channels), collection.view_shape
-    found = (math.prod(shape[:-1]), shape[-1])
-    if wanted != found:
-        raise SpecError(f"{collection.path}: expected {wanted[0]} locations of {wanted[1]} channels, found {found}")
+    if not fits_shape(head, collection):
+        raise SpecError(f"{collection.path}: expected {head.config.locations} locations of {head.config.channels} "
+                        f"channels, found {_shape(collection)}")  # fmt: skip
+
+
+def fits_shape(head: Head, collection: Collection) -> bool:
+    """Tell whether a head was made for views of the collection's shape."""
+    return _shape(collection) == (head.config.locations, head.config.channels)
+
+
+def _shape(collection: Collection) -> tuple[int, int]:
+    *places, channels = collection.view_shape
+    return math.prod(places), channels
 
 
 def refuse_missing_view(view: int, collection: Collection) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,47 @@ def test_an_ensemble_over_all_views_is_the_mean_of_all_scores(features, tmp_path
     found = read_predictions(tmp_path / "e" / "split-2" / "test.csv")
     assert found.ids == tuple(collection.ids[row] for row in rows)
     np.testing.assert_allclose(found.predicted, np.mean(scores, axis=0), rtol=1e-5)
+
+
+@pytest.fixture
+def both(make_collection, features, spec, tmp_path):
+    """The words of an evaluation of two heads, each trained on a collection of its own, with a table beside them."""
+    collection = Collection(features)
+    lists = {name: collection.splits[name] for name in ("train_1", "val_1", "test_1")}
+    of = replace(spec, weights_sha256="11" * 32)
+    other = make_collection(collection.ids, done=range(12), splits=lists, name="other.h5", of=of)
+    for run, own in (("r1", features), ("r2", other)):
+        amnet_head("train", "--features", own, "--out", tmp_path / run, *SMALL)
+    lines = (f"{id_},{row**5}" for row, id_ in enumerate(collection.ids))
+    (tmp_path / "peer.csv").write_text("\n".join(["id,score", *lines]))
+    return ("evaluate", "--features", features, "--features", other, "--split", 1, "--device", "cpu",
+            "--head", tmp_path / "r1", "--head", tmp_path / "r2")  # fmt: skip
+
+
+def test_each_head_reads_the_collection_that_it_was_trained_on(both, features, tmp_path):
+    result = amnet_head(*both, "--out", tmp_path / "e")
+    assert result.exit_code == 0, result.output
+    assert f"split 1: {tmp_path}/r2 reads {tmp_path}/other.h5" in result.stderr
+    assert "was trained on other features" not in result.stderr
+    found = json.loads((tmp_path / "e" / "split-1" / "metrics.json").read_text())
+    assert (found["features"], found["other_features"]) == (str(features), [str(tmp_path / "other.h5")])
+
+
+def test_systems_are_averaged_by_rank_where_that_is_asked_for(both, tmp_path):
+    words = (*both, "--scores", tmp_path / "peer.csv")
+    said = {}
+    for average in ("score", "rank"):
+        out = tmp_path / average
+        result = amnet_head(*words, "--weights", "validation", "--average", average, "--out", out)
+        assert result.exit_code == 0, result.output
+        said[average] = (read_predictions(out / "split-1" / "test.csv").predicted, result.stderr)
+    assert "weights validation of ranks: " in said["rank"][1]
+    assert "weights validation: " in said["score"][1]
+    assert not np.allclose(said["rank"][0], said["score"][0])
+    refused = amnet_head(*both, "--average", "rank", "--out", tmp_path / "g")
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert "--average rank: expected --weights beside it" in refused.stderr
 
 
 def test_a_head_is_not_tested_on_the_list_of_another_split(features, tmp_path):

@@ -39,9 +39,10 @@ def test_a_run_without_a_test_tested_later_is_as_one_tested_at_its_end(features,
     assert "test.csv" not in before
     assert json.loads(before["metrics.json"])["tested"] is False
     assert json.loads(before["metrics.json"])["test"]["rho"] is None
-    result = amnet_head("test", untested, "--device", "cpu")
+    result = amnet_head("test", untested, "--device", "cpu", "--scatter", tmp_path / "s.png")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{untested}: test rho ")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert (untested / "test.csv").read_bytes() == (tmp_path / "u" / "test.csv").read_bytes()
     assert figures(untested) == figures(tmp_path / "u")
     assert {path.name for path in untested.iterdir()} == {path.name for path in (tmp_path / "u").iterdir()}

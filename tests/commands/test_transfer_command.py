@@ -105,3 +105,17 @@ def test_a_list_of_its_own(make_hashed, run):
     result = amnet_head("test", "--features", make_hashed("b.h5", 100), "--head", run, "--list", "val_1", "--device",
                         "cpu")  # fmt: skip
     assert ", 3 images" in result.stdout
+
+
+def test_a_scatter_plot_of_each_head_and_of_their_mean(make_hashed, run, tmp_path):
+    other = make_hashed("b.h5", first=100)
+    words = ("test", "--features", other, "--head", run, "--device", "cpu", "--scatter", tmp_path / "s.svg")
+    assert amnet_head(*words, "--head", run / "last.safetensors").exit_code == 0
+    drawn = (tmp_path / "s.svg").read_text()
+    assert drawn.count("<!-- both are equal -->") == 3
+    assert "<!-- mean of 2 heads -->" in drawn
+    refused = amnet_head(*words)
+    assert refused.exit_code == 2
+    assert "s.svg: expected a new file, found one that exists; --overwrite replaces" in refused.stderr
+    assert amnet_head(*words, "--overwrite").exit_code == 0
+    assert (tmp_path / "s.svg").read_text().count("<!-- both are equal -->") == 1

@@ -186,10 +186,10 @@ def test_finished_file_is_nothing_to_do_without_torch(pictures, extract, weights
 def test_file_that_appears_while_the_network_is_loaded_is_gone_on_with(pictures, extract, monkeypatch, unlike_rows):
     dataset, load = pictures(4), opening.load_weights
 
-    def load_slowly(source, seed):
+    def load_slowly(source, *more):
         monkeypatch.setattr(opening, "load_weights", load)
         assert extract(dataset, "--limit", 3).views == 6
-        return load(source, seed)
+        return load(source, *more)
 
     monkeypatch.setattr(opening, "load_weights", load_slowly)
     late = extract(dataset)
@@ -202,10 +202,10 @@ def test_file_that_appears_while_the_network_is_loaded_is_gone_on_with(pictures,
 def test_file_of_other_settings_that_appears_meanwhile_is_refused(pictures, extract, monkeypatch):
     dataset, load = pictures(2), opening.load_weights
 
-    def load_slowly(source, seed):
+    def load_slowly(source, *more):
         monkeypatch.setattr(opening, "load_weights", load)
         extract(dataset, "--seed", 5)
-        return load(source, seed)
+        return load(source, *more)
 
     monkeypatch.setattr(opening, "load_weights", load_slowly)
     late = extract(dataset)
@@ -217,10 +217,10 @@ def test_collection_that_is_begun_anew_meanwhile_is_not_filled_with_other_featur
     dataset, load = pictures(3), opening.load_weights
     extract(dataset, "--limit", 1)
 
-    def load_slowly(source, seed):
+    def load_slowly(source, *more):
         monkeypatch.setattr(opening, "load_weights", load)
         extract(dataset, "--limit", 1, "--overwrite", "--seed", 5)
-        return load(source, seed)
+        return load(source, *more)
 
     monkeypatch.setattr(opening, "load_weights", load_slowly)
     late = extract(dataset)
@@ -232,10 +232,10 @@ def test_rows_that_another_process_fills_meanwhile_are_counted_as_done(pictures,
     dataset, load = pictures(3), opening.load_weights
     extract(dataset, "--limit", 1)
 
-    def load_slowly(source, seed):
+    def load_slowly(source, *more):
         monkeypatch.setattr(opening, "load_weights", load)
         extract(dataset)
-        return load(source, seed)
+        return load(source, *more)
 
     monkeypatch.setattr(opening, "load_weights", load_slowly)
     late = extract(dataset)
@@ -298,9 +298,9 @@ def test_overwriting_is_refused_while_another_process_writes(pictures, extract, 
     extract(dataset, "--limit", 1)
     before = (tmp_path / "t.h5").read_bytes()
 
-    def load_slowly(source, seed):
+    def load_slowly(source, *more):
         writers.append(RowWriter(tmp_path / "t.h5", 1))
-        return load(source, seed)
+        return load(source, *more)
 
     if late:
         monkeypatch.setattr(opening, "load_weights", load_slowly)

@@ -8,6 +8,7 @@ import pytest
 
 from amnet import load_head, score_collection
 from amnet_common.collection import reader
+from extract import in_memory
 from headtrain.features.splits import split_subsets
 from headtrain.heads import checkpoint, head
 from headtrain.scoring import scores
@@ -16,7 +17,7 @@ from headtrain.training.loop import train
 from headtrain.training.planned import Setup
 
 ROOT = Path(__file__).parents[2]
-MODULES = (reader, checkpoint, head, scores)
+MODULES = (in_memory, reader, checkpoint, head, scores)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from amnet_common.errors import ImageError
-from amnet_common.images import decode_rgb
+from amnet_common.images import decode_rgb, picture_of
 from amnet_common.images.bounds import ignored_pillow_warnings
+from amnet_common.images.colour_codes import PRIMARIES
 from amnet_common.images.deep import deep_to_grey
+from amnet_common.images.matrix_profile import SRGB_CURVE, matrix_profile
 
 COLOURS = np.array([[(255, 0, 0), (0, 255, 0), (0, 0, 255)], [(10, 20, 30), (200, 100, 0), (255, 255, 255)]], np.uint8)
 GREYS = np.array([[0, 1, 128], [200, 254, 255]], np.uint8)
@@ -31,6 +33,40 @@ def grey(values) -> np.ndarray:
 def test_colours_come_through_unchanged(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     np.testing.assert_array_equal(decoded(Image.fromarray(COLOURS), kind, **options), COLOURS)
+
+
+def turned(options):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return {**options, "exif": exif}
+
+
+@pytest.mark.parametrize(("image", "kind", "options"), [
+    (Image.fromarray(COLOURS), "JPEG", turned({})),
+    (Image.fromarray(COLOURS), "PNG", {"icc_profile": matrix_profile(PRIMARIES[12], SRGB_CURVE)}),
+    (Image.fromarray(COLOURS).convert("CMYK"), "JPEG", {}),
+    (Image.fromarray(COLOURS).convert("P"), "GIF", {}),
+    (Image.fromarray(np.dstack([COLOURS, GREYS])), "PNG", turned({})),
+    (Image.fromarray(GREYS.astype(np.uint16) * 200), "PNG", {}),
+    (Image.fromarray(GREYS.astype(np.float32) / 255), "TIFF", {}),
+], ids=["turned", "profile", "CMYK", "palette", "transparent", "16 bits", "floats"])  # fmt: skip
+def test_a_picture_in_memory_is_taken_as_its_file_is(image, kind, options):
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    opened = Image.open(data)
+    found = picture_of(opened)
+    wanted = decode_rgb(data.getvalue())
+    np.testing.assert_array_equal(np.asarray(found.srgb(found.image)), np.asarray(wanted))
+    assert (found.width, found.height) == wanted.size
+    again = picture_of(opened)  # it has not been changed
+    np.testing.assert_array_equal(np.asarray(again.srgb(again.image)), np.asarray(wanted))
+
+
+def test_a_picture_in_memory_that_cannot_be_decoded_is_named():
+    data = io.BytesIO()
+    Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(data, "JPEG")
+    with pytest.raises(ImageError, match="cannot be decoded: image file is truncated"):
+        picture_of(Image.open(io.BytesIO(data.getvalue()[:-200])))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
