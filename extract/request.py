@@ -48,7 +48,6 @@ class Request:
     out: Path
     dataset: Dataset
     weights: str  # a source of weight_source.chosen_source
-    expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
     plan: ViewPlan = ViewPlan()  # noqa: RUF009 (frozen)
     any_version: bool = True  # of the plan: that of the file that is there, or of `like`, goes before the plan's own
     seed: int = 0
@@ -63,6 +62,7 @@ class Request:
     update: bool = False
     rehash: bool = False
     allow_other_kernels: bool = False
+    expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
