@@ -75,13 +75,20 @@ def about(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def goes_on(job: Scoring) -> bool:
+    """Tell whether a part is there to go on with; a link that stands in its place is none."""
+    return job.part.exists() and about(job.part).exists() and not job.part.is_symlink()
+
+
 def as_begun(job: Scoring, append: bool) -> Scoring:
     """Return the job with the columns that a table to be added to, or the part of one, was begun with."""
-    begun = [about(job.part)] if job.part.exists() else [about(job.out)] if append and job.out.exists() else []
-    if not (job.labelled and begun and begun[0].exists()):
+    begun = about(job.out) if append and job.out.exists() else None
+    if goes_on(job):
+        begun = about(job.part)
+    if not (job.labelled and begun and begun.exists()):
         return job
-    known = read_json(begun[0], "what a table says of itself")
-    known = known if begun[0] == about(job.out) else known.get("identity", {})
+    known = read_json(begun, "what a table says of itself")
+    known = known if begun == about(job.out) else known.get("identity", {})
     return job if isinstance(known, dict) and known.get("columns") == LABELS_SAID else replace(job, labelled=False)
 
 
@@ -223,7 +230,7 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
     """Where the header and each block of OUT.part end, with the block's checksum, as far as their features are still
     the same; of a new part the header alone. Raises RunError for a part of another scoring.
     """
-    if job.part.is_symlink() or not (job.part.exists() and about(job.part).exists()):
+    if not goes_on(job):
         about(job.part).unlink(missing_ok=True)
         with whole_file(job.part, "--out") as temporary:  # in place of a link that stands there, not through it
             write_csv(temporary, (), job.steps, job.labelled)
