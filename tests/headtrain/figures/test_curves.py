@@ -149,7 +149,7 @@ def test_a_vector_drawing_is_made_by_the_file_ending_and_replaces_an_older_one(s
 
 
 @pytest.mark.parametrize(("out", "message"), [
-    ("c.pdf", "c.pdf: expected a file ending in .png or .svg, found .pdf"),
+    ("c.gif", "c.gif: expected a file ending in .png or .svg, found .gif"),
     ("c", "c: expected a file ending in .png or .svg, found none"),
     ("no/c.png", "no/c.png: expected an existing folder, found no "),
 ])  # fmt: skip
