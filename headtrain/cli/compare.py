@@ -14,7 +14,7 @@ from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
-from headtrain.cli.folds import fold_options, with_lists
+from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
 from headtrain.cli.options import PATH, chosen_splits, features_option, refuse_twice, say_repeated, say_unfinished
 from headtrain.runs.folder import free_run_name
 
@@ -150,7 +150,7 @@ def baseline(
     The kernels: Gaussian and exponential on the mean over locations, exponential on mean, deviation and maximum. Every
     strength is chosen by leave-one-out on the training list.
     """
-    from headtrain.evaluation.baselines import BASELINES
+    from headtrain.evaluation.baselines import BASELINES, CONSTANT
     from headtrain.runs.out_of_fold import write_out_of_fold
 
     collection = with_lists(features, folds, repeats)
@@ -165,6 +165,9 @@ def baseline(
             for name in BASELINES:
                 write_out_of_fold(made / name, collection)
         print_table([out / name for name in BASELINES])
+        for name in BASELINES:
+            if name != CONSTANT:
+                say_out_of_fold(out / name, collection)
 
 
 def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed: int, allow_missing: bool) -> None:

@@ -235,7 +235,9 @@ def test_a_table_begun_without_these_columns_goes_on_without(trained, rated, tmp
 
 
 def test_repeats_average_the_predictions_of_an_image(rated, tmp_path):
-    done("baseline", "--features", rated, "--folds", 2, "--repeats", 2, "--out", tmp_path / "b")
+    printed = done("baseline", "--features", rated, "--folds", 2, "--repeats", 2, "--out", tmp_path / "b").stdout
+    assert f"{tmp_path}/b/ridge/out_of_fold.csv: rho " in printed
+    assert "constant/out_of_fold.csv" not in printed  # its rho is not defined
     table = columns(tmp_path / "b/ridge/out_of_fold.csv")
     tests = [columns(tmp_path / f"b/ridge/split-{k}/test.csv") for k in (1, 2, 3, 4)]
     said = [dict(zip(one["id"], map(float, one["predicted"]), strict=True)) for one in tests]
