@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from amnet_common.child_limits import limit_memory
+
 try:
     import resource
 except ImportError:  # no Unix
@@ -51,7 +53,8 @@ def read_rows(kind: str, path: str, most_cells: int) -> tuple[list[list[str | fl
     import pandas
 
     importlib.import_module(IMPORTED[kind])
-    _limit()
+    limit_memory(MOST_BYTES)
+    _limit_time()
     note = ""
     if kind in SHEETS:
         with pandas.ExcelFile(path, engine=SHEETS[kind]) as book:
@@ -114,11 +117,6 @@ def _plain(cell: Any) -> str | float | None:  # noqa: ANN401
     return text
 
 
-def _limit() -> None:
+def _limit_time() -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        with open("/proc/self/statm") as file:
-            begun = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (begun + MOST_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))

@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import IO, Any
 
+from amnet_common.child_limits import limit_memory
 from amnet_common.hdf5.facts import Question, facts
 
 try:
@@ -173,21 +174,12 @@ atexit.register(_asker.end)
 def serve(to: int) -> None:
     """Serve questions from standard input into the descriptor `to`, until they end; what the child runs."""
     questions, answers = sys.stdin.buffer, os.fdopen(to, "wb")
-    _limit_memory()
+    limit_memory(MOST_BYTES)
     _send(answers, READY)
     while (question := _receive(questions)) is not None:
         _limit_time()
         _send(answers, facts(Question(**question)))
     os._exit(0)
-
-
-def _limit_memory() -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        with open("/proc/self/statm") as file:
-            begun = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (begun + MOST_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _limit_time() -> None:

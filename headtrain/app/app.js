@@ -3,8 +3,6 @@
 
 const TOKEN = document.querySelector('meta[name="amnet-token"]').content;
 const SIDE = 14; // locations of a view, in either direction
-const FULL = 6; // times the uniform weight at which the colour is full: the same for all images
-const ALIKE = 0.99; // entropy from which on a head looks everywhere alike
 const area = document.getElementById("area");
 const chooser = document.getElementById("photos");
 const heads = document.getElementById("head");
@@ -92,7 +90,7 @@ function attention(one, canvas) {
   function show(step) {
     buttons.forEach((button, n) => button.setAttribute("aria-pressed", String(n === (step === null ? 0 : step + 1))));
     const peak = step === null ? null : Math.max(...one.maps[step]);
-    const alike = one.entropy > ALIKE ? "it looks everywhere alike; " : "";
+    const alike = one.alike ? "it looks everywhere alike; " : "";
     note.textContent = step === null ? `${alike}entropy of the attention ${one.entropy.toFixed(3)}` : `${alike}peak ${peak.toFixed(1)} times an even look`;
     draw(canvas, one, step);
   }
@@ -119,7 +117,7 @@ async function draw(canvas, one, step) {
   const small = grid.getContext("2d");
   const pixels = small.createImageData(SIDE, SIDE);
   one.maps[step].forEach((times, n) => {
-    const share = Math.min(1, Math.max(0, (times - 1) / (FULL - 1)));
+    const share = Math.min(1, Math.log(Math.max(times, 1)) / Math.log(one.top)); // as `attend` and `report` draw it
     pixels.data.set([255, 90 + 130 * share, 20, 215 * Math.sqrt(share)], 4 * n);
   });
   small.putImageData(pixels, 0, 0);

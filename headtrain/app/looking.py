@@ -5,7 +5,6 @@ Letters: T steps, L locations.
 
 import contextlib
 import itertools
-import math
 import shutil
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from amnet_common.collection.layout import DONE
 from amnet_common.errors import AmnetError, ConfigError, ImageError
 from amnet_common.images import decode_rgb, ignored_pillow_warnings, read_source
 from headtrain.evaluation.predictions import read_predictions
+from headtrain.figures.attention_maps import TOP, entropy_of, is_alike
 from headtrain.heads.head import Head
 from headtrain.report.images import data_url
 from headtrain.runs.documents import read_begun, read_result
@@ -177,18 +177,20 @@ def seen(head: Head, reference: Reference, collection: Collection, drop: Drop) -
 
 def attention_of(head: Head, collection: Collection, row: int) -> dict[str, Any]:
     """Describe where a head looked at a finished row, and what each step added: weights (T, L) as times the weight that
-    all locations would have alike, the view's box as shares of the picture, and the entropy (1: everywhere alike).
+    all locations would have alike, at how many of these the colour is full, the view's box as shares of the picture,
+    the mean entropy of the steps (1: everywhere alike), and whether every step looks everywhere alike.
     """
     assert collection.status[row] == DONE
     output = head.predict(collection.read_dequantised([row], 0, check=True))
     weights = output.attention[0].double().numpy()  # (T, L)
     L = weights.shape[1]
-    entropy = -(weights * np.log(np.clip(weights, 1e-300, None))).sum(1).mean() / math.log(L)
     top, left, height, width, _ = collection.boxes[row, 0].astype(float).tolist()
     H, W = (max(1, int(collection.images[side][row])) for side in ("height", "width"))
     return {
         "steps": [round(step, 6) for step in output.steps[0].tolist()],
         "maps": [[round(value, 3) for value in step] for step in (weights * L).tolist()],
         "box": [top / H, left / W, height / H, width / W],
-        "entropy": round(float(entropy), 4),
+        "top": TOP,
+        "entropy": round(sum(map(entropy_of, weights)) / len(weights), 4),
+        "alike": all(map(is_alike, weights)),
     }

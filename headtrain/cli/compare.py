@@ -86,14 +86,15 @@ def corrected_difference(sides: "Sequence[Sequence[Sequence[RunResult]]]") -> st
     import numpy as np
 
     from headtrain.evaluation.resampled import NAME, corrected, splits_word
+    from headtrain.runs.results import mean_lengths
 
-    said = [one.result for one in sides[0][0]]
+    first = sides[0][0]
     rho = [np.mean([[one.metrics.rho for one in training] for training in side], axis=0) for side in sides]  # (J,) each
-    lengths = (float(np.mean([one.images.get(name, 0) for one in said])) for name in ("test", "train"))
-    found = corrected((rho[0] - rho[1]).tolist(), *lengths)
+    found = corrected((rho[0] - rho[1]).tolist(), *mean_lengths(first))
     if found is None:
         return ""
-    return (f"mean difference of {len(said)} {splits_word(one.folding for one in said)}: rho {found.mean:+.4f}, 95 % "
+    word = splits_word(one.result.folding for one in first)
+    return (f"mean difference of {len(first)} {word}: rho {found.mean:+.4f}, 95 % "
             f"{found.low:+.4f} to {found.high:+.4f} ({NAME})")  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from headtrain.evaluation.metrics import METRICS, mean_of
 from headtrain.evaluation.published import FIGURES, HUMAN
 from headtrain.evaluation.resampled import mean_text, splits_word
 from headtrain.leaderboard.board import OPTIMISTIC
-from headtrain.runs.results import RunResult
+from headtrain.runs.results import RunResult, mean_lengths
 
 MOST_SPLITS = 5  # that are listed one by one
 MEANS = [metric for metric in METRICS.values() if metric.column and metric.name != "rho"]
@@ -65,9 +65,8 @@ def mean_line(results: Sequence[RunResult]) -> str:
 
     Empty for one split, where rho is not defined on one, or of a run that does not say how long its lists are.
     """
-    said = [result.result for result in results]
-    test, train = (float(np.mean([one.images.get(name, 0) for one in said])) for name in ("test", "train"))
-    return mean_text([result.metrics.rho for result in results], test, train, splits_word(one.folding for one in said))
+    rhos, word = [one.metrics.rho for one in results], splits_word(one.result.folding for one in results)
+    return mean_text(rhos, *mean_lengths(results), word)
 
 
 def published_rows(data: str | None) -> Iterator[tuple[str, ...]]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from headtrain.evaluation.bootstrap import Interval, mean_interval
 from headtrain.evaluation.metrics import mean_of
+from headtrain.evaluation.resampled import Corrected, corrected
 from headtrain.heads.checkpoint import BEST, read_provenance
 from headtrain.leaderboard.table import name_of
 from headtrain.runs.documents import Begun, read_begun
 from headtrain.runs.folder import RUN
-from headtrain.runs.results import RunResult
+from headtrain.runs.results import RunResult, mean_lengths
 from headtrain.settings.configuration import Config
 
 
@@ -37,7 +38,8 @@ class Facts:
     optimistic: bool
     rho: float  # mean over the splits, as all that follow
     spread: float  # standard deviation over the splits; NaN for one
-    interval: Interval
+    interval: Interval  # of these trained heads on other images
+    corrected: Corrected | None  # of the method, trained anew on other images; None for one split
     mse: float
     pearson: float
     spec: Mapping[str, Any] = field(default_factory=dict)  # of the features
@@ -68,6 +70,7 @@ def facts_of(run: Path, results: Sequence[RunResult]) -> Facts:
         rho=mean,
         spread=spread,
         interval=mean_interval([one.predictions for one in results]),
+        corrected=corrected(rhos, *mean_lengths(results)),
         mse=mean_of(metrics, "mse"),
         pearson=mean_of(metrics, "pearson"),
         spec=made[0].spec if made else {},

@@ -12,7 +12,7 @@ PLANS = {
     "squash": "the whole image scaled to 224 x 224",
     "squash264": "the whole image scaled to 224 x 224",
 }
-ADAM, LEAVE_ONE_OUT = "kingma2015adam", "hastie2009elements"
+ADAM, LEAVE_ONE_OUT, RESAMPLED = "kingma2015adam", "hastie2009elements", "nadeau2003inference"
 Text = tuple[str, tuple[str, ...]]  # sentences, and the keys of what they cite
 
 
@@ -126,7 +126,11 @@ def figures(systems: Sequence[Facts], score: str) -> Text:
     what = ("Agreement with the human scores is Spearman's rank correlation (average ranks for ties) on the test images"
             f"{', mean and standard deviation over the splits' if several else ''}; intervals are 95 % percentile "
             "bootstraps over images (2,000 resamples), for these trained heads.")  # fmt: skip
-    return f"{what} {score.capitalize()}: {told}.", ()
+    anew = any(facts.corrected for facts in systems)
+    if anew:
+        what += (" Intervals of the method trained anew on other images have the variance of resampled tests "
+                 f"({RESAMPLED}).")  # fmt: skip
+    return f"{what} {score.capitalize()}: {told}.", (RESAMPLED,) if anew else ()
 
 
 def figure(facts: Facts) -> str:
@@ -136,6 +140,8 @@ def figure(facts: Facts) -> str:
     if math.isnan(facts.rho):
         return f"{facts.name}: rho is not defined, as its predictions do not differ{optimistic}"
     bounds = f"[{facts.interval.low:.3f}, {facts.interval.high:.3f}]"
+    if facts.corrected:
+        bounds += f" (trained anew: [{facts.corrected.low:.3f}, {facts.corrected.high:.3f}])"
     return (f"{facts.name}: rho = {facts.rho:.3f}{spread}, 95 % CI {bounds}, MSE = {facts.mse:.4g}, Pearson r = "
             f"{facts.pearson:.3f}{optimistic}")  # fmt: skip
 

@@ -28,6 +28,13 @@ REFERENCES = {
   publisher = {Springer},
   year      = {2009}
 }""",
+    "nadeau2003inference": """@article{nadeau2003inference,
+  title   = {Inference for the Generalization Error},
+  author  = {Nadeau, Claude and Bengio, Yoshua},
+  journal = {Machine Learning},
+  volume  = {52},
+  year    = {2003}
+}""",
     "khosla2015understanding": """@inproceedings{khosla2015understanding,
   title     = {Understanding and Predicting Image Memorability at a Large Scale},
   author    = {Khosla, Aditya and Raju, Akhil S. and Torralba, Antonio and Oliva, Aude},

@@ -1,5 +1,6 @@
 """The results of finished runs: one folder with test.csv, or a folder of split-1, split-2, ... with one each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,14 @@ class RunResult:
     def metrics(self) -> Metrics:
         """Compute the metrics anew from the predictions."""
         return evaluate(self.predictions.predicted, self.predictions.scores)
+
+
+def mean_lengths(results: Sequence[RunResult]) -> tuple[float, float]:
+    """Return how many images with features the test lists and the training lists of splits have in the mean; 0 where
+    they do not say.
+    """
+    test, train = (float(np.mean([one.result.images.get(name, 0) for one in results])) for name in ("test", "train"))
+    return test, train
 
 
 class DivergedRunError(RunError):

@@ -4,8 +4,10 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy import stats
 
 from headtrain.cli import main
 from headtrain.methods.references import REFERENCES
@@ -40,6 +42,9 @@ def test_the_paragraph_says_what_the_runs_were(run):
     assert spec["made"]["versions"]["python"] == sys.version.split()[0]
     rhos = [json.loads((run / f"split-{k}/metrics.json").read_text())["test"]["rho"] for k in (1, 2)]
     assert f"rho = {sum(rhos) / 2:.3f}" in said
+    error = ((1 / 2 + 3 / 6) * np.var(rhos, ddof=1)) ** 0.5  # Nadeau and Bengio's
+    low, high = (sum(rhos) / 2 + sign * stats.t.ppf(0.975, 1) * error for sign in (-1, 1))
+    assert f"(trained anew: [{low:.3f}, {high:.3f}])" in said
 
 
 def test_every_citation_has_an_entry_and_every_entry_is_cited(features, run, tmp_path):
