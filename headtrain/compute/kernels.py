@@ -16,9 +16,10 @@ from torch import Tensor
 from amnet_common.errors import ConfigError
 from amnet_common.machine.compiler import compiler_works, no_compiler
 from amnet_common.machine.devices import multiplies_bfloat16
-from headtrain.compute.bank.bank import Bank, Noise
+from headtrain.compute.bank.bank import Bank, Draws
 from headtrain.features.batches import to_floats
 from headtrain.heads.head import Head, Output
+from headtrain.heads.noise import STILL
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
 PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all epochs; compiling takes 20 to 40 s once
@@ -85,14 +86,14 @@ def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
     return chosen
 
 
-def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, noise: Noise) -> Output:
+def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, drawn: Draws) -> Output:
     """Compute a bank's output for stored views: the eager kernels, and what is compiled."""
     with torch.autocast(bank.device.type, torch.bfloat16, enabled=half):
-        return bank.forward(to_floats(stored, scales), noise)
+        return bank.forward(to_floats(stored, scales), drawn)
 
 
 @cache
-def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Noise], Output]:
+def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Draws], Output]:
     """Return `forward` compiled."""
     return compiled_well(forward)
 
@@ -127,7 +128,7 @@ def predictor_of(kernels: Kernels, size: int) -> Predictor:
 def predict(head: Head, half: bool, stored: Tensor, scales: Tensor | None) -> Output:
     """Compute a head's output on the data's scale, float32: the eager kernels, and what is compiled."""
     with torch.autocast(head.target_mean.device.type, torch.bfloat16, enabled=half):
-        output = head(to_floats(stored, scales))
+        output = head(to_floats(stored, scales), STILL)
     return head.on_data_scale(Output(*(part.float() for part in output)))
 
 

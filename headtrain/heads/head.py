@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from amnet_common.errors import ShapeError
+from headtrain.heads.noise import STILL, Noise
 from headtrain.heads.provenance import Provenance
 from headtrain.settings.configuration import HeadConfig
 
@@ -31,11 +32,14 @@ def put_together(steps: list[Tensor], attention: list[Tensor], output: str) -> O
 
 
 class Head(nn.Module):
-    """Provide the base of both architectures. A child's `forward` takes x (B, L, D), float32, and gives outputs on the
-    training scale: `steps` are the m_t of (10), `score` their sum, mean or last one. `predict` gives the data's scale.
+    """Provide the base of every head. A child's `forward` gives outputs on the training scale: `steps` are the m_t of
+    (10), `score` their sum, mean or last one. `predict` gives the data's scale.
+
+    A child needs `__init__(config)` and `forward`, written for one head: training maps it over the parameters of many
+    (torch.func.vmap). So it has no branches on values of tensors, and drops out by `noise` alone.
     """
 
-    whole_batch: ClassVar[bool] = False  # whether a backward pass must see a batch at once, and not in chunks
+    common: ClassVar[frozenset[str]] = frozenset()  # buffers that are equal in all heads trained on the same images
     pools_views: ClassVar[bool] = False  # whether the views of an image are averaged before they are scored: `pool`
     target_mean: Tensor
     target_scale: Tensor
@@ -57,12 +61,16 @@ class Head(nn.Module):
         origin = "imported" if made.split is None else f"split {made.split}{epoch}"
         return f"<{found}; preset {made.config.preset}, {origin}>"
 
-    @classmethod
-    def arrays_at_peak(cls, config: HeadConfig) -> int:
-        """Return how many (n, L, D) arrays a backward pass holds at its peak, counted in the equations and checked by
-        memory.
-        """
+    def forward(self, x: Tensor, noise: Noise = STILL) -> Output:
+        """Compute the output for raw features x (B, L, D), float32; `noise.drop` is what it drops out by."""
         raise NotImplementedError
+
+    @property
+    def whole_batch(self) -> bool:
+        """Tell whether a backward pass must see a batch at once, and not in chunks: the statistics of a BatchNorm are
+        those of what it sees.
+        """
+        return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules())
 
     def standardise_by(self, mean: Tensor, std: Tensor) -> None:
         """Keep the mean and the standard deviation (D,) of the training images' channels. Heads that can standardise
@@ -115,6 +123,6 @@ class Head(nn.Module):
             )
         features = torch.as_tensor(x).to(device).float().reshape(len(x), L, D)
         was_training = self.training
-        output = self.eval().on_data_scale(self(features))
+        output = self.eval().on_data_scale(self(features, STILL))
         self.train(was_training)
         return Output(*(part.cpu() for part in output))

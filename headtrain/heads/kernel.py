@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from headtrain.heads.head import Head, Output
+from headtrain.heads.noise import STILL, Noise
 from headtrain.settings.configuration import KERNEL, Config, HeadConfig, TrainingConfig
 
 STATISTICS = 3  # of each channel: mean, deviation, maximum
@@ -70,6 +71,6 @@ class KernelHead(Head):
         L = self.config.locations
         return Output(y, y[:, None], y.new_full((len(y), 1, L), 1 / L))
 
-    def forward(self, x: Tensor) -> Output:
+    def forward(self, x: Tensor, noise: Noise = STILL) -> Output:  # noqa: ARG002 - it drops nothing
         """Score views x (B, L, D), each for itself."""
         return self.of_pooled(self.pool(x))

@@ -4,17 +4,29 @@ Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T 
 paper's equations (Fajtl et al., CVPR 2018); parameters carry the paper's letters.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from headtrain.heads.dropout import Dropout
 from headtrain.heads.head import Head, Output, put_together
+from headtrain.heads.layers import LstmWeights, affine, lstm_step, recomputed
+from headtrain.heads.noise import STILL, Factors, Noise
 from headtrain.settings.configuration import HeadConfig
 
 
+def energies(M: Tensor, uh: Tensor, kx: Tensor, factors: Factors) -> Tensor:
+    """Compute (8), e = sum_D(M * tanh(U h + K x + b)), (B, L), of M (L, D), U h (B, D), K x + b (B, L, D).
+
+    Compiled it is one loop over K x, and one more in the backward pass: no (B, L, D) is written for a step.
+    """
+    seen = torch.tanh(uh.unsqueeze(1) + kx)  # (B, L, D)
+    return (M * (seen if factors is None else seen * factors)).sum(-1)
+
+
 class Attention(nn.Module):
-    """Compute equation (8), e = sum_D(M * tanh(U h + K x + b)). Where its dropout stands is an assumption."""
+    """Hold the parameters of (8). Where its dropout stands is an assumption."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -22,14 +34,14 @@ class Attention(nn.Module):
         self.U = nn.Linear(config.hidden, config.channels, bias=False)
         self.b = nn.Parameter(torch.zeros(config.channels))
         self.M = nn.Parameter(torch.zeros(config.locations, config.channels))  # a new head looks everywhere alike
-        self.dropout = Dropout(config.attention_dropout)
+        self.share = config.attention_dropout
 
     def project(self, x: Tensor) -> Tensor:
         """Return K x + b (B, L, D), which is the same at every step."""
         return self.K(x) + self.b  # (B, L, D)
 
-    def forward(self, h: Tensor, kx: Tensor) -> Tensor:
-        return (self.M * self.dropout(torch.tanh(self.U(h).unsqueeze(1) + kx))).sum(-1)  # (B, L)
+    def forward(self, h: Tensor, kx: Tensor, noise: Noise) -> Tensor:
+        return recomputed(energies, self.M, self.U(h), kx, noise.factors(kx.shape, self.share))  # (B, L)
 
 
 class Regression(nn.Module):
@@ -39,14 +51,15 @@ class Regression(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(inputs, config.regress_hidden)
         self.out = nn.Linear(config.regress_hidden, 1)
-        self.dropout = Dropout(config.regress_dropout)
+        self.share = config.regress_dropout
         for parameter in self.out.parameters():  # a new head says the mean score, and not a random function's value
             nn.init.zeros_(parameter)
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, noise: Noise) -> Tensor:
         with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
-            h = h.to(self.out.weight.dtype)
-            return self.out(self.dropout(relu(self.hidden(self.dropout(h))))).squeeze(-1)  # (B,)
+            h = noise.drop(h.to(self.out.weight.dtype), self.share)
+            hidden = relu(affine(self.hidden, h))  # (B, regress_hidden)
+            return affine(self.out, noise.drop(hidden, self.share)).squeeze(-1)  # (B,)
 
 
 class PaperHead(Head):
@@ -56,12 +69,12 @@ class PaperHead(Head):
     With T = 0, as in the authors' code, there is no LSTM: f_m reads z of one look, whose h is h0.
     """
 
+    common: ClassVar[frozenset[str]] = frozenset({"input_mean", "input_std"})  # x is standardised once for all heads
     input_mean: Tensor
     input_std: Tensor
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__(config)
-        self.drop_features = Dropout(config.feature_dropout, config.feature_dropout_unit)
         self.attention = Attention(config) if config.attention else None
         self.init_h = nn.Linear(config.channels, config.hidden)
         if config.steps:
@@ -71,43 +84,39 @@ class PaperHead(Head):
         self.register_buffer("input_mean", torch.zeros(config.channels))
         self.register_buffer("input_std", torch.ones(config.channels))
 
-    @classmethod
-    def arrays_at_peak(cls, config: HeadConfig) -> int:
-        """Return how many (n, L, D) arrays a backward pass holds at its peak."""
-        if not config.attention:
-            return 3
-        return 6 + (1 + 2 * (config.attention_dropout > 0)) * config.outputs
-
     def standardise_by(self, mean: Tensor, std: Tensor) -> None:
         """Keep the statistics (D,) of the training images' channels, by which `forward` standardises."""
         self.input_mean.copy_(mean)
         self.input_std.copy_(std)
 
-    def forward(self, x: Tensor) -> Output:
-        x = self.prepare(x)  # (B, L, D)
+    def forward(self, x: Tensor, noise: Noise = STILL) -> Output:
+        x = self.prepare(x, noise)  # (B, L, D)
         mean = x.mean(1)  # (B, D)
-        h = torch.tanh(self.init_h(mean))  # (12), (B, H)
+        h = torch.tanh(affine(self.init_h, mean))  # (12), (B, H)
         kx = self.attention.project(x) if self.attention else None  # (B, L, D)
         if self.config.steps == 0:
-            a, z = self.look(x, kx, h)  # (B, L), (B, D)
-            return put_together([self.regress(z)], [a], self.config.output)
-        c = torch.tanh(self.init_c(mean))  # (12), (B, H)
+            a, z = self.look(x, kx, h, noise)  # (B, L), (B, D)
+            return put_together([self.regress(z, noise)], [a], self.config.output)
+        c = torch.tanh(affine(self.init_c, mean))  # (12), (B, H)
+        weights = LstmWeights(self.lstm.weight_ih, self.lstm.weight_hh, self.lstm.bias_ih, self.lstm.bias_hh)
         steps, attention = [], []
         for _ in range(self.config.steps):
-            a, z = self.look(x, kx, h)  # (B, L), (B, D)
-            h, c = self.lstm(z, (h, c))  # (3)
+            a, z = self.look(x, kx, h, noise)  # (B, L), (B, D)
+            h, c = lstm_step(z, (h, c), weights)  # (3)
             attention.append(a)
-            steps.append(self.regress(h))  # (10), (B,)
+            steps.append(self.regress(h, noise))  # (10), (B,)
         return put_together(steps, attention, self.config.output)
 
-    def look(self, x: Tensor, kx: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, kx: Tensor | None, h: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return where the head looks, a (B, L), and what it sees there, z (B, D)."""
-        e = self.attention(h, kx) if self.attention else torch.ones_like(x[..., 0])  # (8) or (9), (B, L)
-        a = torch.softmax(e, dim=1)  # (6), (B, L)
+        if self.attention is None or kx is None:
+            a = torch.full_like(x[..., 0], 1 / x.shape[1])  # (9), (B, L)
+        else:
+            a = torch.softmax(self.attention(h, kx, noise), dim=1)  # (6), (B, L)
         return a, torch.bmm(a.unsqueeze(1), x).squeeze(1)  # (4), (B, D)
 
-    def prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor, noise: Noise = STILL) -> Tensor:
         """Turn raw features (B, L, D) into the head's input: channels standardised if so configured, then dropout."""
         if self.config.standardise:
             x = (x - self.input_mean) / self.input_std
-        return self.drop_features(x)
+        return noise.drop(x, self.config.feature_dropout, self.config.feature_dropout_unit)

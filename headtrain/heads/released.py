@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 
-from headtrain.heads.dropout import Dropout
 from headtrain.heads.head import Head, Output, put_together
+from headtrain.heads.layers import LstmWeights, affine, lstm_step
+from headtrain.heads.noise import STILL, Noise
 from headtrain.settings.configuration import HeadConfig
 
 
@@ -20,8 +21,6 @@ class ReleasedHead(Head):
     torch's layers do.
     """
 
-    whole_batch = True  # BatchNorm's statistics are those of what it sees at once
-
     def __init__(self, config: HeadConfig) -> None:
         super().__init__(config)
         L, D, H = config.locations, config.channels, config.hidden
@@ -32,49 +31,52 @@ class ReleasedHead(Head):
         self.eh1, self.eh3 = nn.Linear(H, L), nn.Linear(D, 1, bias=False)
         self.rnn = nn.LSTM(D, H)
         self.regnet1, self.regnet4 = nn.Linear(H, config.regress_hidden), nn.Linear(config.regress_hidden, 1)
-        self.drop_features = Dropout(config.feature_dropout, config.feature_dropout_unit)
-        self.drop_attention = Dropout(config.attention_dropout)
-        self.drop_regress = Dropout(config.regress_dropout)  # of the LSTM's output, and of the hidden layer of f_m
 
-    @classmethod
-    def arrays_at_peak(cls, config: HeadConfig) -> int:
-        """Return how many (n, L, D) arrays a backward pass holds at its peak."""
-        return 8 + (5 + 5 * config.outputs if config.attention else 0)
-
-    def forward(self, x: Tensor) -> Output:
-        a = self.prepare(x)  # (B, L, D)
+    def forward(self, x: Tensor, noise: Noise = STILL) -> Output:
+        a = self.prepare(x, noise)  # (B, L, D)
         mean = a.mean(1)  # (B, D)
-        h, c = torch.tanh(self.hs1(mean)), torch.tanh(self.hc1(mean))  # (B, H) each
-        e = self.drop_attention(relu(self.e1(a))) if self.config.attention else None  # (B, L, D), once for all steps
-        state = h.unsqueeze(0), c.unsqueeze(0)  # (1, B, H) each
+        h, c = torch.tanh(affine(self.hs1, mean)), torch.tanh(affine(self.hc1, mean))  # (B, H) each
+        e = self.attend(a, noise) if self.config.attention else None  # (B, L, D), once for all steps
+        state, weights = (h, c), self.lstm_weights()
         steps, attention = [], []
         for _ in range(self.config.outputs):
-            alpha, z = self.look(a, e, h)  # (B, L), (B, D)
+            alpha, z = self.look(a, e, h, noise)  # (B, L), (B, D)
             if self.config.steps:
-                out, state = self.rnn(z.unsqueeze(0), state)  # the state itself is not dropped out of
-                z = out.squeeze(0)  # (B, H)
-            h = self.drop_regress(z)  # feeds f_m and the next look
+                state = lstm_step(z, state, weights)  # the state itself is not dropped out of
+                z = state[0]  # (B, H)
+            h = noise.drop(z, self.config.regress_dropout)  # feeds f_m and the next look
             attention.append(alpha)
-            steps.append(self.regress(h))  # (B,)
+            steps.append(self.regress(h, noise))  # (B,)
         return put_together(steps, attention, self.config.output)
 
-    def prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Tensor, noise: Noise) -> Tensor:
         """Return a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, a convolution is a matrix."""
         B, L, D = x.shape
-        flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0], self.inconv.bias)  # (B * L, D)
-        return self.drop_features(relu(self.bn1(flat)).view(B, L, D))
+        flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0]) + self.inconv.bias  # (B * L, D)
+        a = relu(self.bn1(flat)).view(B, L, D)
+        return noise.drop(a, self.config.feature_dropout, self.config.feature_dropout_unit)
 
-    def look(self, a: Tensor, e: Tensor | None, h: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(self, a: Tensor, noise: Noise) -> Tensor:
+        """Return what the attention network makes of a itself, (B, L, D)."""
+        return noise.drop(relu(affine(self.e1, a)), self.config.attention_dropout)
+
+    def lstm_weights(self) -> LstmWeights:
+        """Return the weights of the LSTM, whose names are those of the published checkpoints."""
+        rnn = self.rnn
+        return LstmWeights(rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0)
+
+    def look(self, a: Tensor, e: Tensor | None, h: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return where the head looks (B, L), and what it sees there (B, D)."""
         if e is None:
             alpha = torch.full_like(a[..., 0], 1 / a.shape[1])  # (B, L)
         else:
-            eh = self.drop_attention(relu(e + self.eh1(h).unsqueeze(-1)))  # (B, L, D): one number a location
-            alpha = torch.softmax(self.eh3(eh).squeeze(-1), dim=1)  # (B, L)
+            eh = relu(e + affine(self.eh1, h).unsqueeze(-1))  # (B, L, D): one number a location
+            eh = noise.drop(eh, self.config.attention_dropout)
+            alpha = torch.softmax(affine(self.eh3, eh).squeeze(-1), dim=1)  # (B, L)
         return alpha, torch.bmm(alpha.unsqueeze(1), a).squeeze(1)  # (B, D)
 
-    def regress(self, h: Tensor) -> Tensor:
+    def regress(self, h: Tensor, noise: Noise) -> Tensor:
         """Compute f_m (B,) of h (B, H), with one hidden layer, of 512 in the authors' code."""
         with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
-            h = h.to(self.regnet4.weight.dtype)
-            return self.regnet4(self.drop_regress(relu(self.regnet1(h)))).squeeze(-1)  # (B,)
+            hidden = relu(affine(self.regnet1, h.to(self.regnet4.weight.dtype)))  # (B, regress_hidden)
+            return affine(self.regnet4, noise.drop(hidden, self.config.regress_dropout)).squeeze(-1)  # (B,)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from amnet_common.seeds import derived_seed
 from headtrain.compute.bank.bank import Bank
@@ -13,7 +13,6 @@ from headtrain.compute.inference import predict_picks
 from headtrain.compute.kernels import Forward, forward_of
 from headtrain.features.batches import Source, epoch_picks, ordered_picks, scales_on
 from headtrain.features.splits import Subset
-from headtrain.heads.dropout import set_noise
 from headtrain.heads.head import Head
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.training.losses import loss_terms
@@ -45,8 +44,7 @@ def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int
     picks, scales = epoch_picks(subset.rows, source.views, settings[0], number), scales_on(bank.device, source)
     size = chunk_size(members[0].head, len(picks[0].rows))
     forward = forward_of(bank, setup.kernels, size)
-    for member in members:
-        prepare(member, number)
+    bank.generators = [prepared(member, number) for member in members]
     targets = torch.stack([member.targets(subset.scores) for member in members])  # (N, n)
     sums = torch.zeros(len(members), 2, device=bank.device)
     for batch, features in source.batches(picks, check=setup.check):
@@ -57,13 +55,12 @@ def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int
     return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
 
 
-def prepare(member: Member, number: int) -> None:
-    """Set training mode, and the learning rate and the random numbers (of dropout) of epoch `number`, from 1."""
+def prepared(member: Member, number: int) -> Generator:
+    """Set training mode and the learning rate of epoch `number`, from 1; return the source of its dropout."""
     head, settings = member.head.train(), member.config.training
     for group in member.optimiser.param_groups:
         group["lr"] = learning_rate_at(settings, number)
-    noise = torch.Generator(head.target_mean.device)
-    set_noise(head, noise.manual_seed(derived_seed("dropout", settings.seed, number)))
+    return torch.Generator(head.target_mean.device).manual_seed(derived_seed("dropout", settings.seed, number))
 
 
 def backward(

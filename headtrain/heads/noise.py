@@ -1,0 +1,97 @@
+"""Dropout whose random numbers come from outside a head: a head's do not depend on what runs beside it.
+
+A head's `forward` says by `noise.drop` where it drops, and how much; what is handed to it as `noise` decides what happens
+there.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all the same
+
+Factors = Tensor | None  # float32, broadcasting over what they multiply; None: nothing is dropped
+
+
+class Noise:
+    """Provide the dropout of one forward pass. A head calls it at the same places in every pass, also for share 0."""
+
+    def drop(self, x: Tensor, share: float, unit: str = "value") -> Tensor:
+        """Set a share of the values of x to 0, and raise the others, so that the mean stays.
+
+        `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its locations.
+        """
+        factors = self.factors(x.shape, share, unit)
+        return x if factors is None else x * factors
+
+    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:
+        """Return what `drop` multiplies an x of `shape` by."""
+        raise NotImplementedError
+
+
+class Still(Noise):
+    """Drop nothing: for validation, test and scoring."""
+
+    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:  # noqa: ARG002
+        return None
+
+
+STILL = Still()
+
+
+class Drawn(Noise):
+    """Draw at every place, from a generator on `device`; None: torch's global one."""
+
+    def __init__(self, generator: Generator | None = None, device: torch.device | str = "cpu") -> None:
+        self.generator, self.device = generator, torch.device(device)
+
+    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:
+        return mask(shape_of(shape, unit), share, self.device, self.generator) if share else None
+
+
+class Handed(Noise):
+    """Hand out factors that were drawn before, in their order."""
+
+    def __init__(self, drawn: Iterable[Factors]) -> None:
+        self.left = list(drawn)
+
+    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:  # noqa: ARG002
+        return self.left.pop(0)
+
+
+class Site(NamedTuple):
+    """Hold a place where a head drops values."""
+
+    share: float
+    shape: tuple[int, ...]  # of its factors
+
+
+class Listed(Noise):
+    """Note every place; what is multiplied by is zeros, or without values in a `heads.rehearsal`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sites: list[Site] = []
+        self.device = device
+
+    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:
+        self.sites.append(Site(share, shape_of(shape, unit)))
+        return torch.zeros(self.sites[-1].shape, device=self.device) if share else None
+
+
+def shape_of(shape: Sequence[int], unit: str) -> tuple[int, ...]:
+    """Return the shape of the factors for an x of `shape`."""
+    return tuple(shape) if unit == "value" else (shape[0], 1, *shape[2:])
+
+
+def mask(shape: tuple[int, ...], share: float, device: torch.device, noise: Generator | None = None) -> Tensor:
+    """Draw float32 of `shape`: 0 for about `share` of the values, one value above 1 for the others.
+
+    Four values share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
+    """
+    kept, values = round((1 - share) * FINE), math.prod(shape)
+    bits = torch.empty(-(-values // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=noise)
+    drawn = bits.view(torch.int16)[:values].view(shape)  # uniform in -FINE / 2 ... FINE / 2 - 1
+    return (drawn < kept - FINE // 2).float().mul_(FINE / kept)

@@ -1,0 +1,96 @@
+"""A forward pass of a head without numbers: where it drops values, and what it keeps."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from amnet_common.errors import ConfigError
+from headtrain.heads.head import Head, Output
+from headtrain.heads.noise import Listed, Site
+
+
+class Rehearsal(NamedTuple):
+    """Hold what a forward pass does."""
+
+    sites: tuple[Site, ...]  # in the order of the pass
+    kept: int  # bytes that autograd keeps of it for the backward pass, beside parameters and x
+
+
+class RandomCalls(TorchDispatchMode):
+    """Note the operators that draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None,  # noqa: ANN401, ARG002 - torch's
+    ) -> Any:  # fmt: skip # noqa: ANN401
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def rehearse(head: Head, images: int) -> Rehearsal:
+    """Run a head's forward pass of so many images, in training mode, without values and without touching the head.
+
+    Raises ConfigError, which names the head's class, for a forward that heads could not train with.
+    """
+    mode, random, kept = FakeTensorMode(allow_non_fake_inputs=True), RandomCalls(), dict[int, Tensor]()
+    double, listed = without_values(head, mode), Listed(head.target_mean.device)
+    buffers = dict(double.named_buffers())
+    shape, like = (images, head.config.locations, head.config.channels), head.target_mean
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[storage_of(tensor)] = tensor
+        return tensor
+
+    try:
+        with mode, random, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            x = torch.empty(shape, dtype=like.dtype, device=like.device)
+            output = double(x, listed)
+    except (NotImplementedError, RuntimeError) as error:
+        found = " ".join(str(error).split())[:300]
+        raise refused(head, "what runs without values too (torch's FakeTensorMode), and so without branches on them", found) from error  # fmt: skip
+    if random.names:
+        raise refused(head, "noise.drop(x, share) for all that is random", f"{random.names[0]}, which no seed decides")
+    refuse_other_output(head, output, images)
+    for name, buffer in double.named_buffers():
+        if buffer is not buffers.get(name):
+            raise refused(head, "buffers that are changed in place", f"{name} bound to another tensor")
+    own = {storage_of(tensor) for tensor in (*double.parameters(), *double.buffers(), x)}
+    sizes = [tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own]
+    return Rehearsal(tuple(listed.sites), sum(sizes))
+
+
+def storage_of(tensor: Tensor) -> int:
+    """Return what is equal for tensors of the same memory, also where they have none."""
+    return tensor.untyped_storage()._cdata
+
+
+def without_values(head: Head, mode: FakeTensorMode) -> Head:
+    """Copy a head without its values, in training mode."""
+    memo: dict[int, object] = {id(buffer): mode.from_tensor(buffer) for buffer in head.buffers()}
+    memo |= {id(one): mode.from_tensor(one) for one in head.parameters()}
+    return copy.deepcopy(head, memo).train()
+
+
+def refuse_other_output(head: Head, output: object, images: int) -> None:
+    """Raise ConfigError unless a forward pass gave an Output of the shapes that it must have."""
+    if not isinstance(output, Output):
+        raise refused(head, "an Output", type(output).__name__)
+    T = output.steps.shape[-1] if output.steps.dim() else 0
+    shapes = (images,), (images, T), (images, T, head.config.locations)
+    for name, tensor, shape in zip(Output._fields, output, shapes, strict=True):
+        if tuple(tensor.shape) != shape:
+            raise refused(head, f"{name} {shape}", str(tuple(tensor.shape)))
+
+
+def refused(head: Head, wanted: str, found: str) -> ConfigError:
+    """Return the error of a forward that is not as it must be."""
+    return ConfigError(f"{type(head).__name__}.forward: expected {wanted}, found {found}")
