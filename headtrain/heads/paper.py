@@ -78,11 +78,6 @@ class PaperHead(Head):
             return 3
         return 6 + (1 + 2 * (config.attention_dropout > 0)) * config.outputs
 
-    def standardise_by(self, mean: Tensor, std: Tensor) -> None:
-        """Keep the statistics (D,) of the training images' channels, by which `forward` standardises."""
-        self.input_mean.copy_(mean)
-        self.input_std.copy_(std)
-
     def forward(self, x: Tensor) -> Output:
         x = self.prepare(x)  # (B, L, D)
         mean = x.mean(1)  # (B, D)
@@ -108,6 +103,4 @@ class PaperHead(Head):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Turn raw features (B, L, D) into the head's input: channels standardised if so configured, then dropout."""
-        if self.config.standardise:
-            x = (x - self.input_mean) / self.input_std
-        return self.drop_features(x)
+        return self.drop_features(self.standardised(x))
