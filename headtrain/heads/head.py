@@ -43,7 +43,6 @@ class Head(nn.Module):
     """
 
     whole_batch: ClassVar[bool] = False  # whether a backward pass must see a batch at once, and not in chunks
-    pools_views: ClassVar[bool] = False  # whether the views of an image are averaged before they are scored: `pool`
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass; `self.settings` is one of it
     target_mean: Tensor
     target_scale: Tensor
@@ -107,6 +106,11 @@ class Head(nn.Module):
             parts = m / T if self.config.output == "mean" else m
             steps = parts / self.target_scale + self.target_mean / T  # (B, T)
         return Output(steps.sum(1), steps, output.attention)
+
+    @property
+    def pools_views(self) -> bool:
+        """Tell whether the views of an image are averaged before they are scored, by `pool` and `of_pooled`."""
+        return False
 
     def pool(self, x: Tensor) -> Tensor:
         """Compute what is averaged over the views of an image, (B, F), of x (B, L, D); of heads that pool views."""

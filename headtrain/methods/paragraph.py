@@ -77,7 +77,9 @@ def system(facts: Facts, score: str) -> Text:
 def network_of(head: HeadConfig) -> str:
     """Describe a head."""
     if head.architecture == KERNEL:
-        return "a kernel regression on mean, deviation and maximum of each channel"
+        own = dict(head.own)
+        of = "the mean" if own.get("statistics") == "mean" else "mean, deviation and maximum"
+        return f"a{' linear ridge' if own.get('kernel') == 'linear' else ' kernel'} regression on {of} of each channel"
     if head.has_own:
         settings = ", ".join(f"{name} {value}" for name, value in head.own)
         standardised = ", on standardised channels" if head.standardise else ""
