@@ -9,14 +9,28 @@ if TYPE_CHECKING:
     from amnet_common.collection import Collection
     from extract.in_memory import extract_features
     from headtrain.heads.checkpoint import load_head
+    from headtrain.heads.head import Head, Output
+    from headtrain.heads.own import name_head
     from headtrain.scoring.scores import score_collection
 
-__all__ = ["Collection", "__version__", "extract_features", "load_head", "score_collection"]
+__all__ = [
+    "Collection",
+    "Head",
+    "Output",
+    "__version__",
+    "extract_features",
+    "load_head",
+    "name_head",
+    "score_collection",
+]
 
 HOMES = {
     "Collection": "amnet_common.collection",
+    "Head": "headtrain.heads.head",
+    "Output": "headtrain.heads.head",
     "extract_features": "extract.in_memory",
     "load_head": "headtrain.heads.checkpoint",
+    "name_head": "headtrain.heads.own",
     "score_collection": "headtrain.scoring.scores",
 }
 

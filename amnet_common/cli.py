@@ -10,7 +10,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.description import counts, failed_lines, info_lines, split_line
-from amnet_common.collection.duplicates import duplicate_lines, duplicates
+from amnet_common.collection.duplicates import Duplicates, duplicate_lines, duplicates
 from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.layout import DONE
@@ -47,9 +47,7 @@ def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
     """Show what a collection holds, from which weights and view plan, and how much of it is done."""
     collection = Collection(file)
     if twins:
-        with progress("look", int((collection.status == DONE).sum()), "images") as bar:
-            found = duplicates(collection, images, bar.update)
-        lines = duplicate_lines(collection, found)
+        lines = duplicate_lines(collection, looked_for_twins(collection, images))
     else:
         lines = failed_lines(collection) if failed else info_lines(collection)
     for line in lines:
@@ -115,13 +113,16 @@ def link_command(parts: tuple[Path, ...], out: Path) -> None:
 @click.option("--seed", type=int, help="Of --folds.  [default: 0]")
 @click.option("--group", metavar="COLUMN", help="With --folds, a column of --labels: images with the same entry (a "
               "participant, a scene) stay in one part.")  # fmt: skip
+@click.option("--look-alikes", is_flag=True, help="With --folds, images that look the same stay in one part too, as "
+              "those of the same bytes always do; looks at every image, as info --duplicates.")  # fmt: skip
+@click.option("--images", type=PATH, help="Where the images are now, for --look-alikes.")
 @click.option("--score-name", help="What the scores are called, valence say, in report, figure and methods."
               "  [default: as in FILE, else memorability]", show_default=False)  # fmt: skip
 @click.option("--out", type=PATH, required=True, help="The new collection; its features stay in FILE.")
 @click.pass_context
 def relabel_command(
     ctx: click.Context, file: Path, labels: Path | None, folds: int | None, repeats: int | None, seed: int | None,
-    group: str | None, score_name: str | None, out: Path, columns: Columns,
+    group: str | None, look_alikes: bool, images: Path | None, score_name: str | None, out: Path, columns: Columns,
 ) -> None:  # fmt: skip
     """Give the images of a collection new scores and splits, without extraction.
 
@@ -132,16 +133,33 @@ def relabel_command(
         raise click.MissingParameter(ctx=ctx, param=next(one for one in ctx.command.params if one.name == "labels"))
     if folds is None and (repeats, seed, group) != (None, None, None):
         raise ConfigError("relabel: expected --folds with --repeats, --seed or --group, found none")
+    if look_alikes and folds is None:
+        raise ConfigError("relabel: expected --folds with --look-alikes, found none")
     folding = None if folds is None else Folding(folds, 1 if repeats is None else repeats, seed or 0)
     with only_writer(out):
+        twins = _look_alikes(file, images) if look_alikes else None
         collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True),
-                             score_name)  # fmt: skip
+                             score_name, twins)  # fmt: skip
     scored = int((~np.isnan(collection.labels)).sum())
     say(f"{out}: {counts(collection)}; {scored} images have a score")
     if folding:
         say(f"{out}: {folding} of these {scored}, seed {folding.seed}; {split_line(collection)}")
     for line in [range_line(collection.labels) or "no image has a score", *questions(collection.labels)]:
         say(f"note: {line}", err=True)
+
+
+def _look_alikes(file: Path, images: Path | None) -> list[tuple[int, int]]:
+    """The pairs of rows of a collection that are one picture, which are counted on stderr."""
+    found = looked_for_twins(Collection(file), images)
+    unseen = f"; {found.not_seen} images could not be looked at" if found.not_seen else ""
+    say(f"note: {len(found.twins)} pairs of images are the same or look so, and stay together{unseen}", err=True)
+    return [one.rows for one in found.twins]
+
+
+def looked_for_twins(collection: Collection, images: Path | None) -> Duplicates:
+    """Find twins, showing progress."""
+    with progress("look", int((collection.status == DONE).sum()), "images") as bar:
+        return duplicates(collection, images, bar.update)
 
 
 @main.command("export")

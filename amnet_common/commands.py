@@ -13,13 +13,15 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from amnet_common import __version__
-from amnet_common.errors import AmnetError
+from amnet_common.errors import AmnetError, ChangedHeadWarning
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -52,7 +54,10 @@ class OneLineErrors(click.Command):
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and leave with its status, as the head of this file lists them."""
         try:
-            status = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", ChangedHeadWarning)
+                warnings.showwarning = partial(_shown, warnings.showwarning)
+                status = super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
@@ -67,6 +72,14 @@ class OneLineErrors(click.Command):
                 say(f"  {note}", err=True)
             ctx.exit(status)
         ctx.exit(status or 0)
+
+
+def _shown(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401 - as warnings.showwarning
+    """Print a warning of ours as a line, and any other as Python does."""
+    if issubclass(category, ChangedHeadWarning):
+        say(f"warning: {message}", err=True)
+    else:
+        usual(message, category, *where)
 
 
 version_option = click.version_option(__version__, message="%(prog)s %(version)s")

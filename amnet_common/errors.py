@@ -63,3 +63,7 @@ class BusyError(AmnetError, BlockingIOError):
 
 class ExtraError(AmnetError, ImportError):
     """Report that a package that only an extra of amnet installs is not there."""
+
+
+class ChangedHeadWarning(UserWarning):
+    """Report that the source of a head of one's own has changed since it was trained."""

@@ -25,10 +25,14 @@ def table_options(*roles: str) -> Callable[[Callable[..., Any]], Callable[..., A
         @wraps(command)
         def call(*args: Any, **words: Any) -> Any:  # noqa: ANN401 - as the command
             said = {role: words.pop(f"{role}_column") for role in roles}
-            return command(*args, columns=Columns(**said, decimal=words.pop("decimal")), **words)
+            decimal, raters = words.pop("decimal"), words.pop("rater_columns", None)
+            return command(*args, columns=Columns(**said, decimal=decimal, raters=raters), **words)
 
         text = "Of the table: what stands before fractions, where its numbers leave that open."
         wrapped: Callable[..., Any] = click.option("--decimal", type=click.Choice((POINT, COMMA)), help=text)(call)
+        if RATER in roles:
+            text = "Of the table: the columns of ratings, one a person, by name or pattern, such as 'P*'."
+            wrapped = click.option("--rater-columns", metavar="NAMES", help=text)(wrapped)
         for role in reversed(roles):
             wrapped = click.option(f"--{role}-column", metavar="NAME", help=HELP[role])(wrapped)
         return wrapped

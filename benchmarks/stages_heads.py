@@ -17,10 +17,10 @@ from watched import HEAD, watched
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import VIEW_SHAPE
-from headtrain.compute.bank.layers import recomputed
-from headtrain.compute.bank.paper import energies
 from headtrain.compute.kernels import choose_kernels, choose_precision, compiled_well
 from headtrain.heads.checkpoint import load_head
+from headtrain.heads.layers import recomputed
+from headtrain.heads.paper import energies
 from headtrain.scoring.ensemble import say
 
 HERE = Path(__file__).parent
@@ -77,8 +77,8 @@ def scored(features: Path, run: Path, device: str) -> float:
 def attention_stages(device: str, images: int, able: bool) -> Iterator[Stage]:
     """One step of (8), forward and backward, over K x in bfloat16: eager and compiled. K x must be read once forward
     and once backward, and its gradient written: three times its bytes is the least that must cross the memory."""
-    kx = torch.randn(1, images, L, D, device=device).bfloat16().requires_grad_()
-    M, uh = (torch.randn(1, size, D, device=device, requires_grad=True) for size in (L, images))
+    kx = torch.randn(images, L, D, device=device).bfloat16().requires_grad_()
+    M, uh = (torch.randn(size, D, device=device, requires_grad=True) for size in (L, images))
     limit = copy_rate(device) * 2  # read and written
     ways = [("eager", attend), *([("compiled", compiled_well(attend))] if able else [])]
     for name, function in ways:
@@ -92,5 +92,5 @@ def attention_stages(device: str, images: int, able: bool) -> Iterator[Stage]:
 
 
 def attend(M: torch.Tensor, uh: torch.Tensor, kx: torch.Tensor) -> torch.Tensor:
-    """As a bank calls it."""
+    """As a head calls it."""
     return recomputed(energies, M, uh, kx, None)

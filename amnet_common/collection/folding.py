@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from amnet_common.collection.reader import Collection
 from amnet_common.datasets.any_table import read_table
@@ -14,6 +16,7 @@ from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.named_rows import named_rows
 from amnet_common.datasets.records import SplitList
 from amnet_common.datasets.spelling import own_names
+from amnet_common.datasets.wide import long_form
 from amnet_common.errors import DatasetError
 from amnet_common.small_texts import shortened
 
@@ -21,15 +24,17 @@ FOLDING = "folding"  # in a collection's provenance, and in what a run says of i
 
 
 def folds_of(
-    collection: Collection, scores: np.ndarray, folding: Folding, groups: Mapping[str, str] | None = None
-) -> dict[str, SplitList]:
+    collection: Collection, scores: np.ndarray, folding: Folding, groups: Mapping[str, str] | None = None,
+    twins: Sequence[tuple[int, int]] = (),
+) -> dict[str, SplitList]:  # fmt: skip
     """Return the lists of a collection's folds, by `scores` (N,), NaN for none.
 
-    `groups`: what an image belongs to, by id (a participant, a scene); an image without stands for itself. Raises
-    DatasetError for too few images.
+    `groups`: what an image belongs to, by id (a participant, a scene); an image without stands for itself. `twins`:
+    pairs of rows that stay together as well. Raises DatasetError for too few images.
     """
     named = [(groups or {}).get(id_) or None for id_ in collection.ids]
-    return fold_lists(collection.ids, scores, united(_contents(collection), named), folding, str(collection.path))
+    together = united(_contents(collection), named, _joined(twins, len(collection)))
+    return fold_lists(collection.ids, scores, together, folding, str(collection.path))
 
 
 def folded(collection: Collection, folding: Folding) -> Collection:
@@ -59,6 +64,8 @@ def read_groups(path: Path, columns: Columns, column: str, collection: Collectio
     Raises DatasetError, with file and line, also for an image with two entries.
     """
     table = read_table(path, "--labels")
+    if columns.raters:
+        table = long_form(table, columns.raters)
     known = CollectionNames(collection.ids, f"of {collection.path}")
     chosen = choose(table, columns, known)
     texts = table.texts(column_called(table, f"--group {column}", column))
@@ -72,6 +79,13 @@ def read_groups(path: Path, columns: Columns, column: str, collection: Collectio
     if not found:
         raise DatasetError(f"--group {column}: expected a group for some images of {path}, found none")
     return found
+
+
+def _joined(pairs: Sequence[tuple[int, int]], rows: int) -> list[int]:
+    """A number for each row, the same for rows that pairs join, whether directly or by way of others."""
+    ends = np.array(pairs, np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(rows, rows))
+    return connected_components(graph, directed=False)[1].tolist()
 
 
 def _contents(collection: Collection) -> Sequence[bytes | None]:

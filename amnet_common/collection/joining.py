@@ -30,7 +30,7 @@ from amnet_common.errors import CollectionError, ConfigError, DatasetError, Spec
 from amnet_common.making import made_here
 
 OF_TABLE = ("labels", "ratings")  # in the provenance: Dataset.about of a label table
-OF_LISTS = (FOLDING, "group")  # in the provenance: how its lists were dealt
+OF_LISTS = (FOLDING, "group", "look_alikes")  # in the provenance: how its lists were dealt
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,15 @@ def relabel(
     columns: Columns = Columns(),  # noqa: B008 (frozen)
     tell: Callable[[str], object] = lambda _: None,
     score_name: str | None = None,
+    twins: Sequence[tuple[int, int]] | None = None,
 ) -> Collection:
     """Create a linked collection at `out` with the features of `path` and the scores and splits of a label table.
 
     Images that the table does not name keep no score and belong to no split. `labels` None: the collection's own
     scores. `folding`: folds of these scores in place of all lists; `group`: a column of the table, whose groups stay
     together. `tell` gets what is to be said of how the table was read. `score_name`: what the scores are called; None:
-    as before. Raises DatasetError for an image that `path` does not hold, and as `link`; ConfigError for a group
-    without a table or folds.
+    as before. `twins`: with folds, pairs of rows that look the same and stay together. Raises DatasetError for an image
+    that `path` does not hold, and as `link`; ConfigError for a group without a table or folds.
     """
     named(score_name)  # or it is refused before anything is read
     collection = Collection(path)
@@ -97,8 +98,9 @@ def relabel(
     made |= {"amnet": amnet_common.__version__, "made": made_here()}
     if folding:
         groups = read_groups(labels, columns, group, collection) if labels and group else None
-        dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups))
+        dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups, twins or ()))
         made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
+        made |= {} if twins is None else {"look_alikes": len(twins)}
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
     kept = without(OF_LISTS, collection.provenance)
     create_link(out, dataset, collection.spec, sources, {**(without(OF_TABLE, kept) if labels else kept), **made})

@@ -12,6 +12,7 @@ from amnet_common.datasets.folder import is_image_name
 from amnet_common.datasets.image_names import ImageNames
 from amnet_common.datasets.near_names import tidy
 from amnet_common.datasets.table import Table
+from amnet_common.datasets.wide import looks_wide
 from amnet_common.errors import ConfigError, DatasetError
 from amnet_common.small_texts import shortened
 
@@ -42,10 +43,14 @@ class Columns:
     list: str | None = None
     rater: str | None = None
     decimal: str | None = None
+    raters: str | None = None  # names or patterns of the columns of ratings, one a person
 
     def __post_init__(self) -> None:
         if self.split and self.list:
             raise ConfigError("--split-column, --list-column: expected one of them, found both")
+        for name, beside in (("score", self.score), ("rater", self.rater), ("list", self.list)):
+            if self.raters and beside:
+                raise ConfigError(f"--rater-columns: expected no --{name}-column beside it, found both")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,11 @@ def choose(table: Table, wanted: Columns, known: ImageNames, machine: bool = Fal
     score = _score_column(table, wanted, others, machine)
     if id_ is None or score is None:
         missing = [f"--{role}-column NAME" for role, found in ((ID, id_), (SCORE, score)) if found is None]
-        raise _unclear(table, missing, "" if machine else "[,split]")
+        error = _unclear(table, missing, "" if machine else "[,split]")
+        if score is None and not machine:
+            for line in looks_wide(table, lambda k: _is_numeric(table, k, wanted.decimal)):
+                error.add_note(line)
+        raise error
     _refuse_no_titles(table, wanted, id_, score, known)
     found = Chosen(id_, score, split, lists, rater)
     return Chosen(id_, score, split, lists, rater, tuple(_said(table, found, wanted, machine)))

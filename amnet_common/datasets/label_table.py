@@ -15,6 +15,7 @@ from amnet_common.datasets.named_rows import NamedRows, named_rows
 from amnet_common.datasets.ratings import Ratings, are_ratings, gathered
 from amnet_common.datasets.records import Dataset, SplitList, checked_id
 from amnet_common.datasets.table import Problems, Table
+from amnet_common.datasets.wide import long_form
 from amnet_common.errors import DatasetError
 from amnet_common.small_texts import shortened
 
@@ -55,6 +56,8 @@ def read_label_table(
     how the table was read. Raises DatasetError that names file and line, with more such lines as its notes.
     """
     table = read_table(labels, "--labels")
+    if columns.raters:
+        table = long_form(table, columns.raters)
     known = known or FileNames(root)
     chosen = choose(table, columns, known)
     problems = table.problems

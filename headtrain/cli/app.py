@@ -11,6 +11,7 @@ import click
 from amnet_common.commands import OneLineErrors, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.options import PATH, device_option, refuse_twice
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.predict import flat_in_its_test, refuse_other_weights
 
 
@@ -21,6 +22,7 @@ from headtrain.cli.predict import flat_in_its_test, refuse_other_weights
 @click.option("--port", default=0, type=click.IntRange(0, 65535), show_default=False, help="Of the page; a free one if "
               "not given.")  # fmt: skip
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@arch_option
 @device_option
 def app(runs: Sequence[Path], weights: str | None, port: int, browser: bool, device: str) -> None:
     """Show a page on this machine alone (127.0.0.1): drop photographs, see score, percentile, steps and attention.

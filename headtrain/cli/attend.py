@@ -12,6 +12,7 @@ from amnet_common.commands import OneLineErrors, say
 from amnet_common.errors import ConfigError, MissingRowsError
 from headtrain.cli.options import PATH, device_option, features_option
 from headtrain.cli.outputs import MAPS, PICTURE, overwrite_option, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ MOST_IMAGES = 50  # on one picture
 @click.option("--out", default="attention.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @click.option("--maps", type=PATH, help="Also write the weights as they are, (n, T, 14, 14) float32, as a .npy file.")
 @overwrite_option
+@arch_option
 @device_option
 def attend(
     features: Path, ids: Sequence[str], run: Path, view: int, images: Path | None, out: Path, maps: Path | None,

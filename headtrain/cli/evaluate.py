@@ -21,6 +21,7 @@ from amnet_common.table_options import table_options
 from headtrain.cli.compare import print_table
 from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, refuse_twice, say_repeated
+from headtrain.cli.own_heads import arch_option
 
 if TYPE_CHECKING:
     from headtrain.heads.head import Head
@@ -55,6 +56,7 @@ UNKNOWN = "undefined: the table has not all of these images"
 @click.option("--out", required=True, type=PATH, help="Folder of the results, for compare and table.")
 @click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
+@arch_option
 @device_option
 def evaluate(
     features: Sequence[Path], runs: Sequence[Path], paths: Sequence[Path], weights: str | None, average: str | None,

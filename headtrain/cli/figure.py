@@ -14,6 +14,7 @@ from amnet_common.errors import RunError
 from headtrain.cli.compare import data_of_runs, finished_of
 from headtrain.cli.options import PATH, device_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PICTURE, overwrite_option, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def histogram(run: Path, score_name: str | None, out: Path, overwrite: bool) -> 
 @score_name_option
 @click.option("--out", default="slope.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
+@arch_option
 @device_option
 def slope(run: Path, features: Path | None, score_name: str | None, out: Path, overwrite: bool, device: str) -> None:
     """Draw Figure 6: the slope of the step scores against memorability, over the test images of one head."""

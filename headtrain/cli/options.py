@@ -12,6 +12,7 @@ from amnet_common.collection.filling import filling_line
 from amnet_common.collection.score_names import KEY, MEMORABILITY, named, score_name_of
 from amnet_common.commands import say
 from amnet_common.errors import CollectionError, ConfigError
+from headtrain.cli.own_heads import set_option, with_own_head
 from headtrain.settings.config_file import read_config
 from headtrain.settings.configuration import SETTINGS, Config, Setting, TrainingConfig, override, refuse_untrained
 from headtrain.settings.described import as_text
@@ -65,16 +66,18 @@ def left_untested(asked: bool, settings: TrainingConfig, resumed: Path | None) -
 
 
 def setting_options(command: Command) -> Command:
-    """Add an option for each setting of head and training to a command; not given, it is None."""
+    """Add an option for each setting of head and training to a command; not given, it is None. And --set."""
     for setting in reversed([*SETTINGS.values()]):
         if setting.option:
             command = _option(setting)(command)
-    return command
+    return set_option(command)
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:
-    kind = click.Choice(setting.choices) if setting.choices else setting.kind
     text = f"{setting.about}  [default: {_preset_value(setting)} in preset {DEFAULT}]"
+    if setting.name == "architecture":  # whatever has its name
+        return click.option("--architecture", "--arch", setting.name, default=None, metavar="NAME|CLASS", help=text)
+    kind = click.Choice(setting.choices) if setting.choices else setting.kind
     return click.option(setting.option, setting.name, default=None, type=None if kind is bool else kind, help=text)
 
 
@@ -96,7 +99,8 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
         base = begun
     else:
         base = for_dataset(preset(name or in_file or DEFAULT).config, dataset)
-    config = override(override(base, **values), **given)
+    config, left = with_own_head(override(base, **values), given)
+    config = override(config, **left)
     refuse_untrained(config)
     return config
 

@@ -14,6 +14,7 @@ from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import RunError, SpecError
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import TABLE, overwrite_option, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.scoring.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ FEWEST = 5  # images of a test whose spread says something
 @click.option("--weights", help="Of the trunk that the head was trained on, as for amnet-extract.")
 @click.option("--out", type=PATH, help=f"Also write a table: {FORMAT_NAMES}.")
 @overwrite_option
+@arch_option
 @device_option
 def predict(
     paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, overwrite: bool, device: str

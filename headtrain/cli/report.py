@@ -12,6 +12,7 @@ from amnet_common.errors import ConfigError
 from headtrain.cli.compare import finished_of
 from headtrain.cli.options import PATH, features_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PAGE, overwrite_option, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @score_name_option
 @click.option("--title", help="Of the page.  [default: the runs' names]")
 @overwrite_option
+@arch_option
 def report(
     runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None,
     overwrite: bool, score_name: str | None,

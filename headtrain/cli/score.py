@@ -15,6 +15,7 @@ from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.outputs import TABLE, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--top", default=0, type=click.IntRange(0), help="Print so many of the highest scores.")
 @click.option("--bottom", default=0, type=click.IntRange(0), help="Print so many of the lowest scores.")
 @kernel_options
+@arch_option
 @device_option
 def score(
     files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str | None, safe_csv: bool,
@@ -94,7 +96,8 @@ def job_of(
     heads = load_ensemble(runs, device)
     views = views or (ALL if any(head.pools_views for head in heads.values()) else "centre")
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
-    kernels = choose_kernels(computing.precision, computing.compiled, device, shown)
+    foreign = any(head.config.source for head in heads.values())
+    kernels = choose_kernels(computing.precision, computing.compiled, device, shown, foreign)
     warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
     say(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
     return Scoring(heads, collections, out, kind, views, kernels)

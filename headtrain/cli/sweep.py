@@ -28,6 +28,7 @@ from headtrain.cli.options import (
     say_unfinished,
     setting_options,
 )
+from headtrain.cli.own_heads import kinds_in
 from headtrain.cli.placing import Placed, residency_option
 from headtrain.runs.folder import refuse_absent
 from headtrain.settings.configuration import Config
@@ -110,7 +111,7 @@ def sweep(
         for of_split in subsets.values():
             say_repeated(collection, of_split)
         begun = out if resume else None
-        kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, settings, begun)
+        kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, base, begun)
         setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels,
                            test=not untested) for k, of_split in subsets.items()}  # fmt: skip
         source_of = Placed(collection, subsets, computing)
@@ -144,7 +145,8 @@ def of_grid(
     from headtrain.training.planned import PlannedRun
 
     most, train = ways
-    found = points(base, [read_axis(text) for text in grids], seeds)
+    own = kinds_in(base)
+    found = points(base, [read_axis(text, own) for text in grids], seeds)
     runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
     plan = passes(runs, most)
     say(describe_plan(len(found), len(splits), plan), err=True)
@@ -162,7 +164,8 @@ def searched(
     from headtrain.sweep.space import read_range
 
     most, train = ways
-    axes, between = [read_axis(text) for text in grids], [read_range(text) for text in ranges]
+    own = kinds_in(base)
+    axes, between = [read_axis(text, own) for text in grids], [read_range(text, own) for text in ranges]
     size, heads = max(1, most(base) // len(seeds)), len(setups) * len(seeds)
     study = begin_search(setups, base, seeds, axes, between, out)
     left = max(0, trials - study.finished)

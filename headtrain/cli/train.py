@@ -207,7 +207,7 @@ def setup_of(
     if line := describe_passes(len(subsets.train.rows), collection.views, settings):
         say(line, err=True)
     say_repeated(collection, subsets)
-    kernels = chosen_kernels(computing, subsets, collection.views, settings, resumed)
+    kernels = chosen_kernels(computing, subsets, collection.views, config, resumed)
     source = placed(collection, subsets, [settings], computing)
     return Setup(collection, subsets, split, computing.device, computing.check, resumed is not None, source, kernels)
 

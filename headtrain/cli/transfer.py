@@ -15,6 +15,7 @@ from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import dealt_before
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import PREDICTIONS, drawing, overwrite_option, writing
+from headtrain.cli.own_heads import arch_option
 from headtrain.cli.own_list import refuse_mixed, test_on_own_lists
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="Also write id,score,predicted as CSV.")
 @click.option("--scatter", type=PATH, help="Also draw predicted against human scores of each head, .png, .svg or .pdf.")
 @overwrite_option
+@arch_option
 @device_option
 @click.pass_context
 def test_command(

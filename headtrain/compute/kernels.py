@@ -49,18 +49,21 @@ class Kernels:
 EAGER = Kernels()
 
 
-def choose_precision(wanted: str, device: str) -> str:
+def choose_precision(wanted: str, device: str, foreign: bool = False) -> str:
     """Choose the precision. `auto`: bfloat16 where the device has units for it, which is twice as fast, else float32;
     anything else is returned as it is.
+
+    `foreign`: of a head of a user's own, for which it is float32, as its last layer may be one of the products that
+    bfloat16 rounds: its scores would have three digits.
     """
     if wanted != AUTO:
         return wanted
-    return BFLOAT16 if multiplies_bfloat16(device) else FLOAT32
+    return BFLOAT16 if multiplies_bfloat16(device) and not foreign else FLOAT32
 
 
-def choose_kernels(precision: str, compiled: bool | None, device: str, shown: int) -> Kernels:
+def choose_kernels(precision: str, compiled: bool | None, device: str, shown: int, foreign: bool = False) -> Kernels:
     """Choose the kernels of a job. `compiled` None: where `shown`, the views that heads see in all epochs, pays for it
-    and a compiler is there.
+    and a compiler is there. `foreign`: of a head of a user's own.
 
     Raises ConfigError if compiled kernels are asked for and there is no compiler.
     """
@@ -69,7 +72,7 @@ def choose_kernels(precision: str, compiled: bool | None, device: str, shown: in
     able = wanted and compiler_works(device)
     if compiled and not able:
         raise ConfigError(no_compiler(device))
-    return Kernels(choose_precision(precision, device), able)
+    return Kernels(choose_precision(precision, device, foreign), able)
 
 
 def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:

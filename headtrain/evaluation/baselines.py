@@ -6,12 +6,11 @@ choose among them. Letters: n images, D channels.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from headtrain.evaluation.kernel_ridge import (
-    Fit,
     Shape,
     best_left_out,
     exponential,
@@ -22,7 +21,7 @@ from headtrain.evaluation.kernel_ridge import (
 )
 from headtrain.evaluation.pooled import Pooled, Statistics
 from headtrain.features.splits import Subset, Subsets
-from headtrain.heads.kernel import KernelHead, kernel_config
+from headtrain.heads.kernel import KernelHead, Settings, kernel_config
 from headtrain.settings.configuration import Config
 
 CONSTANT = "constant"
@@ -37,8 +36,8 @@ class Baseline:
     chosen: str  # which strength, by leave-one-out
     val: np.ndarray  # (n_val,) float64
     test: np.ndarray  # (n_test,) float64
-    config: Config | None = None  # of a baseline that scores other images as well, and
-    head: KernelHead | None = None  # which is this head
+    config: Config | None = None  # of the head that it is, which scores other images as well;
+    head: KernelHead | None = None  # the constant is none
 
 
 def constant(_: Pooled, subsets: Subsets) -> Baseline:
@@ -56,54 +55,47 @@ def ridge(features: Pooled, subsets: Subsets) -> Baseline:
     y = subsets.train.scores
     best = best_left_out(ridge_solutions(np.asarray, x, y, x.shape[1], RIDGE_STRENGTHS), y)
     w, b = best.coefficients, best.intercept
-    return Baseline("ridge", f"strength {best.strength:.3g}", xv @ w + b, xt @ w + b)
+    config = _config(features, 1, Settings("linear", "mean", "centre"))
+    head = KernelHead.of_fit(config.head, (mean, std), w[None], np.ones(1), 1.0, b)
+    return Baseline("ridge", f"strength {best.strength:.3g}", xv @ w + b, xt @ w + b, config, head)
 
 
 def kernel_ridge(features: Pooled, subsets: Subsets) -> Baseline:
     """Fit kernel ridge with exp(-d^2 / (2 w^2)) on the mean of all views, w the median distance."""
-    return _fitted(gaussian, _all_views(features, subsets, of_mean), subsets).baseline("kernel ridge")
+    return _fitted("kernel ridge", gaussian, Settings("gaussian", "mean"), features, subsets)
 
 
 def exponential_kernel(features: Pooled, subsets: Subsets) -> Baseline:
     """Fit kernel ridge with exp(-d / w) on the mean of all views, w the median distance."""
-    return _fitted(exponential, _all_views(features, subsets, of_mean), subsets).baseline("exponential kernel")
+    return _fitted("exponential kernel", exponential, Settings("exponential", "mean"), features, subsets)
 
 
 def moments_kernel(features: Pooled, subsets: Subsets) -> Baseline:
-    """Fit kernel ridge with exp(-d / w) on mean, deviation and maximum over the locations, means of all views.
+    """Fit kernel ridge with exp(-d / w) on mean, deviation and maximum over the locations, means of all views."""
+    return _fitted("exponential kernel on moments", exponential, Settings(), features, subsets)
 
-    It is a head like any other.
-    """
-    found = _fitted(exponential, _all_views(features, subsets, of_moments), subsets)
-    baseline = found.baseline("exponential kernel on moments")
+
+def _fitted(name: str, shape: Shape, settings: Settings, features: Pooled, subsets: Subsets) -> Baseline:
+    """Fit a kernel of the median width on statistics over all views of the training images."""
+    of = of_moments if settings.statistics == "moments" else of_mean
+    lists = [of(features.take(one.rows, range(features.collection.views))) for one in _lists(subsets)]
+    mean, std = _statistics(lists[0])
+    x, xv, xt = ((one - mean) / std for one in lists)
+    found = fit(shape, median_distance(x), x, subsets.train.scores)
+    marks = len(found.landmarks)
+    kept = f", {marks} landmarks of {len(x)} images" if marks < len(x) else ""
+    config = _config(features, marks, settings)
+    head = KernelHead.of_fit(
+        config.head, (mean, std), found.landmarks, found.coefficients, found.width, found.intercept
+    )
+    chosen = f"width 1 median, strength {found.strength:.3g}{kept}"
+    return Baseline(name, chosen, found.predict(xv), found.predict(xt), config, head)
+
+
+def _config(features: Pooled, landmarks: int, settings: Settings) -> Config:
+    """The configuration of a kernel head on features of a collection."""
     *grid, D = features.collection.view_shape
-    config = kernel_config(math.prod(grid), D, len(found.fit.landmarks))
-    return replace(baseline, config=config, head=found.head(config))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Hold a kernel regression of standardised statistics, and what it says of the other lists."""
-
-    fit: Fit
-    mean: np.ndarray  # (F,) of the training images, as `std`
-    std: np.ndarray
-    images: int
-    val: np.ndarray  # (n_val,) on the data's scale
-    test: np.ndarray  # (n_test,)
-
-    def baseline(self, name: str) -> Baseline:
-        """Return it as a baseline of that name."""
-        marks = len(self.fit.landmarks)
-        kept = f", {marks} landmarks of {self.images} images" if marks < self.images else ""
-        return Baseline(name, f"width 1 median, strength {self.fit.strength:.3g}{kept}", self.val, self.test)
-
-    def head(self, config: Config) -> KernelHead:
-        """Return it as a head."""
-        fit = self.fit
-        return KernelHead.of_fit(
-            config.head, (self.mean, self.std), fit.landmarks, fit.coefficients, fit.width, fit.intercept
-        )
+    return kernel_config(math.prod(grid), D, landmarks, settings)
 
 
 def of_mean(known: Statistics) -> np.ndarray:
@@ -114,22 +106,6 @@ def of_mean(known: Statistics) -> np.ndarray:
 def of_moments(known: Statistics) -> np.ndarray:
     """Return mean, deviation and maximum over the locations."""
     return known.moments
-
-
-def _all_views(
-    features: Pooled, subsets: Subsets, of: Callable[[Statistics], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Statistics over all views of the training, validation and test images."""
-    train, val, test = (of(features.take(one.rows, range(features.collection.views))) for one in _lists(subsets))
-    return train, val, test
-
-
-def _fitted(shape: Shape, lists: tuple[np.ndarray, np.ndarray, np.ndarray], subsets: Subsets) -> Fitted:
-    """Fit a kernel of the median width on the first of the lists."""
-    mean, std = _statistics(lists[0])
-    x, xv, xt = ((one - mean) / std for one in lists)
-    found = fit(shape, median_distance(x), x, subsets.train.scores)
-    return Fitted(found, mean, std, len(x), found.predict(xv), found.predict(xt))
 
 
 def _lists(subsets: Subsets) -> tuple[Subset, Subset, Subset]:

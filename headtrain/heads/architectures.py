@@ -2,6 +2,7 @@
 
 from headtrain.heads.head import Head
 from headtrain.heads.kernel import KernelHead
+from headtrain.heads.own import own_class
 from headtrain.heads.paper import PaperHead
 from headtrain.heads.released import ReleasedHead
 from headtrain.settings.configuration import KERNEL, HeadConfig
@@ -10,8 +11,11 @@ ARCHITECTURES: dict[str, type[Head]] = {"paper": PaperHead, "released": Released
 
 
 def head_class(config: HeadConfig) -> type[Head]:
-    """Return the class of the head that a configuration asks for."""
-    return ARCHITECTURES[config.architecture]
+    """Return the class of the head that a configuration asks for.
+
+    Raises RunError for a class of one's own that was not named, and is not installed.
+    """
+    return ARCHITECTURES.get(config.architecture) or own_class(config)
 
 
 def new_head(config: HeadConfig) -> Head:

@@ -5,6 +5,7 @@ configuration and the spec of the features it was trained on.
 """
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from amnet_common.errors import RunError
+from amnet_common.errors import ChangedHeadWarning, ConfigError, RunError
 from amnet_common.files import whole_file
 from amnet_common.small_texts import shortened
 from amnet_common.tensor_files import read_metadata, read_safetensors
 from headtrain.heads.architectures import new_head
 from headtrain.heads.fitting import misfits
 from headtrain.heads.head import Head
+from headtrain.heads.own import changed_line
 from headtrain.heads.provenance import FORMAT, Provenance
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -50,8 +52,13 @@ def load_head(run: str | os.PathLike[str], device: str = "cpu") -> Head:
     """
     path = checkpoint_of(Path(run))
     provenance = read_provenance(path)
-    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        head = new_head(provenance.config.head)
+    try:
+        with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+            head = new_head(provenance.config.head)
+    except ConfigError as error:  # of a class that nobody named, or whose settings have changed
+        raise RunError(f"{path}: {error}") from error
+    if line := changed_line(provenance.config.head):
+        warnings.warn(f"{path}: {line}", ChangedHeadWarning, stacklevel=2)
     wanted = head.state_dict()
     try:
         found, _ = read_safetensors(path)

@@ -3,14 +3,16 @@
 Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T steps (3; one output where T = 0).
 """
 
+import dataclasses
 import math
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amnet_common.errors import ShapeError
+from amnet_common.errors import ConfigError, ShapeError
 from headtrain.heads.noise import STILL, Noise
 from headtrain.heads.provenance import Provenance
 from headtrain.settings.configuration import HeadConfig
@@ -31,6 +33,11 @@ def put_together(steps: list[Tensor], attention: list[Tensor], output: str) -> O
     return Output(y, m, torch.stack(attention, dim=-2))  # (..., B, T, L)
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """Hold nothing: of heads whose settings are the fields of HeadConfig."""
+
+
 class Head(nn.Module):
     """Provide the base of every head. A child's `forward` gives outputs on the training scale: `steps` are the m_t of
     (10), `score` their sum, mean or last one. `predict` gives the data's scale.
@@ -39,22 +46,29 @@ class Head(nn.Module):
     (torch.func.vmap). So it has no branches on values of tensors, and drops out by `noise` alone.
     """
 
-    common: ClassVar[frozenset[str]] = frozenset()  # buffers that are equal in all heads trained on the same images
-    pools_views: ClassVar[bool] = False  # whether the views of an image are averaged before they are scored: `pool`
+    common: ClassVar[frozenset[str]] = frozenset({"input_mean", "input_std"})  # buffers that the heads of a bank share
+    Settings: ClassVar[type] = NoSettings  # a frozen dataclass; `self.settings` is one of it
     target_mean: Tensor
     target_scale: Tensor
+    input_mean: Tensor  # (D,), of heads that standardise
+    input_std: Tensor
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
+        self.settings: Any = settings_in(config, self.Settings)
         self.provenance: Provenance | None = None  # of a head that was loaded
         self.register_buffer("target_mean", torch.zeros(()))
         self.register_buffer("target_scale", torch.ones(()))
+        if config.has_own and config.standardise:
+            self.register_buffer("input_mean", torch.zeros(config.channels))
+            self.register_buffer("input_std", torch.ones(config.channels))
 
     def __repr__(self) -> str:
         """Tell what the head is and where it comes from; `print(*head.children())` still shows its layers."""
         attention = "attention" if self.config.attention else "no attention"
-        found, made = f"{type(self).__name__}: {self.config.steps} steps, {attention}", self.provenance
+        told = own_text(self.config) if self.config.has_own else f"{self.config.steps} steps, {attention}"
+        found, made = f"{type(self).__name__}: {told}", self.provenance
         if made is None:
             return f"<{found}>"
         epoch = "" if made.epoch is None else f", epoch {made.epoch}"
@@ -73,10 +87,21 @@ class Head(nn.Module):
         return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules())
 
     def standardise_by(self, mean: Tensor, std: Tensor) -> None:
-        """Keep the mean and the standard deviation (D,) of the training images' channels. Heads that can standardise
-        have a `forward` that does so.
+        """Keep the mean and the standard deviation (D,) of the training images' channels, for `standardised`."""
+        self.input_mean.copy_(mean)
+        self.input_std.copy_(std)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Standardise the channels of x (..., D) with the statistics of the training images, if so configured."""
+        return (x - self.input_mean) / self.input_std if self.config.standardise else x
+
+    def single(self, score: Tensor, attention: Tensor | None = None) -> Output:
+        """Build the output of a head of one step: score (B,), attention (B, L), of which each row sums to 1; without it
+        the head looks everywhere alike.
         """
-        raise NotImplementedError
+        if attention is None:
+            attention = torch.full_like(score[:, None], 1 / self.config.locations).expand(-1, self.config.locations)
+        return Output(score, score[:, None], attention[:, None])
 
     def on_data_scale(self, output: Output) -> Output:
         """Convert an output to the data's scale: y / scale + mean, and what each step adds to it, which is m_t / scale
@@ -89,6 +114,11 @@ class Head(nn.Module):
             parts = m / T if self.config.output == "mean" else m
             steps = parts / self.target_scale + self.target_mean / T  # (B, T)
         return Output(steps.sum(1), steps, output.attention)
+
+    @property
+    def pools_views(self) -> bool:
+        """Tell whether the views of an image are averaged before they are scored, by `pool` and `of_pooled`."""
+        return False
 
     def pool(self, x: Tensor) -> Tensor:
         """Compute what is averaged over the views of an image, (B, F), of x (B, L, D); of heads that pool views."""
@@ -126,3 +156,24 @@ class Head(nn.Module):
         output = self.eval().on_data_scale(self(features, STILL))
         self.train(was_training)
         return Output(*(part.cpu() for part in output))
+
+
+def settings_in(config: HeadConfig, settings: type) -> Any:  # noqa: ANN401 - one of `settings`
+    """Return the settings of a head's own that a configuration holds, the others at their defaults.
+
+    Raises ConfigError for one that the class does not know, and for a value of another type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    for name, value in config.own:
+        if name not in fields:
+            known = ", ".join(fields) or "none"
+            raise ConfigError(f"--set {name}: expected a setting of {config.architecture} ({known})")
+        wanted = type(fields[name].default)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ConfigError(f"--set {name}: expected a value of type {wanted.__name__}, found {value!r}")
+    return settings(**dict(config.own))
+
+
+def own_text(config: HeadConfig) -> str:
+    """Write a head's own settings as people read them."""
+    return ", ".join(f"{name}={value}" for name, value in config.own) or "no settings"

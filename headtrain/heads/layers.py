@@ -1,4 +1,4 @@
-"""What several heads are made of, in products that can be mapped over the parameters of many heads (torch.func.vmap)."""
+"""What several heads are made of, in products that torch.func.vmap maps over the parameters of many heads."""
 
 from collections.abc import Callable
 from typing import NamedTuple

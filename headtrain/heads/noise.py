@@ -1,7 +1,7 @@
 """Dropout whose random numbers come from outside a head: a head's do not depend on what runs beside it.
 
-A head's `forward` says by `noise.drop` where it drops, and how much; what is handed to it as `noise` decides what happens
-there.
+A head's `forward` says by `noise.drop` where it drops, and how much; what is handed to it as `noise` decides what
+happens there.
 """
 
 import math

@@ -4,8 +4,6 @@ Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T 
 paper's equations (Fajtl et al., CVPR 2018); parameters carry the paper's letters.
 """
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -40,7 +38,7 @@ class Attention(nn.Module):
         """Return K x + b (B, L, D), which is the same at every step."""
         return self.K(x) + self.b  # (B, L, D)
 
-    def forward(self, h: Tensor, kx: Tensor, noise: Noise) -> Tensor:
+    def forward(self, h: Tensor, kx: Tensor, noise: Noise = STILL) -> Tensor:
         return recomputed(energies, self.M, self.U(h), kx, noise.factors(kx.shape, self.share))  # (B, L)
 
 
@@ -55,7 +53,7 @@ class Regression(nn.Module):
         for parameter in self.out.parameters():  # a new head says the mean score, and not a random function's value
             nn.init.zeros_(parameter)
 
-    def forward(self, h: Tensor, noise: Noise) -> Tensor:
+    def forward(self, h: Tensor, noise: Noise = STILL) -> Tensor:
         with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
             h = noise.drop(h.to(self.out.weight.dtype), self.share)
             hidden = relu(affine(self.hidden, h))  # (B, regress_hidden)
@@ -69,7 +67,6 @@ class PaperHead(Head):
     With T = 0, as in the authors' code, there is no LSTM: f_m reads z of one look, whose h is h0.
     """
 
-    common: ClassVar[frozenset[str]] = frozenset({"input_mean", "input_std"})  # x is standardised once for all heads
     input_mean: Tensor
     input_std: Tensor
 
@@ -83,11 +80,6 @@ class PaperHead(Head):
         self.regress = Regression(config.hidden if config.steps else config.channels, config)
         self.register_buffer("input_mean", torch.zeros(config.channels))
         self.register_buffer("input_std", torch.ones(config.channels))
-
-    def standardise_by(self, mean: Tensor, std: Tensor) -> None:
-        """Keep the statistics (D,) of the training images' channels, by which `forward` standardises."""
-        self.input_mean.copy_(mean)
-        self.input_std.copy_(std)
 
     def forward(self, x: Tensor, noise: Noise = STILL) -> Output:
         x = self.prepare(x, noise)  # (B, L, D)
@@ -107,7 +99,7 @@ class PaperHead(Head):
             steps.append(self.regress(h, noise))  # (10), (B,)
         return put_together(steps, attention, self.config.output)
 
-    def look(self, x: Tensor, kx: Tensor | None, h: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, kx: Tensor | None, h: Tensor, noise: Noise = STILL) -> tuple[Tensor, Tensor]:
         """Return where the head looks, a (B, L), and what it sees there, z (B, D)."""
         if self.attention is None or kx is None:
             a = torch.full_like(x[..., 0], 1 / x.shape[1])  # (9), (B, L)
@@ -117,6 +109,4 @@ class PaperHead(Head):
 
     def prepare(self, x: Tensor, noise: Noise = STILL) -> Tensor:
         """Turn raw features (B, L, D) into the head's input: channels standardised if so configured, then dropout."""
-        if self.config.standardise:
-            x = (x - self.input_mean) / self.input_std
-        return noise.drop(x, self.config.feature_dropout, self.config.feature_dropout_unit)
+        return noise.drop(self.standardised(x), self.config.feature_dropout, self.config.feature_dropout_unit)

@@ -1,7 +1,6 @@
 """A forward pass of a head without numbers: where it drops values, and what it keeps."""
 
 import copy
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,12 +24,10 @@ class RandomCalls(TorchDispatchMode):
     """Note the operators that draw random numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None,  # noqa: ANN401, ARG002 - torch's
-    ) -> Any:  # fmt: skip # noqa: ANN401
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - torch's own
         if torch.Tag.nondeterministic_seeded in func.tags:
             self.names.append(str(func))
         return func(*args, **(kwargs or {}))
@@ -56,7 +53,8 @@ def rehearse(head: Head, images: int) -> Rehearsal:
             output = double(x, listed)
     except (NotImplementedError, RuntimeError) as error:
         found = " ".join(str(error).split())[:300]
-        raise refused(head, "what runs without values too (torch's FakeTensorMode), and so without branches on them", found) from error  # fmt: skip
+        wanted = "what runs without values too (torch's FakeTensorMode), and so without branches on them"
+        raise refused(head, wanted, found) from error
     if random.names:
         raise refused(head, "noise.drop(x, share) for all that is random", f"{random.names[0]}, which no seed decides")
     refuse_other_output(head, output, images)

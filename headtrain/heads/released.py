@@ -3,6 +3,8 @@
 Parameters carry the published names, so that a released checkpoint loads as it is. Letters as in `heads.head`.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
@@ -49,23 +51,25 @@ class ReleasedHead(Head):
             steps.append(self.regress(h, noise))  # (B,)
         return put_together(steps, attention, self.config.output)
 
-    def prepare(self, x: Tensor, noise: Noise) -> Tensor:
+    def prepare(self, x: Tensor, noise: Noise = STILL) -> Tensor:
         """Return a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, a convolution is a matrix."""
         B, L, D = x.shape
-        flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0]) + self.inconv.bias  # (B * L, D)
+        flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0]) + cast(
+            Tensor, self.inconv.bias
+        )  # (B * L, D)
         a = relu(self.bn1(flat)).view(B, L, D)
         return noise.drop(a, self.config.feature_dropout, self.config.feature_dropout_unit)
 
-    def attend(self, a: Tensor, noise: Noise) -> Tensor:
+    def attend(self, a: Tensor, noise: Noise = STILL) -> Tensor:
         """Return what the attention network makes of a itself, (B, L, D)."""
         return noise.drop(relu(affine(self.e1, a)), self.config.attention_dropout)
 
     def lstm_weights(self) -> LstmWeights:
         """Return the weights of the LSTM, whose names are those of the published checkpoints."""
-        rnn = self.rnn
-        return LstmWeights(rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0)
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        return LstmWeights(*(cast(Tensor, getattr(self.rnn, name)) for name in names))
 
-    def look(self, a: Tensor, e: Tensor | None, h: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def look(self, a: Tensor, e: Tensor | None, h: Tensor, noise: Noise = STILL) -> tuple[Tensor, Tensor]:
         """Return where the head looks (B, L), and what it sees there (B, D)."""
         if e is None:
             alpha = torch.full_like(a[..., 0], 1 / a.shape[1])  # (B, L)
@@ -75,7 +79,7 @@ class ReleasedHead(Head):
             alpha = torch.softmax(affine(self.eh3, eh).squeeze(-1), dim=1)  # (B, L)
         return alpha, torch.bmm(alpha.unsqueeze(1), a).squeeze(1)  # (B, D)
 
-    def regress(self, h: Tensor, noise: Noise) -> Tensor:
+    def regress(self, h: Tensor, noise: Noise = STILL) -> Tensor:
         """Compute f_m (B,) of h (B, H), with one hidden layer, of 512 in the authors' code."""
         with torch.autocast(h.device.type, enabled=False):  # a score keeps all its digits, whatever products have
             hidden = relu(affine(self.regnet1, h.to(self.regnet4.weight.dtype)))  # (B, regress_hidden)

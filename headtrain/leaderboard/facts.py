@@ -6,7 +6,7 @@ from typing import Any
 
 from amnet_common.errors import ConfigError, RunError
 from headtrain.leaderboard.listing import TrainedHead
-from headtrain.settings.configuration import SETTINGS
+from headtrain.settings.configuration import OF_THE_PAPER, SETTINGS
 from headtrain.settings.text import COLUMNS, read_value
 
 Row = dict[str, Any]  # a cell for each column: text, number, bool, or None where there is none
@@ -22,8 +22,9 @@ OPTIONAL = {COLUMNS[name] for name, setting in SETTINGS.items() if setting.optio
 def facts_of(head: TrainedHead) -> dict[str, object]:
     """Return what a head is, by the names that columns and conditions have."""
     own = {"status": head.status, "features": head.features, "split": head.split}
-    settings = {COLUMNS[name]: value for name, value in head.config.values().items()}
-    return own | {"preset": head.config.preset} | settings
+    hidden = OF_THE_PAPER if head.config.head.has_own else set()
+    settings = {COLUMNS[name]: value for name, value in head.config.values().items() if name not in hidden}
+    return own | {"preset": head.config.preset} | settings | dict(head.config.head.own)
 
 
 def read_condition(text: str) -> Condition:
@@ -49,13 +50,14 @@ def description(heads: Sequence[TrainedHead]) -> Callable[[TrainedHead], Row]:
     """Return a function that tells a head's features, seed, preset and settings: those in which `heads` differ."""
     facts = [facts_of(head) for head in heads]
     names = features_names(heads)
-    told = [key for key in dict.fromkeys(("seed", *KINDS)) if key not in OWN_COLUMNS]
-    differing = [key for key in told if len({fact[key] for fact in facts}) > 1]
+    of_own = [name for head in heads for name, _ in head.config.head.own]  # settings of heads of one's own
+    told = [key for key in dict.fromkeys(("seed", *KINDS, *of_own)) if key not in OWN_COLUMNS]
+    differing = [key for key in told if len({fact.get(key) for fact in facts}) > 1]
 
     def describe(head: TrainedHead) -> Row:
         features = {"features": names[head.features, head.fingerprint]} if len(names) > 1 else {}
         found = facts_of(head)
-        return features | {key: found[key] for key in differing}
+        return features | {key: found.get(key) for key in differing}
 
     return describe
 

@@ -77,7 +77,14 @@ def system(facts: Facts, score: str) -> Text:
 def network_of(head: HeadConfig) -> str:
     """Describe a head."""
     if head.architecture == KERNEL:
-        return "a kernel regression on mean, deviation and maximum of each channel"
+        own = dict(head.own)
+        of = "the mean" if own.get("statistics") == "mean" else "mean, deviation and maximum"
+        return f"a{' linear ridge' if own.get('kernel') == 'linear' else ' kernel'} regression on {of} of each channel"
+    if head.has_own:
+        settings = ", ".join(f"{name} {value}" for name, value in head.own)
+        standardised = ", on standardised channels" if head.standardise else ""
+        return (f"a head of another architecture than the paper's, '{head.architecture}'"
+                f"{f' ({settings})' if settings else ''}{standardised}")  # fmt: skip
     whose = "the paper's equations" if head.architecture == "paper" else "the authors' published code"
     looks = "soft attention over the locations" if head.attention else "all locations weighed alike (no attention)"
     steps = f"an LSTM of {head.steps} steps and {head.hidden} units" if head.steps else "no LSTM"
@@ -98,7 +105,8 @@ def optimised(training: Training) -> str:
     seeds = f"seed {training.seeds[0]}" if len(training.seeds) == 1 else f"seeds {', '.join(map(str, training.seeds))}"
     versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
     software = f" ({versions})" if versions else ""
-    return (f"Squared error plus {config.penalty:g} times the attention penalty was minimised by Adam (kingma2015adam; "
+    loss = f"plus {config.penalty:g} times the attention penalty " if config.penalty else ""
+    return (f"Squared error {loss}was minimised by Adam (kingma2015adam; "
             f"learning rate {config.learning_rate:g}{schedule}, L2 {config.l2:g}, batches of {config.batch_size})"
             f"{average}; {seeds}, {training.precision}{software}.")  # fmt: skip
 

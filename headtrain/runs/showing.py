@@ -44,7 +44,7 @@ def preset_lines(name: str) -> Iterator[str]:
 def setting_lines(config: Config) -> Iterator[str]:
     """Yield a line for each setting: mark, name, value, the paper's value where another, and the source."""
     for name, value, paper, mark, source in described_settings(config):
-        instead = f" (paper: {paper})" if value != paper else ""
+        instead = f" (paper: {paper})" if paper and value != paper else ""
         yield f"{mark:{len(OWN)}} {name:21} {value + instead:28} {source}"
 
 

@@ -13,8 +13,8 @@ from amnet_common.errors import ConfigError, SpecError
 from headtrain.compute.inference import predict_picks
 from headtrain.features.batches import ordered_picks
 from headtrain.heads.head import Head
+from headtrain.heads.kernel import averages_views
 from headtrain.heads.provenance import Provenance
-from headtrain.settings.configuration import KERNEL
 
 BATCH = 64
 TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels")  # of the spec: what the features of a view depend on
@@ -46,7 +46,7 @@ def trunk_differences(provenance: Provenance | None, collection: Collection) -> 
     found = {key: here[key] for key in wanted}
     if "view_plan" in known:
         wanted["view 0"], found["view 0"] = map(evaluation_of, (known["view_plan"], here["view_plan"]))
-    if provenance and provenance.config.head.architecture == KERNEL:  # which averages the views that it was fitted on
+    if provenance and averages_views(provenance.config.head):  # those that it was fitted on
         wanted["views"], found["views"] = fitted_views(known, collection.views), collection.views
     return differences(wanted, found)
 

@@ -7,6 +7,7 @@ steps = 4
 learning_rate = 1e-4
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -62,9 +63,11 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _checked(path: Path, table: str, name: str, value: object) -> object:
     where = f"--config {path}: [{table}] {name[:40]}"
+    if name == "own":
+        return value  # pairs, as `from_stored` read them
     if name not in {field.name for field in fields(TABLES[table])}:
         raise ConfigError(f"{where}: expected one of {', '.join(f.name for f in fields(TABLES[table]))}")
-    kind = SETTINGS[name].kind
+    kind = str if name == "source" else SETTINGS[name].kind
     fitting = (int, float) if kind is float else (kind,)
     if type(value) not in fitting or (isinstance(value, int) and value.bit_length() > MOST_BITS):
         wanted = f"{'an' if kind is int else 'a'} {kind.__name__}"
@@ -73,7 +76,9 @@ def _checked(path: Path, table: str, name: str, value: object) -> object:
 
 
 def _literal(value: object) -> str:
-    """As TOML: names and numbers only, so that nothing needs escaping."""
+    """As TOML, whose texts are escaped as those of JSON are."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_literal(one)}' for name, one in value.items())} }}"
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from amnet_common.errors import ConfigError
-from amnet_common.small_texts import MOST_BITS, reason_of, shortened
+from amnet_common.small_texts import MOST_BITS, checked, reason_of, shortened
+from headtrain.settings.own import PREFIX, Pairs, as_pairs
 
 MOST_STEPS = 6  # the paper tried 2 to 6 (4.4)
 MOST_UPDATES = 10_000  # that an epoch has at least: far above any use
 MOST_WIDTH = 65_536  # of a layer, far above any use: a number beyond it is a mistake
 NO_OPTION = ""
 KERNEL = "kernel"  # the architecture of the kernel regression that `baseline` fits
+EQUATIONS = ("paper", "released", KERNEL)  # architectures whose settings are the fields of HeadConfig
+OF_ANY_HEAD = ("architecture", "locations", "channels", "standardise", "source", "own")  # fields, the rest is theirs
 STORED_NAMES = {"locations": "places"}  # fields that files call by the name they had when the format was made
 
 
@@ -40,8 +43,11 @@ class HeadConfig:
     Raises ConfigError for a value that is not allowed.
     """
 
-    architecture: str = setting("paper", "section 3", "Equations of the paper, or the authors' released network.",
-                                choices=("paper", "released"), unoffered=(KERNEL,))  # fmt: skip
+    architecture: str = setting("paper", "section 3", "Equations of the paper, the authors' released network, another "
+                                "head of amnet (mean-pool, attention-pool), or one of your own: FILE.py:CLASS, "
+                                "PACKAGE.MODULE:CLASS or an installed one's name.",
+                                choices=("paper", "released", "mean-pool", "attention-pool"),
+                                unoffered=(KERNEL,))  # fmt: skip
     locations: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
     channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
     hidden: int = setting(1024, "3.3", "H, size of the LSTM's state.")
@@ -58,8 +64,12 @@ class HeadConfig:
                                         choices=("channel", "value"))  # fmt: skip
     attention_dropout: float = setting(0.0, "assumption: none", "Dropout inside the attention network.")
     regress_dropout: float = setting(0.0, "assumption: none", "Dropout of h before f_m, and of f_m's hidden layer.")
+    source: str = ""  # SHA-256 of the file of a head of one's own
+    own: Pairs = ()  # its settings
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "own", as_pairs(dict(self.own)))
+        _require(isinstance(self.source, str), "source", "a hash", self.source)
         _check_values(self)
         _require(0 <= self.steps <= MOST_STEPS, "--steps", f"0 to {MOST_STEPS}", self.steps)
         for name in ("locations", "channels", "hidden", "regress_hidden"):
@@ -76,6 +86,18 @@ class HeadConfig:
     def outputs(self) -> int:
         """Return how many step scores a head gives: T, or one where T = 0."""
         return max(self.steps, 1)
+
+    @property
+    def has_own(self) -> bool:
+        """Tell whether the head's settings are those of its own class, and not the paper's."""
+        return self.architecture not in EQUATIONS
+
+    def with_own(self, architecture: str, source: str, own: Mapping[str, Any]) -> "HeadConfig":
+        """Return the configuration of a head of another class with settings of its own, those of the paper's head at
+        their defaults: they say nothing of it.
+        """
+        return HeadConfig(architecture=architecture, locations=self.locations, channels=self.channels,
+                          standardise=self.standardise, source=source, own=as_pairs(own))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,12 +163,15 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Give all settings as plain JSON values, by the names that files have."""
-        parts = {"head": stored(asdict(self.head)), "training": asdict(self.training)}
+        head = stored(asdict(self.head)) | {"own": dict(self.head.own)}
+        kept = {name: value for name, value in head.items() if value or name not in ("source", "own")}
+        parts = {"head": kept, "training": asdict(self.training)}
         return {"preset": self.preset, "version": self.version, **parts}
 
     def values(self) -> dict[str, Any]:
-        """Return every setting by its field's name, those of the head first."""
-        return asdict(self.head) | asdict(self.training)
+        """Return every setting by its field's name, those of the head first; not those of a head's own."""
+        found = asdict(self.head) | asdict(self.training)
+        return {name: found[name] for name in SETTINGS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
@@ -172,9 +197,12 @@ def stored(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_stored(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename what files call fields to the fields' own names."""
+    """Rename what files call fields to the fields' own names; settings of a head's own become pairs."""
     fields = {name: field for field, name in STORED_NAMES.items()}
-    return {fields.get(name, name): value for name, value in values.items()}
+    found = {fields.get(name, name): value for name, value in values.items()}
+    if "own" in found:
+        found["own"] = as_pairs(checked("own", dict, found["own"]))
+    return found
 
 
 class Setting(NamedTuple):
@@ -191,9 +219,9 @@ class Setting(NamedTuple):
 
 
 def settings(part: type) -> Iterator[Setting]:
-    """Yield the fields of HeadConfig or TrainingConfig, as they are declared."""
+    """Yield the settings of HeadConfig or TrainingConfig, as they are declared; those of a head's own are not here."""
     hints = get_type_hints(part)
-    for item in dataclasses.fields(part):
+    for item in (one for one in dataclasses.fields(part) if one.metadata):
         hint, data = hints[item.name], item.metadata
         kinds = [kind for kind in get_args(hint) or (hint,) if kind is not types.NoneType]
         option = f"--{item.name.replace('_', '-')}" if data["option"] is None else data["option"]
@@ -201,15 +229,19 @@ def settings(part: type) -> Iterator[Setting]:
                       data["choices"])  # fmt: skip
 
 
+OF_THE_PAPER = {item.name for item in dataclasses.fields(HeadConfig)} - {*OF_ANY_HEAD}  # settings of its head alone
 SETTINGS: Mapping[str, Setting] = {s.name: s for part in (HeadConfig, TrainingConfig) for s in settings(part)}
 
 
 def override(config: Config, **values: Any) -> Config:  # noqa: ANN401 - each as its field is declared
     """Return `config` with the given fields changed, in whichever part they stand; None leaves a field as it is.
 
-    Raises ConfigError for a value that is not allowed.
+    Names that begin with `own.` are settings of the head's own. Raises ConfigError for a value that is not allowed.
     """
-    given = {name: value for name, value in values.items() if value is not None}
+    own = {name.removeprefix(PREFIX): value for name, value in values.items() if name.startswith(PREFIX)}
+    given = {name: value for name, value in values.items() if value is not None and not name.startswith(PREFIX)}
+    if own:
+        given["own"] = as_pairs({**dict(config.head.own), **own})
     head = {name: value for name, value in given.items() if hasattr(config.head, name)}
     training = {name: value for name, value in given.items() if hasattr(config.training, name)}
     assert head.keys() | training.keys() == given.keys(), given
@@ -230,11 +262,12 @@ def option_of(name: str) -> str:
 
 def _check_values(config: HeadConfig | TrainingConfig) -> None:
     """Raise ConfigError for a value of another type, none of its choices, or no finite number."""
-    for item in dataclasses.fields(config):
+    for item in (one for one in dataclasses.fields(config) if one.metadata):
         value, known, option = getattr(config, item.name), SETTINGS[item.name], option_of(item.name)
         _require(_is_of(known, value), option, f"a value of type {known.kind.__name__}", value)
         allowed = (*known.choices, *item.metadata["unoffered"])
-        _require(not known.choices or value in allowed, option, f"one of {', '.join(known.choices)}", value)
+        foreign = item.name == "architecture" and bool(getattr(config, "source", ""))
+        _require(not known.choices or value in allowed or foreign, option, f"one of {', '.join(known.choices)}", value)
         _require(not isinstance(value, float) or math.isfinite(value), option, "a finite number", value)
         _require(not isinstance(value, int) or value.bit_length() <= MOST_BITS, option, "a smaller number", value)
 

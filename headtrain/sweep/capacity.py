@@ -4,11 +4,13 @@ import torch
 
 from amnet_common.errors import ConfigError
 from amnet_common.machine.memory import available_bytes
-from headtrain.heads.architectures import head_class, new_head
+from headtrain.heads.architectures import new_head
+from headtrain.heads.rehearsal import rehearse
 from headtrain.settings.configuration import Config
-from headtrain.training.epoch import CHUNK
+from headtrain.training.epoch import chunk_size
 
 COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
+GRADIENTS, INPUTS = 1.5, 3  # what is kept with its gradients; arrays of the input's size, converted and standardised
 SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 
@@ -29,10 +31,13 @@ def heads_that_fit(config: Config, device: str) -> int:
 
 
 def bytes_of_head(config: Config) -> int:
-    """Estimate the bytes of a head in training: its parameters and the float32 (n, L, D) arrays of a backward pass."""
+    """Estimate the bytes of a head in training: its parameters, what autograd keeps of a forward pass, and what a
+    backward pass makes beside it.
+    """
     with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in new_head(config.head).parameters())
-    kind = head_class(config.head)
-    images = config.training.batch_size if kind.whole_batch else CHUNK
-    numbers = kind.arrays_at_peak(config.head) * images * config.head.locations * config.head.channels
-    return 4 * (COPIES * parameters + numbers)
+        head = new_head(config.head)
+    images = chunk_size(head, config.training.batch_size)
+    parameters = sum(parameter.numel() for parameter in head.parameters())
+    kept = rehearse(head.to_empty(device="cpu"), images).kept
+    of_input = images * config.head.locations * config.head.channels
+    return 4 * (COPIES * parameters + INPUTS * of_input) + int(GRADIENTS * kept)

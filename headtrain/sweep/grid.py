@@ -1,14 +1,17 @@
 """What a sweep tries (pure): `--grid lr=1e-4,3e-4 --grid dropout=0.3,0.5` is four points, each with a name."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from amnet_common.errors import ConfigError
-from headtrain.settings.configuration import SETTINGS, Config, override
+from headtrain.settings.configuration import OF_THE_PAPER, SETTINGS, Config, override
+from headtrain.settings.own import PREFIX
 from headtrain.settings.text import NAMES, read_value
 
 TOGETHER: Mapping[str, tuple[str, ...]] = {"dropout": ("feature_dropout", "regress_dropout")}  # one value for all
+NO_OWN: Mapping[str, type] = {}
 ONE_FOR_ALL = ("seed", "data-seed", "select-on")  # --seeds; and what makes the lists, which a sweep reads once
 
 
@@ -27,26 +30,49 @@ class Point(NamedTuple):
     config: Config
 
 
-def read_axis(text: str) -> Axis:
-    """Parse KEY=VALUE,VALUE with the options' names as keys, or `dropout`. Raises ConfigError."""
+def read_axis(text: str, own: Mapping[str, type] = NO_OWN) -> Axis:
+    """Parse KEY=VALUE,VALUE with the options' names as keys, or `dropout`. Raises ConfigError.
+
+    `own`: the settings of a head of one's own with their types, which are keys in place of those of the paper's head.
+    """
     key, equals, values = text.partition("=")
-    settings = settings_of(key)
+    settings = settings_of(key, own)
     if not equals or not settings:
-        wanted = ", ".join([*TOGETHER, *(known for known in NAMES if settings_of(known))])
+        wanted = ", ".join(keys_of(own))
         raise ConfigError(f"--grid: expected KEY=VALUE,VALUE with one of {wanted}, found {text!r}")
-    kind = SETTINGS[settings[0]].kind
+    kind = kind_of(key, own)
     found = tuple(read_value(f"--grid {key}", kind, value) for value in values.split(","))
     if len(set(found)) < len(found):
         raise ConfigError(f"--grid {key}: expected different values, found {values}")
     return Axis(key, settings, found)
 
 
-def settings_of(key: str) -> tuple[str, ...]:
+def settings_of(key: str, own: Mapping[str, type] = NO_OWN) -> tuple[str, ...]:
     """Return the settings that a key sets; none for an unknown key, or one that a grid may not have."""
+    if key in own:
+        return (PREFIX + key,)
     if key in TOGETHER:
-        return TOGETHER[key]
+        return () if own else TOGETHER[key]
     name = NAMES.get(key)
-    return (name,) if name and SETTINGS[name].option and key not in ONE_FOR_ALL else ()
+    if name is None or not SETTINGS[name].option or key in ONE_FOR_ALL or (own and name in OF_THE_PAPER):
+        return ()
+    return (name,)
+
+
+def keys_of(own: Mapping[str, type] = NO_OWN) -> list[str]:
+    """Return the keys that a grid may have."""
+    return [key for key in (*own, *TOGETHER, *(name for name in NAMES if name not in own)) if settings_of(key, own)]
+
+
+def kind_of(key: str, own: Mapping[str, type] = NO_OWN) -> type:
+    """Return the type of the values of a key that sets something."""
+    return own[key] if key in own else SETTINGS[settings_of(key, own)[0]].kind
+
+
+def twice(axes: Sequence[Axis]) -> list[str]:
+    """Return the settings that several axes set."""
+    counted = Counter(name for axis in axes for name in axis.settings)
+    return [name.removeprefix(PREFIX) for name, times in counted.items() if times > 1]
 
 
 def points(base: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> list[Point]:
@@ -54,7 +80,7 @@ def points(base: Config, axes: Sequence[Axis], seeds: Sequence[int]) -> list[Poi
 
     Raises ConfigError for impossible ones, and for a setting that several axes set.
     """
-    set_twice = [name for name in SETTINGS if sum(name in axis.settings for axis in axes) > 1]
+    set_twice = twice(axes)
     if set_twice:
         raise ConfigError(f"--grid: expected each setting once, found {', '.join(set_twice)} in several")
     found: list[Point] = []

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from amnet_common.errors import ConfigError
-from headtrain.settings.configuration import SETTINGS, Config
-from headtrain.settings.text import NAMES, read_value
-from headtrain.sweep.grid import TOGETHER, Axis, points, settings_of
+from headtrain.settings.configuration import Config
+from headtrain.settings.text import read_value
+from headtrain.sweep.grid import NO_OWN, Axis, keys_of, kind_of, points, settings_of, twice
 
 LOG = "log"
 
@@ -23,14 +23,16 @@ class Range(NamedTuple):
     log: bool  # as many values from 1 to 10 as from 10 to 100
 
 
-def read_range(text: str) -> Range:
-    """Parse KEY=LOW:HIGH or KEY=LOW:HIGH:log, the keys those of a grid that set numbers. Raises ConfigError."""
+def read_range(text: str, own: Mapping[str, type] = NO_OWN) -> Range:
+    """Parse KEY=LOW:HIGH or KEY=LOW:HIGH:log, the keys those of a grid that set numbers, `own` those of a head of one's
+    own. Raises ConfigError.
+    """
     found = re.fullmatch(f"(.*?)=([^:]*):([^:]*)(:{LOG})?", text)
-    if not found or not is_number(found[1]):
-        wanted = ", ".join(known for known in (*TOGETHER, *NAMES) if is_number(known))
+    if not found or not is_number(found[1], own):
+        wanted = ", ".join(known for known in keys_of(own) if is_number(known, own))
         raise ConfigError(f"--range: expected KEY=LOW:HIGH or KEY=LOW:HIGH:{LOG} with one of {wanted}, found {text!r}")
-    key, settings, log = found[1], settings_of(found[1]), bool(found[4])
-    kind = SETTINGS[settings[0]].kind
+    key, settings, log = found[1], settings_of(found[1], own), bool(found[4])
+    kind = kind_of(key, own)
     low, high = (cast(float, read_value(f"--range {key}", kind, end)) for end in found.group(2, 3))
     if not -math.inf < low < high < math.inf:
         raise ConfigError(f"--range {key}: expected LOW < HIGH, found {low}:{high}")
@@ -39,9 +41,9 @@ def read_range(text: str) -> Range:
     return Range(key, settings, low, high, log)
 
 
-def is_number(key: str) -> bool:
+def is_number(key: str, own: Mapping[str, type] = NO_OWN) -> bool:
     """Tell whether a key sets numbers."""
-    return any(SETTINGS[name].kind in (int, float) for name in settings_of(key))
+    return bool(settings_of(key, own)) and kind_of(key, own) in (int, float)
 
 
 def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list[Config]:
@@ -50,14 +52,12 @@ def corners(base: Config, axes: Sequence[Axis], ranges: Sequence[Range]) -> list
 
     Raises ConfigError for impossible ones, a setting that is set twice, and a space of one point.
     """
-    keys: list[Axis | Range] = [*axes, *ranges]
-    twice = [name for name in SETTINGS if sum(name in one.settings for one in keys) > 1]
-    if twice:
-        raise ConfigError(f"--grid, --range: expected each setting once, found {', '.join(twice)} in several")
+    keys = [*axes, *(Axis(one.key, one.settings, (one.low, one.high)) for one in ranges)]  # of a range its ends
+    if several := twice(keys):
+        raise ConfigError(f"--grid, --range: expected each setting once, found {', '.join(several)} in several")
     if not keys:
         raise ConfigError("--trials: expected a --grid or --range to search in, found none")
-    ends = [Axis(one.key, one.settings, (one.low, one.high)) for one in ranges]
-    return [point.config for point in points(base, [*axes, *ends], [base.training.seed])]
+    return [point.config for point in points(base, keys, [base.training.seed])]
 
 
 def described(axes: Sequence[Axis], ranges: Sequence[Range]) -> dict[str, str]:

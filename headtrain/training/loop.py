@@ -12,7 +12,6 @@ from amnet_common.errors import DamagedRunError
 from amnet_common.files import write_json
 from amnet_common.only_writer import only_writer
 from headtrain.compute.bank.bank import Bank
-from headtrain.compute.bank.banks import new_bank
 from headtrain.compute.bank.grouping import may_train_together
 from headtrain.evaluation.metrics import evaluate
 from headtrain.features.statistics import Statistics, channel_statistics
@@ -152,7 +151,7 @@ def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[
 
 def into_bank(members: Sequence[Member]) -> Bank | None:
     """Move the heads of all members into common memory; None if there are none."""
-    return new_bank([member.head for member in members]) if members else None
+    return Bank([member.head for member in members]) if members else None
 
 
 def chosen(members: Sequence[Member], prune: Choose) -> list[bool]:

@@ -1,5 +1,5 @@
-"""Heads that train together: their parameters lie stacked, and one product serves all of them.
+"""Heads that train together: their parameters lie stacked, and the `forward` of their class is mapped over them.
 
-Letters: N heads, B batch, L locations, D channels, H hidden size, T steps. The equations are those of `PaperHead` and
-`ReleasedHead`, which stay the reference: a head that trains in a bank is the same head as when it trains alone.
+Letters: N heads, B batch, L locations, D channels, T steps. The equations stand in the heads' classes alone; a head
+that trains in a bank is the same head as when it trains alone.
 """

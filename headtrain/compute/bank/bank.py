@@ -1,7 +1,6 @@
 """N heads of one class and shape: its `forward`, mapped over their stacked parameters."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 
 import torch
 from torch import Generator, Tensor

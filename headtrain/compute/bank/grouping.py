@@ -14,7 +14,8 @@ OWN = {
 
 def bank_key(config: Config) -> Hashable:
     """Return a key that is equal for configurations that fit in one bank."""
-    return tuple((name, value) for name, value in config.values().items() if name not in OWN)
+    shared = tuple((name, value) for name, value in config.values().items() if name not in OWN)
+    return (config.head.source, config.head.own, *shared)
 
 
 def may_train_together(configs: Iterable[Config]) -> bool:

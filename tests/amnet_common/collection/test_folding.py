@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from amnet_common.cli import main
 from amnet_common.collection import Collection
-from amnet_common.collection.folding import folded, recorded_folding
+from amnet_common.collection.folding import folded, folds_of, recorded_folding
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.folds import Folding, times_tested
+from amnet_common.images.source import read_source
 
 IDS = tuple(f"{row:02}.jpg" for row in range(30))
 
@@ -119,3 +121,44 @@ def test_what_cannot_be_dealt_is_one_line_and_leaves_no_file(rated, tmp_path, mo
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "n.h5").exists()
+
+
+def test_images_that_pairs_join_stand_in_one_list_also_by_way_of_others(rated):
+    lists = folds_of(Collection(rated), Collection(rated).labels, Folding(), twins=[(10, 20), (29, 20), (11, 12)])
+    for k in range(1, 6):
+        for rows in ({10, 20, 29}, {11, 12}):
+            assert sum(bool(rows & set(lists[f"{part}_{k}"].rows.tolist())) for part in ("train", "val", "test")) == 1
+    assert lists_equal(folds_of(Collection(rated), Collection(rated).labels, Folding(), twins=[]),
+                       folded(Collection(rated), Folding()).splits)  # fmt: skip
+
+
+def lists_equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name].rows, other[name].rows) for name in one)
+
+
+def test_look_alikes_stay_together_where_they_are_asked_to(make_collection, tmp_path):
+    random = np.random.default_rng(3)
+    images = [Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)).resize((400, 300)) for _ in range(11)]
+    ids = tuple(f"{row:02}.png" for row in range(12))
+    path = make_collection(ids, views=1, scores=np.arange(12) / 12)
+    with RowWriter(path) as writer:
+        for row, id_ in enumerate(ids):
+            (images[row] if row < 11 else images[0].resize((200, 150))).save(tmp_path / id_)
+            source = read_source(tmp_path / id_)
+            facts = ImageFacts(sha256=source.sha256, size=source.size, mtime_ns=source.mtime_ns, width=400, height=300)
+            writer.write_view(row, 0, np.zeros((14, 14, 1024), np.float16))
+            writer.finish(row, facts, np.zeros((1, 5), np.float32))
+    words = ("--folds", 5, "--look-alikes", "--images", tmp_path, "--out", tmp_path / "f.h5")
+    result = cache("relabel", path, *words)
+    assert result.exit_code == 0, result.output
+    assert "note: 1 pairs of images are the same or look so, and stay together\n" in result.stderr
+    made = Collection(tmp_path / "f.h5")
+    assert made.provenance["look_alikes"] == 1
+    tests = [{*made.splits[f"test_{k}"].rows.tolist()} for k in range(1, 6)]
+    assert sum({0, 11} <= rows for rows in tests) == 1
+
+
+def test_look_alikes_without_folds_are_refused(rated, tmp_path):
+    result = cache("relabel", rated, "--labels", tmp_path / "t.csv", "--look-alikes", "--out", tmp_path / "f.h5")
+    assert result.exit_code == 2
+    assert "relabel: expected --folds with --look-alikes, found none" in result.stderr

@@ -1,14 +1,14 @@
-"""A bank against the heads it holds, each alone: PaperHead and ReleasedHead are the reference."""
+"""A bank against the heads it holds, each alone: what is mapped is what one head computes."""
 
 from copy import deepcopy
 
 import pytest
 import torch
 
-from headtrain.compute.bank.banks import new_bank
-from headtrain.compute.bank.layers import LstmWeights, lstm_cell
+from headtrain.compute.bank.bank import Bank
 from headtrain.heads.architectures import new_head
-from headtrain.heads.dropout import set_noise
+from headtrain.heads.layers import LstmWeights, lstm_step
+from headtrain.heads.noise import Drawn
 from headtrain.settings.configuration import TrainingConfig, override
 from headtrain.settings.presets import RELEASED
 from headtrain.training.losses import loss_terms
@@ -29,17 +29,21 @@ def random_heads(config, shares):
     return heads
 
 
-def with_noise(heads):
-    for number, head in enumerate(heads):
-        set_noise(head, torch.Generator().manual_seed(10 + number))
-    return heads
+def generators(heads):
+    return [torch.Generator().manual_seed(10 + number) for number, _ in enumerate(heads)]
+
+
+def bank_of(heads, sources):
+    bank = Bank(heads)
+    bank.generators = sources
+    return bank
 
 
 def losses_of(heads, x, y, settings):
     """Every head alone: its output and loss, with gradients in the heads."""
     outputs = []
-    for head, own in zip(with_noise(heads), settings, strict=True):
-        outputs.append(head(x))
+    for head, source, own in zip(heads, generators(heads), settings, strict=True):
+        outputs.append(head(x, Drawn(source)))
         alone = type(outputs[-1])(*(part.unsqueeze(0) for part in outputs[-1]))  # N = 1
         loss_terms(alone, y.unsqueeze(0), [own])[2].sum().backward()
     return outputs
@@ -74,7 +78,7 @@ def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, 
         TrainingConfig(penalty=0.1 * n, order_penalty=0.2, penalty_form="released") for n, _ in enumerate(shares)
     ]
     wanted = losses_of(alone, x, y[0], settings)
-    bank = new_bank(with_noise(together))
+    bank = bank_of(together, generators(together))
     found = bank.forward(x, bank.draw(len(x)))
     loss_terms(found, y[:1].expand_as(found.score), settings)[2].sum().backward()
     for n, head in enumerate(alone):
@@ -90,19 +94,16 @@ def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, 
             torch.testing.assert_close(dict(together[n].named_buffers())[name], buffer)
 
 
-def test_the_lstm_cell_is_that_of_torch():
-    cells = [torch.nn.LSTMCell(4, 3) for _ in range(2)]
-    x, h, c = torch.rand(2, 5, 4), torch.rand(2, 5, 3), torch.rand(2, 5, 3)
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    found = lstm_cell(x, (h, c), LstmWeights(*(torch.stack([getattr(cell, name) for cell in cells]) for name in names)))
-    for n, cell in enumerate(cells):
-        for mine, reference in zip(found, cell(x[n], (h[n], c[n])), strict=True):
-            torch.testing.assert_close(mine[n], reference)
+def test_the_lstm_step_is_that_of_torchs_cell():
+    cell, x, h, c = torch.nn.LSTMCell(4, 3), torch.rand(5, 4), torch.rand(5, 3), torch.rand(5, 3)
+    weights = LstmWeights(cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+    for mine, reference in zip(lstm_step(x, (h, c), weights), cell(x, (h, c)), strict=True):
+        torch.testing.assert_close(mine, reference)
 
 
 def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):
     heads = random_heads(tiny, (0.0, 0.0))
-    bank = new_bank(heads)
+    bank = Bank(heads)
     before = bank.parameters["attention.M"].detach().clone()
     bank.forward(torch.rand(B, L, D), bank.draw(B)).score.sum().backward()
     torch.optim.Adam(heads[1].parameters(), lr=0.1).step()
@@ -117,7 +118,7 @@ def test_batchnorm_statistics_of_each_head_follow_the_batches():
     heads = random_heads(config, (0.0, 0.0))
     alone = deepcopy(heads)
     x = torch.rand(B, L, D)
-    bank = new_bank(heads)
+    bank = Bank(heads)
     bank.forward(x, bank.draw(len(x)))
     for head, reference in zip(heads, alone, strict=True):
         reference(x)
@@ -132,9 +133,8 @@ def test_twenty_updates_in_double_precision_are_those_of_each_head_alone(tiny, a
     x, y = torch.rand(20, B, L, D).double(), torch.rand(20, B).double()
     for heads in (together, *([head] for head in alone)):
         optimisers = [torch.optim.Adam(head.parameters(), lr=0.01) for head in heads]
-        for head in heads:  # equal noise in both: the share of dropout tells the heads apart
-            set_noise(head, torch.Generator().manual_seed(int(100 * head.config.feature_dropout)))
-        bank = new_bank(heads)
+        # equal noise in both: the share of dropout tells the heads apart
+        bank = bank_of(heads, [torch.Generator().manual_seed(int(100 * head.config.feature_dropout)) for head in heads])
         for step in range(20):
             bank.zero_grad()
             ((bank.forward(x[step], bank.draw(B)).score - y[step]) ** 2).mean(1).sum().backward()

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from amnet_common.errors import ConfigError, RunError
-from headtrain.compute.bank.banks import new_bank
+from headtrain.compute.bank.bank import Bank
 from headtrain.compute.kernels import BFLOAT16, EAGER, PAYS_FROM, Kernels, choose_kernels, choose_precision, forward_of
 from headtrain.features.splits import split_subsets
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import LAST, load_head
-from headtrain.heads.dropout import set_noise
 from headtrain.settings.configuration import override
 from headtrain.training.epoch import backward
 from headtrain.training.loop import train
@@ -40,9 +39,9 @@ def gradients(config, kernels):
         heads.append(new_head(config.head).train())
         for parameter in heads[-1].parameters():
             torch.nn.init.normal_(parameter, std=0.05)
-        set_noise(heads[-1], torch.Generator().manual_seed(number))
     x, y = torch.rand(B, 14, 14, config.head.channels).half(), torch.rand(N, B)
-    bank = new_bank(heads)
+    bank = Bank(heads)
+    bank.generators = [torch.Generator().manual_seed(number) for number in range(N)]
     sums = backward(forward_of(bank, kernels, SIZE), x, None, y, [config.training] * N, SIZE)
     return {name: parameter.grad for name, parameter in bank.parameters.items()}, sums
 
@@ -79,7 +78,7 @@ def test_compiled_attention_keeps_nothing_of_the_size_of_x_for_a_step(small):
 
 def kept(config, steps, kernels):
     """How many tensors of the size of x the backward pass of a head keeps."""
-    bank = new_bank([new_head(override(config, steps=steps).head).train()])
+    bank = Bank([new_head(override(config, steps=steps).head).train()])
     x, seen = torch.rand(B, 14, 14, config.head.channels), set()
 
     def note(tensor):
@@ -147,7 +146,7 @@ def test_gradients_are_clipped_for_each_head_alone(small, tmp_path):
     from headtrain.training.member import Member
 
     heads = [new_head(override(small, channels=8).head) for _ in range(2)]
-    new_bank(heads)
+    Bank(heads)
     before = [deepcopy(head.state_dict()) for head in heads]
     for head, factor in zip(heads, (1e-3, 1e3), strict=True):
         for parameter in head.parameters():

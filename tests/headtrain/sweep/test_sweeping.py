@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amnet_common.errors import ConfigError
-from headtrain.compute.bank.banks import new_bank
+from headtrain.compute.bank.bank import Bank
 from headtrain.compute.bank.grouping import bank_key
 from headtrain.heads.architectures import new_head
 from headtrain.settings.configuration import override
@@ -122,7 +122,7 @@ def test_the_estimate_of_memory_is_not_below_what_a_backward_pass_keeps(config):
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    bank = new_bank([new_head(config.head).train()])
+    bank = Bank([new_head(config.head).train()])
     x = torch.rand(64, config.head.locations, config.head.channels)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         bank.forward(x, bank.draw(len(x))).score.sum().backward()

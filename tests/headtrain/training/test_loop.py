@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from amnet_common.errors import CollectionError, MissingRowsError, OutputError
-from headtrain.compute.bank.banks import new_bank
+from headtrain.compute.bank.bank import Bank
 from headtrain.compute.kernels import EAGER, forward_of
 from headtrain.evaluation.metrics import evaluate
 from headtrain.features.splits import split_subsets
@@ -87,7 +87,7 @@ def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny):
         torch.manual_seed(0)
         head = PaperHead(config.head)
         torch.nn.init.normal_(head.regress.out.weight)
-        forward = forward_of(new_bank([head]), EAGER, chunk)
+        forward = forward_of(Bank([head]), EAGER, chunk)
         backward(forward, x, None, y.unsqueeze(0), [config.training], chunk)
         gradients.append([parameter.grad for parameter in head.parameters()])
     for a, b in zip(*gradients, strict=True):

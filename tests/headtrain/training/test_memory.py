@@ -21,7 +21,8 @@ def live_bytes() -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # objects that warn when they are looked at
         tensors = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
-    dense = [one.untyped_storage() for one in tensors if one.layout is torch.strided]  # the compiler keeps sparse ones
+    own = [one for one in tensors if not torch._C._functorch.is_batchedtensor(one)]  # the compiler keeps batched ones
+    dense = [one.untyped_storage() for one in own if one.layout is torch.strided]  # and sparse ones
     return sum({one.data_ptr(): one.nbytes() for one in dense}.values())
 
 

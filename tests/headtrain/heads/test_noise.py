@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from headtrain.heads.dropout import Dropout, mask, set_noise
+from headtrain.heads.noise import STILL, Drawn, Handed, Listed, mask
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
@@ -24,23 +24,39 @@ def test_what_is_kept_is_raised_so_that_the_mean_stays():
     assert values.tolist() == pytest.approx([0.0, 5.0], abs=1e-3)
 
 
-def test_equal_generators_give_equal_masks_whatever_torch_draws_elsewhere():
+def test_equal_generators_give_equal_factors_whatever_torch_draws_elsewhere():
     x, results = torch.ones(7, 5), []
     for _ in range(2):
         torch.rand(3)
-        layer = Dropout(0.5).train()
-        set_noise(layer, torch.Generator().manual_seed(4))
-        results.append(layer(x))
+        results.append(Drawn(torch.Generator().manual_seed(4)).drop(x, 0.5))
     assert torch.equal(*results)
 
 
-def test_in_evaluation_mode_nothing_is_dropped():
+def test_a_channel_of_an_image_is_dropped_at_all_its_locations():
+    kept = Drawn(torch.Generator().manual_seed(4)).drop(torch.ones(3, 4, 50), 0.5, "channel")
+    assert torch.equal(kept, kept[:, :1].expand(3, 4, 50))
+    assert 0 < (kept == 0).float().mean() < 1
+
+
+def test_nothing_is_dropped_while_still():
     x = torch.rand(5, 4)
-    assert Dropout(0.9).eval()(x) is x
+    assert STILL.drop(x, 0.9) is x
 
 
 def test_gradients_pass_where_values_do():
     x = torch.ones(100, requires_grad=True)
-    out = Dropout(0.5).train()(x)
+    out = Drawn(torch.Generator().manual_seed(5)).drop(x, 0.5)
     out.sum().backward()
     assert torch.equal(x.grad, out)
+
+
+def test_what_is_handed_out_comes_in_its_order():
+    noise = Handed([torch.full((2,), 2.0), None])
+    assert noise.drop(torch.ones(2), 0.5).tolist() == [2, 2]
+    assert noise.drop(torch.ones(2), 0.0).tolist() == [1, 1]
+
+
+def test_places_are_listed_also_where_nothing_is_dropped():
+    noise = Listed("cpu")
+    noise.drop(noise.drop(torch.ones(3, 4, 5), 0.5, "channel"), 0.0)
+    assert [(one.share, one.shape) for one in noise.sites] == [(0.5, (3, 1, 5)), (0.0, (3, 4, 5))]

@@ -1,0 +1,196 @@
+"""A head of a user's own, as docs/own-head.md tells it: its file, its commands, and what is refused."""
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+import amnet
+from amnet_common.errors import RunError
+from headtrain.cli import main as head
+from headtrain.heads import own
+from headtrain.training import loop
+
+PAGE = (Path(__file__).parents[2] / "docs" / "own-head.md").read_text(encoding="utf-8")
+(CLASS,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+LINES = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()]
+SMALL = ("--epochs", "2", "--no-compile", "--device", "cpu")
+ARCH = ("--arch", "my_head.py:MeanMax")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, features):
+    """A folder with the page's file, a collection of two splits, and nobody who has named a class."""
+    features.rename(tmp_path / "photos.h5")
+    (tmp_path / "my_head.py").write_text(CLASS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own, "NAMED", {})
+    return tmp_path
+
+
+def run(*words, status=0):
+    result = CliRunner().invoke(head, [str(word) for word in words])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def train(*words, **more):
+    return run("train", "--features", "photos.h5", "--split", 1, *ARCH, *SMALL, *words, **more)
+
+
+def equal(one, other):
+    """Whether two checkpoints hold the same bits."""
+    a, b = load_file(one), load_file(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_commands_of_the_page_do_what_it_says(here):
+    said = {}
+    for line in LINES:
+        name, *words = shlex.split(line)
+        assert name == "amnet-head"
+        said[words[0]] = run(*words, *(SMALL if words[0] in ("train", "sweep") else ()))
+    assert "6 heads" in said["sweep"].stderr
+    names = {path.name for path in (here / "runs/sweep").iterdir() if path.is_dir()}
+    assert names == {f"width={width},lr={lr},seed=0" for width in (16, 32, 64) for lr in ("0.0003", "0.001")}
+    rows = csv.DictReader(run("runs", "runs/sweep", "--format", "csv").stdout.splitlines())
+    assert {(row["width"], row["lr"]) for row in rows} == {
+        (width, rate) for width in ("16", "32", "64") for rate in ("0.0003", "0.001")
+    }
+    assert len((here / "scores.csv").read_text().splitlines()) == 1 + 12
+    assert "MeanMax" in (here / "report.html").read_text()
+    begun = json.loads((here / "runs/mean-max/split-1/run.json").read_text())["config"]["head"]
+    assert (begun["architecture"], begun["own"]) == ("my_head.py:MeanMax", {"dropout": 0.5, "width": 32})
+    assert "my_head" not in "".join(path.name for path in (here / "runs").rglob("*"))
+
+
+def test_a_killed_training_of_such_a_head_ends_with_the_weights_of_an_undisturbed_one(monkeypatch):
+    train("--out", "whole")
+    once = loop.one_epoch
+
+    def killed_in_the_second(bank, members, setup):
+        if members[0].epochs:
+            raise KeyboardInterrupt
+        return once(bank, members, setup)
+
+    monkeypatch.setattr(loop, "one_epoch", killed_in_the_second)
+    train("--out", "killed", status=130)
+    monkeypatch.setattr(loop, "one_epoch", once)
+    train("--out", "killed", "--resume")
+    for name in ("best", "last"):
+        assert equal(f"killed/{name}.safetensors", f"whole/{name}.safetensors")
+
+
+def test_no_run_loads_code_by_itself(monkeypatch):
+    train("--out", "run")
+    monkeypatch.setattr(own, "NAMED", {})
+    words = ("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv")
+    said = run(*words, status=2).stderr
+    assert "expected a head of amnet or one that is installed, found 'my_head.py:MeanMax'; name its class" in said
+    assert "Traceback" not in said
+    run(*words, *ARCH)
+
+
+def test_a_changed_file_is_told_and_not_resumed(here):
+    train("--out", "run")
+    (here / "my_head.py").write_text(CLASS + "\n# other\n")
+    said = run("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv", *ARCH).stderr
+    assert re.search(r"^warning: run/best\.safetensors: the file of my_head\.py:MeanMax has changed since", said, re.M)
+    said = train("--out", "run", "--resume", status=2).stderr
+    assert "--resume: run is another run: config.head.source: expected" in said
+
+
+def test_a_configuration_file_repeats_a_run():
+    train("--out", "run", "--set", "width=8")
+    run(
+        "train",
+        "--features",
+        "photos.h5",
+        "--split",
+        1,
+        "--config",
+        "run/config.toml",
+        "--out",
+        "again",
+        "--no-compile",
+    )
+    assert equal("again/last.safetensors", "run/last.safetensors")
+
+
+def test_python_names_the_class_too():
+    train("--out", "run")
+    own.NAMED.clear()
+    with pytest.raises(RunError, match=r"in Python: amnet\.name_head"):
+        amnet.load_head("run")
+    amnet.name_head("my_head.py:MeanMax")
+    assert repr(amnet.load_head("run")).startswith("<MeanMax: dropout=0.5, width=64; preset amnet, split 1, epoch ")
+
+
+def test_a_search_draws_values_of_its_settings(here):
+    pytest.importorskip("optuna")
+    words = ("--range", "width=4:16", "--grid", "dropout=0.0,0.5", "--trials", 2, "--split", 1, "--out", "search")
+    run("sweep", "--features", "photos.h5", *ARCH, *SMALL, *words)
+    found = [json.loads(path.read_text())["config"]["head"]["own"] for path in here.glob("search/*/split-1/run.json")]
+    assert len(found) == 2
+    assert all(4 <= one["width"] <= 16 and one["dropout"] in (0.0, 0.5) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--arch", "none.py:MeanMax"), "--arch none.py: expected a file of Python, found none that can be read"),
+        (("--arch", "my_head.py:Other"), "expected a subclass of amnet.Head, found none of that name"),
+        (("--arch", "my_head.py:Settings"), "expected a subclass of amnet.Head, found <class"),
+        (("--arch", "broken.py:Head"), "found NameError: name 'nowhere' is not defined, line 2"),
+        (("--arch", "no.such.module:Head"), "found ModuleNotFoundError: No module named 'no'"),
+        (("--arch", "papr"), "expected paper, released, "),
+        (("--set", "width=3"), "--set width=3: expected --arch with a head of your own, found none"),
+        ((*ARCH, "--set", "depth=3"), "expected NAME=VALUE with a setting of my_head.py:MeanMax (width, dropout)"),
+        ((*ARCH, "--set", "width=wide"), "--set width: expected a value of type int, found 'wide'"),
+        ((*ARCH, "--steps", "2"), "--steps: expected a setting of my_head.py:MeanMax (--set; it has width, dropout)"),
+    ],
+)  # fmt: skip
+def test_wrong_names_are_refused_in_one_line(here, words, said):
+    (here / "broken.py").write_text("import amnet\nnowhere()\n")
+    output = run("train", "--features", "photos.h5", "--split", 1, "--out", "run", *words, status=2).stderr
+    assert said in output
+    assert len(output.splitlines()) == 1
+    assert not (here / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("class Settings:\n    width: int = 3", "expected Settings to be a frozen dataclass"),
+        ("@dataclass\nclass Settings:\n    width: int = 3", "expected Settings to be a frozen dataclass"),
+        (
+            "@dataclass(frozen=True)\nclass Settings:\n    width: int",
+            "expected a default of each setting, found none of",
+        ),
+        (
+            "@dataclass(frozen=True)\nclass Settings:\n    width: tuple = ()",
+            "expected settings of type bool, int, float",
+        ),
+    ],
+)
+def test_settings_that_no_file_could_hold_are_refused(here, settings, said):
+    source = (
+        f"from dataclasses import dataclass\nimport amnet\n{settings}\nclass H(amnet.Head):\n    Settings = Settings\n"
+    )
+    (here / "odd.py").write_text(source)
+    words = ("train", "--features", "photos.h5", "--split", 1, "--out", "run", "--arch", "odd.py:H")
+    assert said in run(*words, status=2).stderr
+
+
+@pytest.mark.parametrize("name", ["mean-pool", "attention-pool"])
+def test_heads_of_amnet_are_named_without_a_file(here, name):
+    words = ("--features", "photos.h5", "--split", 1, "--out", "run", "--arch", name, "--set", "width=8", *SMALL)
+    run("train", *words)
+    run("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv")
+    assert "source" not in json.loads((here / "run/run.json").read_text())["config"]["head"]
