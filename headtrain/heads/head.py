@@ -80,6 +80,11 @@ class Head(nn.Module):
         raise NotImplementedError
 
     @property
+    def outputs(self) -> int:
+        """Return how many step scores the head gives; a class of one's own that gives several overrides it."""
+        return 1 if self.config.has_own else self.config.outputs
+
+    @property
     def whole_batch(self) -> bool:
         """Tell whether a backward pass must see a batch at once, and not in chunks: the statistics of a BatchNorm are
         those of what it sees.
@@ -97,8 +102,10 @@ class Head(nn.Module):
 
     def single(self, score: Tensor, attention: Tensor | None = None) -> Output:
         """Build the output of a head of one step: score (B,), attention (B, L), of which each row sums to 1; without it
-        the head looks everywhere alike.
+        the head looks everywhere alike. Raises ShapeError for a score of another shape.
         """
+        if score.dim() != 1:
+            raise ShapeError(f"single: expected a score (B,), found {tuple(score.shape)}")
         if attention is None:
             attention = torch.full_like(score[:, None], 1 / self.config.locations).expand(-1, self.config.locations)
         return Output(score, score[:, None], attention[:, None])

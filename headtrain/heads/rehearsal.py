@@ -1,14 +1,20 @@
 """A forward pass of a head without numbers: where it drops values, and what it keeps."""
 
 import copy
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from amnet_common.errors import ConfigError
+from amnet_common.small_texts import shortened
 from headtrain.heads.head import Head, Output
 from headtrain.heads.noise import Listed, Site
 
@@ -48,13 +54,16 @@ def rehearse(head: Head, images: int) -> Rehearsal:
         return tensor
 
     try:
-        with mode, random, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with quiet(), mode, random, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             x = torch.empty(shape, dtype=like.dtype, device=like.device)
             output = double(x, listed)
-    except (NotImplementedError, RuntimeError) as error:
-        found = " ".join(str(error).split())[:300]
-        wanted = "what runs without values too (torch's FakeTensorMode), and so without branches on them"
-        raise refused(head, wanted, found) from error
+    except DataDependentOutputException as error:
+        raise refused(head, "no branches on values of tensors", f"one on {error}") from error
+    except Exception as error:
+        if not head.config.source:
+            raise
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise refused(head, f"one that takes x {shape}", f"{found}{place_of(error, type(head))}") from error
     if random.names:
         raise refused(head, "noise.drop(x, share) for all that is random", f"{random.names[0]}, which no seed decides")
     refuse_other_output(head, output, images)
@@ -64,6 +73,24 @@ def rehearse(head: Head, images: int) -> Rehearsal:
     own = {storage_of(tensor) for tensor in (*double.parameters(), *double.buffers(), x)}
     sizes = [tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in own]
     return Rehearsal(tuple(listed.sites), sum(sizes))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch from printing the traceback of an error that becomes one line."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def place_of(error: Exception, kind: type[Head]) -> str:
+    """Return the last line of the file of a head's class that an error came through, for messages."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def storage_of(tensor: Tensor) -> int:
@@ -81,8 +108,8 @@ def without_values(head: Head, mode: FakeTensorMode) -> Head:
 def refuse_other_output(head: Head, output: object, images: int) -> None:
     """Raise ConfigError unless a forward pass gave an Output of the shapes that it must have."""
     if not isinstance(output, Output):
-        raise refused(head, "an Output", type(output).__name__)
-    T = output.steps.shape[-1] if output.steps.dim() else 0
+        raise refused(head, "an Output", "a Tensor" if isinstance(output, Tensor) else shortened(output))
+    T = head.outputs
     shapes = (images,), (images, T), (images, T, head.config.locations)
     for name, tensor, shape in zip(Output._fields, output, shapes, strict=True):
         if tuple(tensor.shape) != shape:

@@ -40,7 +40,7 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
     """
     paths = [path for run in runs for path in (_splits_of(run) or [run])]
     heads = {str(path): load_head(path, device) for path in paths}
-    steps = {path: head.config.outputs for path, head in heads.items() if not head.pools_views}
+    steps = {path: head.outputs for path, head in heads.items() if not head.pools_views}
     if len(set(steps.values())) > 1:
         found = ", ".join(f"{count} of {path}" for path, count in steps.items())
         raise RunError(f"--head: expected heads of equally many steps, found {found}")
@@ -49,7 +49,7 @@ def load_ensemble(runs: Sequence[Path], device: str = "cpu") -> dict[str, Head]:
 
 def steps_of(heads: Sequence[Head]) -> int:
     """Count the steps that the heads give together: those of heads with steps, or one."""
-    return max(head.config.outputs for head in heads)
+    return max(head.outputs for head in heads)
 
 
 def _splits_of(run: Path) -> list[Path]:

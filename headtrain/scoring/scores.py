@@ -77,7 +77,7 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
     Raises CollectionError for damaged features, SpecError if the head expects features of another shape.
     """
     refuse_other_shape(head, collection)
-    steps = np.full((len(collection), head.config.outputs), math.nan, np.float32)
+    steps = np.full((len(collection), head.outputs), math.nan, np.float32)
     for rows, part in steps_by_batch(head, collection, view):
         steps[rows] = part
     return Scores(collection.ids, steps.sum(1), steps)

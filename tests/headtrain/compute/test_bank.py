@@ -5,8 +5,10 @@ from copy import deepcopy
 import pytest
 import torch
 
+from amnet_common.errors import ConfigError
 from headtrain.compute.bank.bank import Bank
 from headtrain.heads.architectures import new_head
+from headtrain.heads.head import Head, Output
 from headtrain.heads.layers import LstmWeights, lstm_step
 from headtrain.heads.noise import Drawn
 from headtrain.settings.configuration import TrainingConfig, override
@@ -143,3 +145,65 @@ def test_twenty_updates_in_double_precision_are_those_of_each_head_alone(tiny, a
     for one, other in zip(together, alone, strict=True):
         for name, tensor in one.state_dict().items():
             torch.testing.assert_close(tensor, other.state_dict()[name], atol=1e-8, rtol=0, msg=f"{name} differs")
+
+
+class Normed(Head):
+    """A head of a user's own: BatchNorm over the mean of the features, dropout, two steps."""
+
+    outputs = 2
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.norm, self.out = torch.nn.BatchNorm1d(config.channels), torch.nn.Linear(config.channels, 2)
+
+    def forward(self, x, noise):
+        m = self.out(noise.drop(self.norm(self.standardised(x).mean(1)), 0.4))  # (B, 2)
+        attention = torch.softmax(x.mean(-1), -1)[:, None].expand(-1, 2, -1)  # (B, 2, L)
+        return Output(m.sum(1), m, attention)
+
+
+def own_heads(kind, tiny, count=3):
+    config = tiny.head.with_own("own.py:Own", "00", {})
+    heads = []
+    for number in range(count):
+        torch.manual_seed(number)
+        heads.append(kind(config).train())
+    return heads
+
+
+def test_a_head_of_ones_own_is_in_a_bank_what_it_is_alone(tiny):
+    together = own_heads(Normed, tiny)
+    alone = deepcopy(together)
+    assert together[0].whole_batch
+    x = torch.rand(B, L, D)
+    bank = bank_of(together, generators(together))
+    found = bank.forward(x, bank.draw(B))
+    found.score.sum().backward()
+    for n, (head, source) in enumerate(zip(alone, generators(alone), strict=True)):
+        wanted = head(x, Drawn(source))
+        wanted.score.sum().backward()
+        for mine, reference in zip(found, wanted, strict=True):
+            torch.testing.assert_close(mine[n], reference)
+        torch.testing.assert_close(together[n].out.weight.grad, head.out.weight.grad)
+        torch.testing.assert_close(together[n].norm.running_mean, head.norm.running_mean)
+        assert together[n].norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        (lambda self, x, noise: x.mean((1, 2)), "expected an Output, found a Tensor"),  # noqa: ARG005
+        (
+            lambda self, x, noise: self.single(x.mean(2)),  # noqa: ARG005
+            r"found ShapeError: single: expected a score \(B,\), found \(7, 6\), line \d",
+        ),
+        (lambda self, x, noise: Output(x[:, 0, 0], x[:, 0, :2], x[:, :1, :1]), r"expected steps \(7, 1\), found"),  # noqa: ARG005
+        (lambda self, x, noise: self.single(x.mean((1, 2)) if x.sum() > 0 else x[:, 0, 0]), "branches"),  # noqa: ARG005
+        (lambda self, x, noise: self.single(torch.dropout(x, 0.5, True).mean((1, 2))), "which no seed decides"),  # noqa: ARG005
+    ],
+)
+def test_a_forward_that_a_bank_could_not_run_is_refused_in_one_line(tiny, forward, said):
+    kind = type("Odd", (Head,), {"forward": forward})
+    with pytest.raises(ConfigError, match=f"Odd.forward: .*{said}") as told:
+        bank_of(own_heads(kind, tiny), [None] * 3).draw(B)
+    assert "\n" not in str(told.value)
