@@ -5,10 +5,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amnet_common.collection.layout import DTYPES, VIEW_SHAPE
+from amnet_common.collection.layout import DTYPES
 from amnet_common.machine.devices import multiplies_bfloat16
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE
 from extract.compute import PAYS_FROM, Compute, available_cores
+from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 
 LIMITS = (TRUNK, PICTURES, WRITE)
 NAMES = {TRUNK: "trunk", PICTURES: "pictures", WRITE: "writing"}
@@ -24,15 +25,19 @@ class Work:
     dtype: str
     workers: int  # that read, decode and cut
     cores: int
-    half: bool  # whether the device multiplies half precision faster
+    half: bool  # whether the device multiplies half precision faster, and the trunk bears it
+    compiles: bool = True  # whether the trunk does
 
     @classmethod
-    def on_this_machine(cls, images: int, views: int, dtype: str, workers: int, compute: Compute) -> "Work":
+    def on_this_machine(
+        cls, images: int, views: int, dtype: str, workers: int, compute: Compute,
+        trunk: TrunkDescription = USUAL_TRUNK,
+    ) -> "Work":  # fmt: skip
         """Describe the work of `images` images of `views` views each, with what this machine has."""
         count = images * views
-        size = count * math.prod(VIEW_SHAPE) * DTYPES[dtype].itemsize
-        half = compute.kind != "cpu" or multiplies_bfloat16("cpu")
-        return cls(images, count, size, dtype, workers, available_cores(), half)
+        size = count * math.prod(trunk.view_shape) * DTYPES[dtype].itemsize
+        half = trunk.usual and (compute.kind != "cpu" or multiplies_bfloat16("cpu"))
+        return cls(images, count, size, dtype, workers, available_cores(), half, trunk.usual)
 
 
 def breakdown(seconds: Mapping[str, float], elapsed: float, work: Work, compute: Compute) -> str:
@@ -80,7 +85,7 @@ def trunk_advice(work: Work, compute: Compute) -> str:
     """Tell what would make the trunk faster."""
     if compute.precision == "float32" and work.half:
         return f"--precision {'bfloat16' if compute.kind == 'cpu' else 'float16'} computes faster (in a new file)"
-    if not compute.compiled and work.views >= PAYS_FROM.get(compute.kind, sys.maxsize):
+    if work.compiles and not compute.compiled and work.views >= PAYS_FROM.get(compute.kind, sys.maxsize):
         return "--compile makes it faster (in a new file)"
     if compute.kind == "cpu":
         return "a GPU (--device cuda, in a new file), or --shard I/N on several machines"

@@ -23,11 +23,13 @@ from amnet_common.datasets.records import Dataset, subset
 from amnet_common.images import Limits
 from amnet_common.images.colours import CONVERTED, IGNORED
 from amnet_common.table_options import table_options
-from extract.crops import PLANS, ViewPlan, of_version, view_plan
+from extract.crops import PLANS, ViewPlan, of_trunk, of_version, view_plan
 from extract.found import look
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
+from extract.makers import described, lines_at_hand
 from extract.request import Request, Shard
+from extract.trunk_description import USUAL
 from extract.weight_source import Expected, chosen_source, is_remembered
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
 MOST_NAMED = 20  # failed images named at the end; amnet-cache info --failed names all
 PATH = click.Path(path_type=Path)
 DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPlan.augs, Request.seed, Request.dtype
+
+
+def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the networks that are at hand for --trunk, and end."""
+    if asked and not ctx.resilient_parsing:
+        for line in lines_at_hand():
+            say(line)
+        ctx.exit()
 
 
 @click.command(cls=OneLineErrors, context_settings={"show_default": True})
@@ -60,6 +70,10 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
               " CenterCrop(224) show, 1 as before.  [default: of the file or --like, else 2]")  # fmt: skip
 @click.option("--augs", type=int, help="Augmented views of each image, beside the evaluation view."
               f"  [default: {DEFAULT_AUGS}]")  # fmt: skip
+@click.option("--trunk", "trunk_name", metavar="NAME", help="The network and its layer: torchvision:NETWORK/LAYER, "
+              f"NETWORK-LAYER, timm:NETWORK; @SIZE behind it for another input size.  [default: {USUAL}]")  # fmt: skip
+@click.option("--list-trunks", is_flag=True, is_eager=True, expose_value=False, callback=list_trunks,
+              help="List the networks that are at hand for --trunk.")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
               "  [default: $AMNET_WEIGHTS or imagenet1k-v1]")  # fmt: skip
 @click.option("--expect-weights", default="", metavar="SHA256", show_default=False, help="Refuse other weights than"
@@ -67,8 +81,8 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 @click.option("--seed", type=int, help=f"Of the augmented views and the sample for scales.  [default: {DEFAULT_SEED}]")
 @click.option("--dtype", type=click.Choice([*DTYPES]), help="Of the stored features; uint8 takes half the disk."
               f"  [default: {DEFAULT_DTYPE}]")  # fmt: skip
-@click.option("--like", type=PATH, help="Take --plan, --augs, --seed, --dtype, --precision and the scales of this"
-              " collection, so that both can be linked.")  # fmt: skip
+@click.option("--like", type=PATH, help="Take --trunk, --plan, --augs, --seed, --dtype, --precision and the scales of"
+              " this collection, so that both can be linked.")  # fmt: skip
 @click.option("--except", "old", type=PATH, multiple=True, help="Leave out images that this collection holds, by"
               " content. May be given again.")  # fmt: skip
 @click.option("--shard", default="1/1", help="I/N: fill only part I of N parts of the rows.")
@@ -94,14 +108,14 @@ DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPla
 def main(
     name: str, root: Path | None, labels: Path | None, score_name: str | None,
     excluded: tuple[str, ...], included: tuple[str, ...], out: Path | None,
-    plan: str | None, plan_version: int | None, augs: int | None,
+    plan: str | None, plan_version: int | None, augs: int | None, trunk_name: str | None,
     weights: str | None, expect_weights: str,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
     workers: int | None, max_megapixels: float, allow_other_kernels: bool, columns: Columns,
 ) -> int:  # fmt: skip
-    """Run the frozen ResNet50 once over several views of every image and keep the features in one HDF5 file.
+    """Run the frozen network once over several views of every image and keep the features in one HDF5 file.
 
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input; 130: interrupted; 143: terminated.
@@ -113,20 +127,23 @@ def main(
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
     expected = Expected.parse(expect_weights)
+    model = Collection(like) if like else None
+    defaults = Defaults.of(model) if model else Defaults()
+    trunk = described(trunk_name or defaults.trunk)
     with expected.named():
-        source = chosen_source(weights)
+        source = chosen_source(weights, trunk.published)
     out = followed(out or Path(f"{name}.h5"))
     if only_begun:
         begun_with = set(Collection(out).ids)
         dataset = subset(dataset, np.array([id_ in begun_with for id_ in dataset.ids]))
-    model = Collection(like) if like else None
-    defaults = Defaults.of(model) if model else Defaults()
+    views = of_version(view_plan(plan or defaults.plan, defaults.augs if augs is None else augs), plan_version)
     request = Request(
         out=out,
         dataset=dataset,
         weights=source,
         expected=expected,
-        plan=of_version(view_plan(plan or defaults.plan, defaults.augs if augs is None else augs), plan_version),
+        trunk=trunk,
+        plan=of_trunk(views, trunk),
         any_version=plan_version is None,
         seed=defaults.seed if seed is None else seed,
         dtype=dtype or defaults.dtype,
@@ -171,8 +188,9 @@ def followed(out: Path) -> Path:
 
 @dataclass(frozen=True)
 class Defaults:
-    """Hold --plan, --augs, --seed and --dtype where the command does not say."""
+    """Hold --trunk, --plan, --augs, --seed and --dtype where the command does not say."""
 
+    trunk: str = USUAL
     plan: str = DEFAULT_PLAN
     augs: int = DEFAULT_AUGS
     seed: int = DEFAULT_SEED
@@ -181,7 +199,9 @@ class Defaults:
     @classmethod
     def of(cls, like: Collection) -> "Defaults":
         """Return those of a collection."""
-        return cls(str(like.spec.view_plan.get("name")), like.views - 1, like.spec.seed, like.spec.dtype)
+        return cls(
+            like.spec.trunk, str(like.spec.view_plan.get("name")), like.views - 1, like.spec.seed, like.spec.dtype
+        )
 
 
 def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
@@ -216,8 +236,8 @@ def print_plan(job: Job, tools: "Tools") -> int:
     """Print what --dry-run promises; return the exit status 0."""
     from extract.planning import make_plan, plan_lines, probe_rate
 
-    rate = probe_rate(tools.trunk, tools.compute.batch_size)
     request = job.request
+    rate = probe_rate(tools.trunk, tools.compute.batch_size, request.plan.size)
     for line in plan_lines(make_plan(job), request.dtype, request.out, rate, tools.describe()):
         say(line)
     return 0
@@ -261,7 +281,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     elapsed = time.monotonic() - started
     done = sum(not report.error for report in seen)
     if done:
-        work = Work.on_this_machine(done, views, request.dtype, workers, tools.compute)
+        work = Work.on_this_machine(done, views, request.dtype, workers, tools.compute, request.trunk)
         say(breakdown(cutter.clock.seconds, elapsed, work, tools.compute), err=True)
     return finish(job, seen, elapsed)
 

@@ -14,6 +14,7 @@ import torchvision
 from amnet_common.errors import ConfigError
 from amnet_common.machine.compiler import compiler_works, no_compiler
 from amnet_common.machine.devices import choose_device, multiplies_bfloat16
+from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 
 AUTO = "auto"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -47,6 +48,7 @@ class Compute:
     batch_size: int
     threads: int  # torch's, on the CPU
     compiled: bool = False
+    versions: tuple[tuple[str, str], ...] = ()  # of libraries that the trunk is of, beside torch and torchvision
 
     @property
     def kind(self) -> str:
@@ -57,6 +59,7 @@ class Compute:
         """Return what else the last bits of a feature depend on, beside the spec."""
         name = torch.cuda.get_device_name(self.device) if self.kind == "cuda" else platform.machine()
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "pillow": PIL.__version__}
+        versions |= dict(self.versions)
         chosen = {
             "device": self.kind,
             "device_name": name,
@@ -74,14 +77,17 @@ class Compute:
         return f"{self.precision} on {self.device}{compiled}, batches of {self.batch_size}"
 
 
-def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] | None = None) -> Compute:
+def choose_compute(
+    hardware: Hardware, views: int = 0, begun: Mapping[str, Any] | None = None, trunk: TrunkDescription = USUAL_TRUNK
+) -> Compute:
     """Choose device, arithmetic, batch and kernels of the trunk, as asked for or else as is best.
 
     What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a file of
     so many views; of another kind of device only the precision counts. On a CPU, torch gets that number of threads.
+    Another trunk than the usual one is not compiled, and computed in the precisions alone that it is known to bear.
 
-    Raises ConfigError for a device that is not there, an unknown precision (of a newer file), a batch below 1, or
-    compiled kernels that are asked for where there is no compiler.
+    Raises ConfigError for a device that is not there, an unknown precision (of a newer file) or one that the trunk is
+    not known to bear, a batch below 1, or compiled kernels that are asked for where there is no compiler.
     """
     device = choose_device(hardware.device)
     kind = torch.device(device).type
@@ -93,13 +99,20 @@ def choose_compute(hardware: Hardware, views: int = 0, begun: Mapping[str, Any] 
         raise ConfigError(f"--batch-size: expected 1 or more, found {batch}")
     precision = hardware.precision
     if precision == AUTO:
-        precision = (begun or {}).get("precision") or _fastest_precision(kind)
+        precision = (begun or {}).get("precision") or (_fastest_precision(kind) if trunk.usual else trunk.precisions[0])
+    if precision in PRECISIONS and precision not in trunk.precisions:
+        raise ConfigError(f"--precision: expected {' or '.join(trunk.precisions)} with --trunk {trunk.name}, whose "
+                          f"features no other is known to keep, found {precision!r}")  # fmt: skip
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision: expected {', '.join(PRECISIONS)}, found {precision!r}")
     if kind == "cpu":
         torch.set_num_threads(hardware.threads or kept.get("threads") or torch.get_num_threads())
-    compiled = choose_compiled(hardware.compiled, device, views, kept.get("mode"))
-    return Compute(device, precision, batch, torch.get_num_threads(), compiled)
+    if hardware.compiled and not trunk.usual:
+        raise ConfigError(
+            f"--compile: expected the trunk that was measured so, found --trunk {trunk.name}; leave it out"
+        )
+    compiled = trunk.usual and choose_compiled(hardware.compiled, device, views, kept.get("mode"))
+    return Compute(device, precision, batch, torch.get_num_threads(), compiled, trunk.versions)
 
 
 def choose_compiled(wanted: bool | None, device: str, views: int, begun: str | None) -> bool:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from amnet_common.errors import ConfigError
 from amnet_common.seeds import uniforms
+from extract.trunk_description import TrunkDescription
 
 ATTEMPTS = 10  # as torchvision: then the largest centred box of an allowed aspect
 
@@ -64,6 +65,7 @@ class ViewPlan:
     flip: float = 0.5
     name: str = "standard"
     version: int | None = None  # of view 0, from 2; None: the first, which files of older versions have
+    interpolation: str = "bilinear"  # or bicubic, where the trunk wants it
 
     def __post_init__(self) -> None:
         if self.augs < 0:
@@ -74,10 +76,15 @@ class ViewPlan:
         """Return V, the number of views of an image."""
         return 1 + self.augs
 
+    @property
+    def resampling(self) -> int:
+        """Return Pillow's filter."""
+        return Image.Resampling[self.interpolation.upper()]
+
     def as_spec(self) -> dict[str, object]:
         """Return the plan as plain JSON values, without fields that it does not use, with what numbers do not say."""
         values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items() if v is not None}
-        return {"resize": "pillow-bilinear-antialias", **values}
+        return {"resize": f"pillow-{values.pop('interpolation')}-antialias", **values}
 
 
 SQUASH = ViewPlan(name="squash", short_side=None)
@@ -96,6 +103,15 @@ def view_plan(name: str, augs: int) -> ViewPlan:
     if name not in PLANS:
         raise ConfigError(f"--plan: expected {', '.join(PLANS)}, found {name!r}")
     return replace(PLANS[name], augs=augs)
+
+
+def of_trunk(plan: ViewPlan, trunk: TrunkDescription) -> ViewPlan:
+    """Return a plan for the input of a trunk: its size, its evaluation view, its interpolation."""
+    if trunk.usual:
+        return plan
+    frame = round(plan.frame * trunk.size / plan.size) if plan.frame else None
+    side = trunk.short_side if plan.short_side else None
+    return replace(plan, size=trunk.size, short_side=side, frame=frame, interpolation=trunk.interpolation)
 
 
 def of_version(plan: ViewPlan, version: int | None = None) -> ViewPlan:
@@ -194,31 +210,37 @@ def on_image(box: Box, image: Image.Image, height: int, width: int) -> Box:
     return Box(box.top * y, box.left * x, bottom - box.top * y, right - box.left * x, box.flip)
 
 
-def cut(image: Image.Image, box: Box, size: int, finished: Finish = unchanged) -> np.ndarray:
-    """Cut the box out of an image, resized once with an antialiasing bilinear filter: (size, size, 3) uint8.
+def cut(
+    image: Image.Image, box: Box, size: int, finished: Finish = unchanged, resampling: int = Image.Resampling.BILINEAR
+) -> np.ndarray:
+    """Cut the box out of an image, resized once with an antialiasing filter: (size, size, 3) uint8.
 
     `finished` makes RGB of the view, if the image is not of that mode.
     """
     corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-    view = finished(image.resize((size, size), Image.Resampling.BILINEAR, box=corners))
+    view = finished(image.resize((size, size), resampling, box=corners))
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if box.flip else view)
 
 
-def cut_frame(image: Image.Image, frame: Frame, size: int, finished: Finish = unchanged) -> np.ndarray:
+def cut_frame(
+    image: Image.Image, frame: Frame, size: int, finished: Finish = unchanged,
+    resampling: int = Image.Resampling.BILINEAR,
+) -> np.ndarray:  # fmt: skip
     """Cut a view out of the resized image: (size, size, 3) uint8. `finished` as in `cut`."""
-    whole = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
+    whole = image.resize((frame.width, frame.height), resampling)
     view = whole.crop((frame.left, frame.top, frame.left + size, frame.top + size))
     return np.asarray(finished(view))
 
 
 def cut_views(
-    image: Image.Image, boxes: list[Box], size: int, finished: Finish = unchanged, frame: Frame | None = None
-) -> np.ndarray:
-    """Cut all views of an image: (V, size, size, 3) uint8. `finished` makes RGB of each, as in `cut`.
+    image: Image.Image, boxes: list[Box], size: int, finished: Finish = unchanged, frame: Frame | None = None,
+    resampling: int = Image.Resampling.BILINEAR,
+) -> np.ndarray:  # fmt: skip
+    """Cut all views of an image: (V, size, size, 3) uint8. `finished` and `resampling` as in `cut`.
 
     `frame`: cut view 0 by it, unless the image is so long and narrow that resizing it would take much memory.
     """
     if frame is None or frame.width * (image.height + frame.height) > MOST_PIXELS:
-        return np.stack([cut(image, box, size, finished) for box in boxes])
-    rest = (cut(image, box, size, finished) for box in boxes[1:])
-    return np.stack([cut_frame(image, frame, size, finished), *rest])
+        return np.stack([cut(image, box, size, finished, resampling) for box in boxes])
+    rest = (cut(image, box, size, finished, resampling) for box in boxes[1:])
+    return np.stack([cut_frame(image, frame, size, finished, resampling), *rest])

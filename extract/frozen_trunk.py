@@ -7,19 +7,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch._inductor.config as inductor
-from torch import Tensor
+from torch import Tensor, nn
 
 from amnet_common.collection.quantise import CODES
 from amnet_common.errors import ConfigError
 from extract.compute import PRECISIONS, Compute
+from extract.grid_trunk import build_grid_trunk
 from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
 from extract.weights import Weights
+
+
+def measured_trunk(weights: Weights, compute: Compute) -> Trunk:
+    """Build the usual trunk as it was measured: BatchNorm folded, in the precision of `compute`, channels last."""
+    trunk: Trunk = fold_batchnorm(build_trunk(weights.variant, weights.state))
+    dtype = PRECISIONS[compute.precision]
+    trunk = to_bfloat16(trunk) if dtype == torch.bfloat16 else trunk.to(dtype)
+    return trunk.to(memory_format=torch.channels_last)
 
 
 class Encoded(NamedTuple):
     """Hold the features of n views as they are stored."""
 
-    features: np.ndarray  # (n, 14, 14, 1024) float16, or uint8 codes
+    features: np.ndarray  # (n, h, w, D) float16, or uint8 codes
     clipped: np.ndarray  # (n,) int64: how many values were above their channel's range
     finite: np.ndarray  # (n,) bool: whether all values are numbers that can be stored
 
@@ -29,7 +38,8 @@ class Encoded(NamedTuple):
 
 
 class FrozenTrunk:
-    """Run the trunk in evaluation and inference mode, BatchNorm folded, channels last, as `compute` says.
+    """Run the trunk in evaluation and inference mode as `compute` says: the usual one folded and channels last, another
+    as it is written.
 
     Every call runs the same shape, the last batch padded, so that a view's bits do not depend on its neighbours.
     Features become float16, or uint8 codes once `quantise_by` was called; both on the device, so that only what is
@@ -37,11 +47,11 @@ class FrozenTrunk:
     """
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
-        trunk: Trunk = fold_batchnorm(build_trunk(weights.variant, weights.state))
-        dtype = PRECISIONS[compute.precision]
-        trunk = to_bfloat16(trunk) if dtype == torch.bfloat16 else trunk.to(dtype)
-        self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)
+        usual = weights.trunk.usual
+        trunk = measured_trunk(weights, compute) if usual else build_grid_trunk(weights.trunk, weights.state)
+        self.trunk = trunk.to(compute.device)
         self.run: Callable[[Tensor], Tensor] = compiled(self.trunk) if compute.compiled else self.trunk
+        self.size, self.signed = weights.trunk.size, not usual
         if compute.precision != "float16":  # on a GPU the default is TF32, whose mantissa is no longer than float16's
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.compute = compute
@@ -59,7 +69,7 @@ class FrozenTrunk:
         """
         started = time.perf_counter()
         try:
-            self(np.zeros((1, 224, 224, 3), np.uint8)).result()
+            self(np.zeros((1, self.size, self.size, 3), np.uint8)).result()
         except Exception as error:  # the compiler raises whatever it meets
             reason = str(error).strip().split("\n")[0]
             raise ConfigError(f"--compile: expected a network that compiles, found that it does not here ({reason}); "
@@ -68,14 +78,18 @@ class FrozenTrunk:
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> "Encoded | UnderWay":
-        """Compute the features of uint8 pixels (n, 224, 224, 3), n at most the batch size.
+        """Compute the features of uint8 pixels (n, size, size, 3), n at most the batch size.
 
         A GPU works on it while the caller goes on; on a CPU it is done when this returns.
         """
         short = self.compute.batch_size - len(pixels)
         padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)]) if short else pixels
-        x = self.run(to_device(padded, self.compute.device))  # (B, 14, 14, 1024)
-        parts = _as_float16(x) if self.scales is None else _as_codes(x, self.scales)
+        x = self.run(to_device(padded, self.compute.device))  # (B, h, w, D)
+        parts = (
+            (_as_float16(x) if self.scales is None else _as_codes(x, self.scales))
+            if not self.signed
+            else (_signed_as_float16(x) if self.scales is None else _signed_as_codes(x, self.scales))
+        )
         under_way = UnderWay(*from_device(parts, self.back), len(pixels))
         return under_way if self.back else under_way.result()
 
@@ -117,7 +131,7 @@ def from_device(parts: tuple[Tensor, ...], back: torch.cuda.Stream | None) -> tu
     return copies, back.record_event()
 
 
-def compiled(trunk: Trunk) -> Callable[[Tensor], Tensor]:
+def compiled(trunk: nn.Module) -> Callable[[Tensor], Tensor]:
     """Compile the trunk with torch.compile, at the first batch.
 
     ReLU and the sum of a block end up within the convolutions before them, and on a CPU the weights are laid out for
@@ -138,8 +152,20 @@ def _as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return stored, torch.zeros_like(top, dtype=torch.int64), torch.isfinite(top)
 
 
+def _signed_as_float16(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    stored = x.half().contiguous()
+    finite = torch.isfinite(stored).all(3).all(2).all(1)  # (B,)
+    return stored, torch.zeros_like(finite, dtype=torch.int64), finite
+
+
+def _signed_as_codes(x: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_as_codes`; a value below zero has no code, and is counted as one above the range is."""
+    codes, clipped, finite = _as_codes(x, scales)
+    return codes, clipped + (x < 0).sum((1, 2, 3)), finite & torch.isfinite(x.amin((1, 2, 3)))
+
+
 def _as_codes(x: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """amnet_common.collection.quantise.quantise on the device."""
-    codes = torch.round(x.float() / scales)  # (B, 14, 14, D)
+    codes = torch.round(x.float() / scales)  # (B, h, w, D)
     clipped, finite = (codes > CODES).sum((1, 2, 3)), torch.isfinite(codes.amax((1, 2, 3)))
     return codes.clamp(0, CODES).to(torch.uint8).contiguous(), clipped, finite

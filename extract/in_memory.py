@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from amnet_common.collection.layout import VIEW_SHAPE
 from amnet_common.collection.writer import ImageFacts
 from amnet_common.errors import ConfigError, ImageError
 from amnet_common.images import Budget, Limits, decoded, ignored_pillow_warnings, picture_of, read_source
 from extract.compute import Hardware, choose_compute
-from extract.crops import ViewPlan, of_version, view_plan
+from extract.crops import ViewPlan, of_trunk, of_version, view_plan
 from extract.frozen_trunk import FrozenTrunk
+from extract.makers import described
+from extract.other_weights import load_other_weights
 from extract.pipeline import Cut, in_batches, views_of
+from extract.trunk_description import USUAL
 from extract.weights import load_weights
 
 AnImage = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -33,13 +35,15 @@ def extract_features(
     *,
     seed: int = 0,
     ids: Sequence[str] | None = None,
+    trunk: str = USUAL,
 ) -> np.ndarray:
     """Compute features of images as `amnet-extract` does, without a collection: (n, 1 + augs, 14, 14, 1024) float32.
 
     `images`: paths, Pillow images, or uint8 arrays (H, W, 3) of RGB. Files are read as `amnet-extract` reads them; a
     Pillow image is set upright by its EXIF orientation, converted to sRGB by its profile and laid over white if it is
     transparent; an array is sRGB as it stands. `weights` and `plan` are those of the command: a name or a file, by
-    default `$AMNET_WEIGHTS` or imagenet1k-v1; standard, squash or squash264. View 0 is what heads score: with weights
+    default `$AMNET_WEIGHTS` or imagenet1k-v1; standard, squash or squash264. `trunk` is that of the command too, and
+    decides the last three axes. View 0 is what heads score: with weights
     and plan of their own training, which `head.provenance.spec` tells, or the scores mean nothing.
 
     Random crops are drawn by `seed`, the view's number and the image's id: of `ids`, else a path's file name, else the
@@ -58,15 +62,17 @@ def extract_features(
     WeightsError.
     """
     images = _listed(images)
-    cutter = InMemory(images, _ids(images, ids), of_version(view_plan(plan, augs)), seed)
-    out = np.empty((len(images), cutter.plan.views, *VIEW_SHAPE), np.float32)
+    about = described(trunk)
+    cutter = InMemory(images, _ids(images, ids), of_trunk(of_version(view_plan(plan, augs)), about), seed)
+    out = np.empty((len(images), cutter.plan.views, *about.view_shape), np.float32)
     if not images:
         return out
-    compute = choose_compute(Hardware(device, "float32", compiled=False))
+    compute = choose_compute(Hardware(device, "float32", compiled=False), trunk=about)
     with ignored_pillow_warnings(), own_switches():
-        trunk = FrozenTrunk(load_weights(weights, seed), compute)
+        loaded = load_weights(weights, seed) if about.usual else load_other_weights(about, weights, seed)
+        run = FrozenTrunk(loaded, compute)
         for owners, pixels in in_batches(map(cutter, range(len(images))), compute.batch_size):
-            for (cut, view), features, _, finite in zip(owners, *trunk(pixels).result(), strict=True):
+            for (cut, view), features, _, finite in zip(owners, *run(pixels).result(), strict=True):
                 if not finite:
                     raise ImageError(f"{cutter.named(cut.row)}: expected finite features, found others in view {view}; "
                                      "other weights may help")  # fmt: skip

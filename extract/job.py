@@ -19,8 +19,9 @@ from extract.changes import Changes
 from extract.crops import of_version, version_of
 from extract.found import Found, Images
 from extract.request import AUTO, Request
+from extract.trunk_description import USUAL
 
-TRUNK = "resnet50-layer3"
+TRUNK = USUAL
 PIXELS = "rgb8, colour profile to sRGB, exif upright, first frame, transparency over white"
 ANEW = "the settings it was begun with, another --out, or --overwrite to throw it away"
 RELABEL = ("amnet-cache relabel {path} --labels TABLE --out NEW.h5 to give its features other scores and lists, which "
@@ -97,7 +98,7 @@ def rows_to_do(request: Request, collection: Collection, changes: Changes) -> Jo
 def known_settings(request: Request) -> Mapping[str, object]:
     """Return the fields of the request's spec that are known without torch."""
     wanted: dict[str, object] = {
-        "trunk": TRUNK,
+        "trunk": request.trunk.name,
         "pixels": PIXELS,
         "view_plan": request.plan.as_spec(),
         "seed": request.seed,
@@ -131,7 +132,8 @@ def refuse_other_features(job: Job, collection: Collection, spec: Spec, kernel_p
 def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
     """Raise SpecError with each field in which `wanted` is not as in the collection of --like."""
     if request.like:
-        unlike = differences({key: getattr(request.like.spec, key) for key in wanted}, wanted)
+        known = request.like.spec.as_dict()
+        unlike = differences({key: known.get(key) for key in wanted}, wanted)
         if unlike:
             raise SpecError(f"--like {request.like.path}: expected its spec, found another: {'; '.join(unlike)}")
 

@@ -21,8 +21,9 @@ from amnet_common.making import made_here
 from extract.compute import Compute, Hardware, choose_compute
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
-from extract.job import PIXELS, TRUNK, Job, decide, refuse_other_features, refuse_unlike_model
+from extract.job import PIXELS, Job, decide, refuse_other_features, refuse_unlike_model
 from extract.known import resolved_root
+from extract.other_weights import load_other_weights
 from extract.pipeline import Cutter
 from extract.request import Request
 from extract.scales import sample_scales
@@ -40,7 +41,8 @@ class Tools:
 
     def describe(self) -> str:
         """Return weights and hardware in one line."""
-        return f"weights {self.weights.source} ({self.weights.variant.name}), {self.compute}"
+        trunk = "" if self.weights.trunk.usual else f"trunk {self.weights.trunk.name}, "
+        return f"{trunk}weights {self.weights.source} ({self.weights.variant.name}), {self.compute}"
 
 
 def load_tools(job: Job, hardware: Hardware) -> Tools:
@@ -52,15 +54,18 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
     model = job.collection or request.like
     views = len(request.dataset.ids) * request.plan.views  # of the whole file, whichever part of it comes first
     wanted = replace(hardware, precision=request.precision)
-    compute = choose_compute(wanted, views, model.kernel_path if model else None)
-    weights = load_weights(request.weights, request.seed, request.expected)
+    compute = choose_compute(wanted, views, model.kernel_path if model else None, request.trunk)
+    if request.trunk.usual:
+        weights = load_weights(request.weights, request.seed, request.expected)
+    else:
+        weights = load_other_weights(request.trunk, request.weights, request.seed, request.expected)
     return Tools(weights, compute, FrozenTrunk(weights, compute))
 
 
 def make_spec(weights: Weights, request: Request, compute: Compute, scales: np.ndarray | None) -> Spec:
     """Return the spec of the collection that these choices give."""
     return Spec(
-        trunk=TRUNK,
+        trunk=request.trunk.name,
         variant=weights.variant.name,
         weights_sha256=weights.sha256,
         pixels=PIXELS,
@@ -69,6 +74,7 @@ def make_spec(weights: Weights, request: Request, compute: Compute, scales: np.n
         precision=compute.precision,
         dtype=request.dtype,
         scales_sha256=None if scales is None else scales_sha256(scales),
+        **request.trunk.spec_fields(),
     )
 
 

@@ -25,7 +25,7 @@ from extract.lasting import Lasting, lost_for
 AHEAD = 4  # finished stages that may wait for the next one, an image or a batch each; bounds the memory
 NOT_FINITE = "features are not finite; another --out with --precision bfloat16 or float32 may help"
 
-RunTrunk = Callable[[np.ndarray], Encoded | UnderWay]  # of uint8 (n, 224, 224, 3)
+RunTrunk = Callable[[np.ndarray], Encoded | UnderWay]  # of uint8 (n, size, size, 3)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ class Cut:
     row: int
     facts: ImageFacts
     boxes: np.ndarray | None = None  # (V, 5) float32
-    pixels: np.ndarray | None = None  # (V, 224, 224, 3) uint8
+    pixels: np.ndarray | None = None  # (V, size, size, 3) uint8
     error: str = ""
     profile: str = ""  # what came of the colour profile, as in Picture
     lost: int = 0  # the error number of a file whose disk may be gone
@@ -94,7 +94,7 @@ def views_of(plan: ViewPlan, seed: int, id_: str, picture: Picture) -> tuple[np.
     boxes = plan_views(plan, seed, id_, picture.height, picture.width)
     drawn = [on_image(box, picture.image, picture.height, picture.width) for box in boxes]
     frame = evaluation_frame(plan, picture.height, picture.width)
-    return np.array(boxes, np.float32), cut_views(picture.image, drawn, plan.size, picture.srgb, frame)
+    return np.array(boxes, np.float32), cut_views(picture.image, drawn, plan.size, picture.srgb, frame, plan.resampling)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ Owners = list[tuple[Cut, int]]  # whose view each entry of a batch is; view -1: 
 
 
 def in_batches(cuts: Iterable[Cut], batch_size: int) -> Iterator[tuple[Owners, np.ndarray]]:
-    """Yield views of consecutive images, regrouped: (owners, uint8 (n, 224, 224, 3)).
+    """Yield views of consecutive images, regrouped: (owners, uint8 (n, size, size, 3)).
 
     n is `batch_size` but for the last batch; a failed image comes by itself, without a view.
     """

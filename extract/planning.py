@@ -53,7 +53,7 @@ def make_plan(job: Job) -> Plan:
     request = job.request
     views, total = request.plan.views, len(request.dataset.ids)
     id_bytes = max(len(encode_id(id_)) for id_ in request.dataset.ids)
-    sizes = tables(1, views, id_bytes, request.dtype)
+    sizes = tables(1, views, id_bytes, request.dtype, request.trunk.view_shape)
     row_bytes = {name: int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in sizes.items()}
     features = len(job.rows) * row_bytes[SEGMENT]
     others = total * (sum(row_bytes.values()) - row_bytes[SEGMENT])
@@ -101,9 +101,11 @@ def refuse_full_disk(plan: Plan, out: Path) -> None:
                           "float16, --shard I/N with an --out on another disk a part")  # fmt: skip
 
 
-def probe_rate(trunk: RunTrunk, batch_size: int) -> float:
-    """Measure the trunk's views/s on noise, which costs the same as pictures; reading and cutting hide behind it."""
-    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, 224, 224, 3), np.uint8)
+def probe_rate(trunk: RunTrunk, batch_size: int, size: int = 224) -> float:
+    """Measure the trunk's views/s on noise of `size` pixels, which costs the same as pictures; reading and cutting
+    hide behind it.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 3), np.uint8)
     trunk(pixels).result()  # the first batch also makes buffers and chooses or compiles kernels
     batches, started, last = 1, time.perf_counter(), trunk(pixels)
     while time.perf_counter() - started < PROBE_SECONDS:

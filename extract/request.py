@@ -9,6 +9,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.errors import ConfigError
 from amnet_common.images import Limits
 from extract.crops import ViewPlan
+from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 from extract.weight_source import Expected
 
 AUTO = "auto"
@@ -63,6 +64,7 @@ class Request:
     rehash: bool = False
     allow_other_kernels: bool = False
     expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
+    trunk: TrunkDescription = USUAL_TRUNK
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from amnet_common.collection.quantise import scales_from_maxima
-from amnet_common.errors import DatasetError
+from amnet_common.errors import ConfigError, DatasetError
 from amnet_common.images import ignored_pillow_warnings
 from amnet_common.seeds import keyed_philox
 from extract.pipeline import Cutter, RunTrunk, in_batches
@@ -20,7 +20,7 @@ def sample_scales(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> np.ndarra
     """Compute scales, (D,) float32, from a sample of images.
 
     The largest value of each channel in the sample is the largest that has a code of its own. Raises DatasetError if no
-    image can be read.
+    image can be read, ConfigError if a feature is negative: codes are not.
     """
     maxima = [features.max((0, 1, 2)) for features in _sample(cutter, trunk, batch_size) if len(features)]  # (D,) each
     if not maxima:
@@ -42,4 +42,12 @@ def _sample(cutter: Cutter, trunk: RunTrunk, batch_size: int) -> Iterator[np.nda
     with ignored_pillow_warnings():
         for _, pixels in in_batches(readable, batch_size):
             features, _, finite = trunk(pixels).result()
+            refuse_negative(features)
             yield features[finite].astype(np.float32)
+
+
+def refuse_negative(features: np.ndarray) -> None:
+    """Raise ConfigError for features that codes cannot say."""
+    if features.min(initial=0) < 0:
+        raise ConfigError("--dtype uint8: expected features that are never negative, as behind a ReLU, found "
+                          f"{features.min():.3g}; --dtype float16 keeps these")  # fmt: skip

@@ -4,24 +4,23 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from amnet_common.errors import WeightsError
 
-DEFAULT = "imagenet1k-v1"
-PUBLISHED_NAMES = ("imagenet1k-v1", "imagenet1k-v2")
+PUBLISHED_NAMES = ("imagenet1k-v1", "imagenet1k-v2")  # of the usual trunk
 UNTRAINED = "untrained"
 
 
-def chosen_source(source: str | None) -> str:
-    """Return what --weights names, or $AMNET_WEIGHTS, or imagenet1k-v1 if neither does.
+def chosen_source(source: str | None, published: Sequence[str] = PUBLISHED_NAMES) -> str:
+    """Return what --weights names, or $AMNET_WEIGHTS, or the first of `published` if neither does: imagenet1k-v1.
 
     Raises WeightsError if it is neither a known name nor a file.
     """
-    source = source or os.environ.get("AMNET_WEIGHTS") or DEFAULT
-    if source != UNTRAINED and source not in PUBLISHED_NAMES and not os.path.isfile(source):
-        raise WeightsError(f"--weights: expected {', '.join(PUBLISHED_NAMES)} or a file, found {source!r}, "
+    source = source or os.environ.get("AMNET_WEIGHTS") or published[0]
+    if source != UNTRAINED and source not in published and not os.path.isfile(source):
+        raise WeightsError(f"--weights: expected {', '.join(published)} or a file, found {source!r}, "
                            "which is neither")  # fmt: skip
     return source
 
@@ -60,7 +59,7 @@ class Expected:
 
 def remembered(source: str) -> Mapping[str, str]:
     """Return what a collection keeps of `source` in its provenance: its name, and of a file the SHA-256."""
-    if source == UNTRAINED or source in PUBLISHED_NAMES:
+    if source == UNTRAINED or source in PUBLISHED_NAMES or not os.path.isfile(source):
         return {"weights": source}
     with open(source, "rb") as file:
         return {"weights": os.path.basename(source), "weights_file": hashlib.file_digest(file, "sha256").hexdigest()}

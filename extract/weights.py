@@ -18,6 +18,7 @@ from torchvision.models import ResNet50_Weights
 from amnet_common.errors import WeightsError
 from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_prefix
 from extract.trunk import Trunk
+from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 from extract.variants import TORCHVISION, Variant, variant_of
 from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, Expected, chosen_source
 
@@ -29,11 +30,13 @@ HELP = "pass --weights FILE or set AMNET_WEIGHTS=FILE"
 
 @dataclass(frozen=True)
 class Weights:
-    """Hold a trunk's state: parameters and BatchNorm buffers by torchvision's names, float32."""
+    """Hold a trunk's state: parameters and BatchNorm buffers by its maker's names, float32."""
 
     source: str
     variant: Variant
     state: Mapping[str, Tensor]
+    trunk: TrunkDescription = USUAL_TRUNK
+    hashed: Mapping[str, Tensor] | None = None  # the tensors as their file has them, where some were resized since
 
     @property
     def sha256(self) -> str:
@@ -41,7 +44,7 @@ class Weights:
 
         It is the same for every file format.
         """
-        return tensors_sha256(self.state)
+        return tensors_sha256(self.hashed or self.state)
 
 
 def load_weights(source: str | None, seed: int = 0, expected: Expected = ANY) -> Weights:
@@ -78,13 +81,13 @@ def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     missing = [prefix + name for name in wanted if prefix + name not in state]
     if missing:
         raise WeightsError(f"{where}: {len(missing)} of {len(wanted)} tensors of ResNet50 up to layer3 are missing: "
-                           f"{_some(missing)}")  # fmt: skip
+                           f"{some(missing)}")  # fmt: skip
     _refuse_strangers(state, prefix, wanted, where)
     found = {name: state[prefix + name] for name in wanted}
-    unlike = [f"{prefix}{name} (expected {tuple(shape)}, found {_shape(found[name])})"
-              for name, shape in wanted.items() if _shape(found[name]) != tuple(shape)]  # fmt: skip
+    unlike = [f"{prefix}{name} (expected {tuple(shape)}, found {shape_of(found[name])})"
+              for name, shape in wanted.items() if shape_of(found[name]) != tuple(shape)]  # fmt: skip
     if unlike:
-        raise WeightsError(f"{where}: {len(unlike)} tensors of the wrong shape: {_some(unlike)}")
+        raise WeightsError(f"{where}: {len(unlike)} tensors of the wrong shape: {some(unlike)}")
     return {name: float32(tensor) for name, tensor in found.items()}
 
 
@@ -100,7 +103,7 @@ def _refuse_strangers(state: Mapping[str, Any], prefix: str, wanted: Iterable[st
               for layer, count in _per_layer(known).items() if _per_layer(there)[layer] != count]  # fmt: skip
     named = dict.fromkeys(prefix + (name if _block(name) in known else _block(name) or name) for name in strangers)
     raise WeightsError(f"{where}: expected {' and '.join(unlike) or 'the tensors of ResNet50 alone'}; "
-                       f"a ResNet50 does not have {_some([*named])}")  # fmt: skip
+                       f"a ResNet50 does not have {some([*named])}")  # fmt: skip
 
 
 def _block(name: str) -> str:
@@ -117,11 +120,13 @@ def _per_layer(blocks: set[str]) -> Counter[str]:
     return Counter(block.split(".")[0] for block in sorted(blocks))
 
 
-def _shape(value: object) -> tuple[int, ...] | None:
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """Return the shape of a tensor; None of what is none."""
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
-def _some(names: list[str], most: int = 4) -> str:
+def some(names: list[str], most: int = 4) -> str:
+    """Name the first few of what does not fit, and how many more there are."""
     return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
 
 

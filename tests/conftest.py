@@ -39,9 +39,9 @@ def spec() -> Spec:
     return Spec("resnet50-layer3", "torchvision", "00" * 32, "rgb8", {"name": "t", "augs": 1}, 0, "float32", "float16")
 
 
-def features_of(row: int, view: int) -> np.ndarray:
+def features_of(row: int, view: int, shape: tuple[int, ...] = VIEW_SHAPE) -> np.ndarray:
     """(14, 14, 1024) float16: what `make_collection` stores, different for every row and view."""
-    return np.random.default_rng([row, view]).random(VIEW_SHAPE, np.float32).astype(np.float16)
+    return np.random.default_rng([row, view]).random(shape, np.float32).astype(np.float16)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def make_collection(tmp_path: Path, spec: Spec) -> Callable[..., Path]:
         with RowWriter(path) as writer:
             for row in done:
                 for view in range(views):
-                    writer.write_view(row, view, features_of(row, view))
+                    writer.write_view(row, view, features_of(row, view, of.shape))
                 writer.finish(row, ImageFacts(width=30, height=20), np.full((views, 5), row, np.float32))
             for row, reason in (failed or {}).items():
                 writer.fail(row, ImageFacts(), reason)

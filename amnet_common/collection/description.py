@@ -10,6 +10,7 @@ from amnet_common.collection.marks import kernel_checksum
 from amnet_common.collection.reader import Collection
 from amnet_common.collection.repeats import repeat_lines
 from amnet_common.collection.score_names import MEMORABILITY, score_name_of
+from amnet_common.collection.spec import Spec
 from amnet_common.datasets.extremes import questions
 from amnet_common.making import made_line
 
@@ -43,12 +44,20 @@ def info_lines(collection: Collection) -> Iterator[str]:
     for line in repeat_lines(collection):
         yield f"repeated     {line}; --duplicates names them"
     yield f"trunk        {spec.trunk}, variant {spec.variant}, precision {spec.precision}"
+    if spec.trunk_input:
+        yield f"input        {input_line(spec)}"
     yield f"weights      {made.get('weights')}, sha256 {spec.weights_sha256}"
     yield f"pixels       {spec.pixels}"
     yield f"view plan    {', '.join(f'{key} {value}' for key, value in spec.view_plan.items())}"
     yield f"seed         {spec.seed}"
     yield f"fingerprint  {spec.fingerprint}"
     yield from kernel_lines(collection)
+
+
+def input_line(spec: Spec) -> str:
+    """Tell what a trunk other than the default takes in, and which of its tokens are no locations."""
+    left = f"; class and register tokens left out: {spec.tokens_left_out}" if spec.tokens_left_out else ""
+    return ", ".join(f"{key} {value}" for key, value in (spec.trunk_input or {}).items()) + left
 
 
 def counts(collection: Collection) -> str:

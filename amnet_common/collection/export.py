@@ -27,7 +27,7 @@ def exported_rows(collection: Collection) -> np.ndarray:
 def export(collection: Collection, out: Path, all_views: bool) -> Iterator[int]:
     """Write features as float16 to `out`, whole or not at all; yield how many rows each step has added.
 
-    .npy: (n, 14, 14, 1024), or (n, V, 14, 14, 1024) with `all_views`; the ids in `out`.ids.txt, one a line.
+    .npy: (n, h, w, D), or (n, V, h, w, D) with `all_views`; the ids in `out`.ids.txt, one a line.
     .npz: `features` as above, `ids` (n,) bytes, `labels` (n,), `rows` (n,). uint8 codes are turned into features; every
     view is compared with its checksum. The ids alone, as a kill between the two names leaves them, are taken over.
 

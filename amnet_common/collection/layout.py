@@ -1,6 +1,6 @@
 """Collection format 1: the names, dtypes and places of what stands in the file. docs/format.md says it in words.
 
-Letters: N rows (images), V views, L = 14 x 14 locations, D = 1024 channels.
+Letters: N rows (images), V views, a grid of h x w locations, D channels: 14 x 14 and 1024 where the spec says no other.
 
 The HDF5 structure never changes once the file is published: rows are written and read with pwrite and preadv at the
 offsets of these datasets, so that a kill at any instant cannot tear the file. See DESIGN section 3 for what was tried.
@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from amnet_common.collection.spec import Spec
+from amnet_common.collection.spec import DEFAULT_VIEW_SHAPE, Spec
 from amnet_common.datasets.records import SplitList
 
 FORMAT = "amnet-collection"
 VERSION = 1
-GRID, CHANNELS = 14, 1024
-VIEW_SHAPE = (GRID, GRID, CHANNELS)
+VIEW_SHAPE = DEFAULT_VIEW_SHAPE
+GRID, CHANNELS = VIEW_SHAPE[0], VIEW_SHAPE[-1]
 DTYPES: Mapping[str, np.dtype] = {"float16": np.dtype("<f2"), "uint8": np.dtype("u1")}
-PAGE = 4096  # bytes; a float16 view is 98 pages, a uint8 view 49
+PAGE = 4096  # bytes; a float16 view of the default shape is 98 pages, a uint8 view 49
 PENDING, DONE, FAILED = 0, 1, 2
 ERROR_BYTES = 200
 PATH_BYTES = 1024
@@ -80,7 +80,7 @@ class Extent:
 class Planes:
     """Hold the datasets of a file with features of its own, their kernel path and scales."""
 
-    features: Extent  # (N, V, 14, 14, 1024)
+    features: Extent  # (N, V, h, w, D)
     views: Extent  # (N, V, 5)
     checksums: Extent  # (N, V)
     kernel_path: Mapping[str, Any]
@@ -111,11 +111,13 @@ class Structure:
         return (self.integrity, self.images, self.planes.features, self.planes.views, self.planes.checksums)
 
 
-def tables(rows: int, views: int, id_bytes: int, dtype: str) -> Mapping[str, tuple[tuple[int, ...], np.dtype]]:
+def tables(
+    rows: int, views: int, id_bytes: int, dtype: str, view_shape: tuple[int, ...] = VIEW_SHAPE
+) -> Mapping[str, tuple[tuple[int, ...], np.dtype]]:
     """Return the shape and dtype, by name, of the datasets that every file with features has."""
     return {
         IMAGES: ((rows,), image_dtype(id_bytes)),
         VIEWS: ((rows, views, BOX), np.dtype("<f4")),
         CHECKSUMS: ((rows, views), np.dtype("<u4")),
-        SEGMENT: ((rows, views, GRID, GRID, CHANNELS), DTYPES[dtype]),
+        SEGMENT: ((rows, views, *view_shape), DTYPES[dtype]),
     }

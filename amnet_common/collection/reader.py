@@ -46,8 +46,8 @@ class Collection:
 
     Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
-    `parts`, `len(collection)` = N, `views` = V, `view_bytes` (of one view). Pickles as its path; each process opens
-    files and threads of its own, so it may be used after a fork.
+    `parts`, `len(collection)` = N, `views` = V, `view_shape` (h, w, D), `view_bytes` (of one view). Pickles as its
+    path; each process opens files and threads of its own, so it may be used after a fork.
 
     >>> collection = Collection("lamem.h5")
     >>> collection
@@ -132,7 +132,7 @@ class Collection:
     def read(
         self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, out: np.ndarray | None = None, check: bool = False
     ) -> np.ndarray:
-        """Read the features of view `views[i]` of row `rows[i]`: (n, 14, 14, 1024) in the stored dtype.
+        """Read the features of view `views[i]` of row `rows[i]`: (n, h, w, D) in the stored dtype.
 
         `rows` (n,) integers; `views` (n,) integers or one for all. `out`: a C-contiguous array, or a torch tensor
         with `.numpy()`, of that shape and dtype to read into; it is returned. `check`: compare with the checksums.
@@ -152,7 +152,7 @@ class Collection:
         return result
 
     def read_dequantised(self, rows: npt.ArrayLike, views: npt.ArrayLike = 0, check: bool = False) -> np.ndarray:
-        """Read features as `read` does, but as float32 (n, 14, 14, 1024), whatever the stored dtype.
+        """Read features as `read` does, but as float32 (n, h, w, D), whatever the stored dtype.
 
         >>> Collection("lamem.h5").read_dequantised([5, 17], check=True).dtype
         dtype('float32')

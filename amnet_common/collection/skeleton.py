@@ -55,7 +55,7 @@ def create_skeleton(
     Raises OutputError if the folder cannot be written, ExistsError if `path` exists and `replace` is not given.
     """
     ids = [encode_id(id_) for id_ in dataset.ids]
-    sizes = tables(len(ids), views, max(map(len, ids)), spec.dtype)
+    sizes = tables(len(ids), views, max(map(len, ids)), spec.dtype, spec.shape)
 
     identity = uuid.uuid4().hex
 

@@ -6,14 +6,16 @@ How the numbers were computed in detail (the kernel path) and which images they 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from amnet_common.errors import SpecError
 
 KINDS = {"trunk": str, "variant": str, "weights_sha256": str, "pixels": str, "view_plan": Mapping, "seed": int,
          "precision": str, "dtype": str}  # fmt: skip
-SCALES = "scales_sha256"
+DEFAULT_VIEW_SHAPE = (14, 14, 1024)  # rows and columns of locations, channels: of resnet50-layer3, whose spec says none
+MOST_LOCATIONS = MOST_CHANNELS = 65_536  # far above any use
+MOST_VALUES = 2**24  # of a view: 33 MB of float16
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Spec:
     precision: str  # of the trunk's arithmetic: float32, bfloat16, float16
     dtype: str  # of the stored features: float16, or uint8 codes
     scales_sha256: str | None = None  # of the scales (D,) float32 that turn uint8 codes into features
+    view_shape: tuple[int, ...] | None = None  # (rows, columns, channels) of a view; None: DEFAULT_VIEW_SHAPE
+    trunk_input: Mapping[str, Any] | None = None  # size in pixels, mean and std; None: those of the variant
+    tokens_left_out: int | None = None  # class and register tokens beside the grid's
 
     def __post_init__(self) -> None:
         wrong = [name for name, kind in KINDS.items() if not isinstance(getattr(self, name), kind)]
@@ -41,6 +46,13 @@ class Spec:
         if (self.dtype == "uint8") != (self.scales_sha256 is not None):
             raise SpecError(f"spec: expected scales with dtype uint8 and with no other, found {self.scales_sha256!r} "
                             f"with {self.dtype}")  # fmt: skip
+        if isinstance(self.view_shape, list):  # as JSON has it
+            object.__setattr__(self, "view_shape", tuple(self.view_shape))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of a view: rows and columns of its grid, channels."""
+        return self.view_shape or DEFAULT_VIEW_SHAPE
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: sorted keys, no spaces, and no field that has no value."""
@@ -59,16 +71,38 @@ class Spec:
     def from_json(cls, text: str) -> "Spec":
         """Read a spec from JSON, the inverse of `to_json`.
 
-        Raises SpecError if that is no JSON object, or fields are missing, unknown or of the wrong type.
+        Raises SpecError if that is no JSON object, or fields are missing, unknown, of the wrong type or out of bounds.
         """
+        optional = {field.name for field in fields(cls) if field.default is not MISSING}
         try:
             values = json.loads(text)
-            wanted, found = {field.name for field in fields(cls)}, {SCALES, *values}
+            wanted, found = {field.name for field in fields(cls)}, {*optional, *values}
         except (ValueError, TypeError) as error:
             raise SpecError(f"spec: expected a JSON object, found {text[:80]!r}") from error
         if wanted != found:
             raise SpecError(f"spec: expected the fields {sorted(wanted)}, found {sorted(values)}")
+        refuse_unlikely(values)
         return cls(**values)
+
+
+def refuse_unlikely(values: Mapping[str, Any]) -> None:
+    """Raise SpecError for fields of another trunk than the default that cannot be: a stranger may have written them."""
+    shape, tokens = values.get("view_shape"), values.get("tokens_left_out")
+    if shape is not None and not is_view_shape(shape):
+        raise SpecError(f"spec: expected view_shape to be rows, columns and channels of at most {MOST_LOCATIONS} "
+                        f"locations and {MOST_VALUES} values, found {str(shape)[:80]}")  # fmt: skip
+    if values.get("trunk_input") is not None and not isinstance(values["trunk_input"], Mapping):
+        raise SpecError(f"spec: expected trunk_input to be an object, found {str(values['trunk_input'])[:80]}")
+    if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MOST_LOCATIONS):
+        raise SpecError(f"spec: expected tokens_left_out to be a number from 1, found {str(tokens)[:80]}")
+
+
+def is_view_shape(shape: object) -> bool:
+    """Tell whether something is rows, columns and channels of a view, within bounds."""
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or any(type(n) is not int or n < 1 for n in shape):
+        return False
+    rows, columns, channels = shape
+    return rows * columns <= MOST_LOCATIONS and channels <= MOST_CHANNELS and rows * columns * channels <= MOST_VALUES
 
 
 def canonical_json(value: object) -> str:

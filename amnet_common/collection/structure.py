@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from amnet_common.collection.layout import (
-    CHANNELS,
     CHECKSUMS,
     FORMAT,
     IMAGES,
@@ -159,10 +158,10 @@ class _Reading:
         views = self._kind(SEGMENT)[0][1]
         if not views:
             raise ValueError(f"/{SEGMENT} has no views")
-        wanted = tables(images.shape[0], views, images.dtype["id"].itemsize, spec.dtype)
+        wanted = tables(images.shape[0], views, images.dtype["id"].itemsize, spec.dtype, spec.shape)
         features, boxes, checksums = (self._extent(name, *wanted[name]) for name in (SEGMENT, VIEWS, CHECKSUMS))
         self._refuse_huge(boxes, checksums)
-        scales = self._static(SCALES, (CHANNELS,), "<f4") if spec.scales_sha256 else None
+        scales = self._static(SCALES, spec.shape[-1:], "<f4") if spec.scales_sha256 else None
         if scales is not None and scales_sha256(scales) != spec.scales_sha256:
             raise CollectionError(f"{self.path}: /{SCALES}: expected sha256 {spec.scales_sha256} of its spec, "
                                   "found other scales")  # fmt: skip

@@ -93,7 +93,7 @@ class RowWriter:
         return bool(self._status[row] == DONE)
 
     def write_view(self, row: int, view: int, features: np.ndarray) -> None:
-        """Store one view, (14, 14, 1024) in the stored dtype, and note its checksum."""
+        """Store one view, (h, w, D) in the stored dtype, and note its checksum."""
         extent = self._planes.features
         assert features.shape == extent.shape[2:], features.shape
         assert features.dtype == extent.dtype, features.dtype

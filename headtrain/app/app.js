@@ -2,7 +2,6 @@
 // Sends photographs, shows what comes back. Every text goes through textContent: nothing in them is read as HTML.
 
 const TOKEN = document.querySelector('meta[name="amnet-token"]').content;
-const SIDE = 14; // locations of a view, in either direction
 const area = document.getElementById("area");
 const chooser = document.getElementById("photos");
 const heads = document.getElementById("head");
@@ -113,9 +112,10 @@ async function draw(canvas, one, step) {
   context.rect(0, 0, image.width, image.height);
   context.rect(...place);
   context.fill("evenodd"); // what the head does not see
-  const grid = new OffscreenCanvas(SIDE, SIDE);
+  const [rows, columns] = one.grid;
+  const grid = new OffscreenCanvas(columns, rows);
   const small = grid.getContext("2d");
-  const pixels = small.createImageData(SIDE, SIDE);
+  const pixels = small.createImageData(columns, rows);
   one.maps[step].forEach((times, n) => {
     const share = Math.min(1, Math.log(Math.max(times, 1)) / Math.log(one.top)); // as `attend` and `report` draw it
     pixels.data.set([255, 90 + 130 * share, 20, 215 * Math.sqrt(share)], 4 * n);

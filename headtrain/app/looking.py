@@ -124,7 +124,7 @@ class Looking:
     def _features(self, name: str, head: Head, drop: Drop) -> Collection:
         spec = head.provenance.spec if head.provenance else {}
         augs = fitted_views(spec, 1) - 1 if head.pools_views else 0
-        key = f"{spec.get('weights_sha256')} {spec.get('view_plan')} {augs}"
+        key = f"{spec.get('trunk')} {spec.get('weights_sha256')} {spec.get('view_plan')} {augs}"
         if key not in drop.features:
             folder = Path(tempfile.mkdtemp(dir=drop.folder))  # a new one: a try before may have failed
             trunk = described_trunk(Path(name), spec)
@@ -176,9 +176,10 @@ def seen(head: Head, reference: Reference, collection: Collection, drop: Drop) -
 
 
 def attention_of(head: Head, collection: Collection, row: int) -> dict[str, Any]:
-    """Describe where a head looked at a finished row, and what each step added: weights (T, L) as times the weight that
-    all locations would have alike, at how many of these the colour is full, the view's box as shares of the picture,
-    the mean entropy of the steps (1: everywhere alike), and whether every step looks everywhere alike.
+    """Describe where a head looked at a finished row, and what each step added: weights (T, L) of a grid of rows and
+    columns as times the weight that all locations would have alike, at how many of these the colour is full, the view's
+    box as shares of the picture, the mean entropy of the steps (1: everywhere alike), and whether every step looks
+    everywhere alike.
     """
     assert collection.status[row] == DONE
     output = head.predict(collection.read_dequantised([row], 0, check=True))
@@ -188,6 +189,7 @@ def attention_of(head: Head, collection: Collection, row: int) -> dict[str, Any]
     H, W = (max(1, int(collection.images[side][row])) for side in ("height", "width"))
     return {
         "steps": [round(step, 6) for step in output.steps[0].tolist()],
+        "grid": [*collection.view_shape[:2]],
         "maps": [[round(value, 3) for value in step] for step in (weights * L).tolist()],
         "box": [top / H, left / W, height / H, width / W],
         "top": TOP,

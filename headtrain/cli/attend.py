@@ -28,7 +28,11 @@ MOST_IMAGES = 50  # on one picture
 @click.option("--view", default=0, type=click.IntRange(0), help="View that the head looks at.")
 @click.option("--images", type=PATH, help="Folder of the image files.  [default: where they were extracted from]")
 @click.option("--out", default="attention.png", type=PATH, help="Picture, .png, .svg or .pdf.")
-@click.option("--maps", type=PATH, help="Also write the weights as they are, (n, T, 14, 14) float32, as a .npy file.")
+@click.option(
+    "--maps",
+    type=PATH,
+    help="Also write the weights as they are, (n, T, 14, 14) or the grid of another trunk, float32, as a .npy file.",
+)
 @overwrite_option
 @arch_option
 @device_option

@@ -1,6 +1,7 @@
 """Options that several commands share, and one for each setting, made from its field."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,12 @@ def _preset_value(setting: Setting) -> str:
     return (on if value else off) if slash else as_text(value)
 
 
-def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, Any], begun: Config | None) -> Config:
+def merged(
+    dataset: str, name: str | None, file: Path | None, given: dict[str, Any], begun: Config | None,
+    view_shape: Sequence[int] = (),
+) -> Config:  # fmt: skip
     """Merge the configuration: preset, then --config FILE, then single options; of a run to be resumed, its own
-    instead.
+    instead. `view_shape`: of the collection, (h, w, D), which gives a new head its locations and channels.
 
     Raises ConfigError for values out of range and an unreadable file.
     """
@@ -99,6 +103,8 @@ def merged(dataset: str, name: str | None, file: Path | None, given: dict[str, A
         base = begun
     else:
         base = for_dataset(preset(name or in_file or DEFAULT).config, dataset)
+        if view_shape:
+            base = override(base, locations=math.prod(view_shape[:-1]), channels=view_shape[-1])
     config, left = with_own_head(override(base, **values), given)
     config = override(config, **left)
     refuse_untrained(config)

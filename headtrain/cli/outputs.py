@@ -109,7 +109,7 @@ def _is_maps(path: Path) -> bool:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((), False, None)
     except (OSError, ValueError):
         return False
-    return len(shape) == 4 and dtype == np.float32  # (n, T, 14, 14)
+    return len(shape) == 4 and dtype == np.float32  # (n, T, h, w)
 
 
 def _is_table(path: Path) -> bool:

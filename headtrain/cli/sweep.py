@@ -92,7 +92,8 @@ def sweep(
         collection = with_lists(features, folds, repeats, [out] if resume else [])
         say_unfinished(collection)
         splits = chosen_splits(collection, split)
-        base = merged(str(collection.provenance.get("dataset")), name, file, given, None)
+        dataset = str(collection.provenance.get("dataset"))
+        base = merged(dataset, name, file, given, None, collection.view_shape)
         untested = left_untested(no_test, base.training, out if resume else None)
         from amnet_common.machine.devices import choose_device
         from amnet_common.machine.memory import keep_freed_memory

@@ -81,7 +81,8 @@ def train(
     split = usual_split(collection, split)
     say_unfinished(collection)
     splits = chosen_splits(collection, split)
-    config = merged(str(collection.provenance.get("dataset")), name, file, given, begun_with(out, splits, resume))
+    dataset = str(collection.provenance.get("dataset"))
+    config = merged(dataset, name, file, given, begun_with(out, splits, resume), collection.view_shape)
     from amnet_common.machine.devices import choose_device
     from amnet_common.machine.memory import keep_freed_memory
     from headtrain.evaluation.metrics import flat_line

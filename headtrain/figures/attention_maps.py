@@ -2,7 +2,7 @@
 mapped back to where the view was cut from its image.
 
 Chance is the weight 1 / L that all locations have where a head looks everywhere alike. The scale is the same for every
-map, so that a map without peaks has no bright spots. Letters: L locations (14 x 14), H and W pixels.
+map, so that a map without peaks has no bright spots. Letters: L = h w locations of a grid, H and W pixels.
 """
 
 import math
@@ -41,20 +41,23 @@ def is_alike(attention: np.ndarray) -> bool:
     return entropy_of(attention) > ALIKE_ENTROPY and peak_of(attention) < ALIKE_PEAK
 
 
-def heat_map(attention: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resize the scaled weights (L,) of a square grid smoothly; gives (H, W) uint8."""
+def heat_map(attention: np.ndarray, width: int, height: int, grid: tuple[int, int] | None = None) -> np.ndarray:
+    """Resize the scaled weights (L,) of a grid (h, w) smoothly; gives (H, W) uint8. `grid` None: a square one."""
     side = math.isqrt(len(attention))
-    grid = Image.fromarray(scaled(attention).reshape(side, side))
-    return np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC))
+    small = Image.fromarray(scaled(attention).reshape(grid or (side, side)))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def on_image(attention: np.ndarray, box: np.ndarray, width: int, height: int) -> np.ndarray:
+def on_image(
+    attention: np.ndarray, box: np.ndarray, width: int, height: int, grid: tuple[int, int] | None = None
+) -> np.ndarray:
     """Draw the heat map where the view was cut from an image of W x H pixels: (H, W) float32, 0 to 1; NaN around it.
 
-    `box` (5,) of /views: top, left, height, width in pixels, and whether the view was flipped, which is undone.
+    `box` (5,) of /views: top, left, height, width in pixels, and whether the view was flipped, which is undone. `grid`
+    as in `heat_map`.
     """
     top, left, bottom, right, flip = corners(box)
-    heat = heat_map(attention, max(right - left, 1), max(bottom - top, 1)) / np.float32(255)
+    heat = heat_map(attention, max(right - left, 1), max(bottom - top, 1), grid) / np.float32(255)
     canvas = np.full((height, width), np.nan, np.float32)
     rows, columns = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
     seen = heat[:, ::-1] if flip else heat

@@ -58,7 +58,7 @@ def _draw_picture(axis: "Axes", look: Look) -> None:
 
 
 def _draw_step(axis: "Axes", look: Look, t: int) -> None:
-    heat = on_image(look.attention[t], look.box, look.width, look.height)  # (H, W), NaN around the view
+    heat = on_image(look.attention[t], look.box, look.width, look.height, look.grid)  # (H, W), NaN around the view
     grey = np.asarray(look.picture.convert("L")) / 255 if look.picture else _stand_in(look)
     axis.imshow(np.where(np.isnan(heat), OUTSIDE * grey, grey), cmap="gray", vmin=0, vmax=1)
     axis.imshow(heat, cmap="inferno", alpha=MOST_COVER * np.nan_to_num(heat), vmin=0, vmax=1)

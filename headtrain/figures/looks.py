@@ -32,6 +32,7 @@ class Look:
     score: float
     steps: np.ndarray  # (T,) float32; they add up to the score
     attention: np.ndarray  # (T, L) float32, as the view has it
+    grid: tuple[int, int] | None = None  # rows and columns of the L locations; None: a square of them
 
 
 def looks_of(
@@ -53,11 +54,12 @@ def looks_of(
 
 
 def save_maps(path: Path, looks: Sequence[Look]) -> None:
-    """Write each step's weights as the view has them, (n, T, 14, 14) float32, as a .npy file. Raises OutputError."""
+    """Write each step's weights as the view has them, (n, T, h, w) float32, as a .npy file. Raises OutputError."""
     maps = np.stack([look.attention for look in looks])  # (n, T, L)
     side = math.isqrt(maps.shape[-1])
+    grid = looks[0].grid or (side, side)
     with whole_file(path, "--maps") as temporary, open(temporary, "wb") as file:
-        np.save(file, maps.reshape(*maps.shape[:2], side, side))
+        np.save(file, maps.reshape(*maps.shape[:2], *grid))
 
 
 def _look(
@@ -71,8 +73,14 @@ def _look(
     box = collection.boxes[row, view].astype(np.float64) * (scale, scale, scale, scale, 1)
     return Look(
         collection.ids[row], picture.resize((width, height), Image.Resampling.BILINEAR) if picture else None, missing,
-        width, height, box, float(collection.labels[row]), score, steps, attention,
+        width, height, box, float(collection.labels[row]), score, steps, attention, grid_of(collection),
     )  # fmt: skip
+
+
+def grid_of(collection: Collection) -> tuple[int, int]:
+    """Return rows and columns of the locations of a collection's views."""
+    rows, columns, _ = collection.view_shape
+    return rows, columns
 
 
 def open_picture(collection: Collection, row: int, images: Path | None) -> tuple[Image.Image | None, str]:

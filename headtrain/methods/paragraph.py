@@ -12,6 +12,8 @@ PLANS = {
     "squash": "the whole image scaled to 224 x 224",
     "squash264": "the whole image scaled to 224 x 224",
 }
+SIZE, SHORT_SIDE = 224, 256  # of the plans above
+RESNET = "he2016deep"
 ADAM, LEAVE_ONE_OUT, RESAMPLED = "kingma2015adam", "hastie2009elements", "nadeau2003inference"
 Text = tuple[str, tuple[str, ...]]  # sentences, and the keys of what they cite
 
@@ -40,14 +42,24 @@ def features(spec: Mapping[str, object], score: str, data: str | None) -> Text:
     network = str(spec.get("trunk", "a ResNet50"))
     weights = str(spec.get("weights_sha256", ""))[:12] or "unknown"
     wiring, precision, dtype = (spec.get(key, "unknown") for key in ("variant", "precision", "dtype"))
-    said.append(f"Features were computed once by a frozen network ({network}, wired as {wiring}, he2016deep; SHA-256 "
+    by_resnet = "resnet" in network.lower()  # others are cited by whoever uses them
+    wired = f"wired as {wiring}" + (f", {RESNET}" if by_resnet else "")
+    said.append(f"Features were computed once by a frozen network ({network}, {wired}; SHA-256 "
                 f"of the weights {weights}...; {precision}), and kept as {dtype}.")  # fmt: skip
     name = str(plan.get("name", "unknown"))
     version = f", version {plan['version']}" if "version" in plan else ""
     crops = plan.get("augs", 0)
     drawn = f" and {crops} random resized crops of it (seed {spec.get('seed')})" if crops else ""
-    said.append(f"Each image gave one evaluation view ({PLANS.get(name, 'unknown')}; plan {name}{version}){drawn}.")
-    return " ".join(said), (*cites, "he2016deep")
+    said.append(f"Each image gave one evaluation view ({shown(name, plan)}; plan {name}{version}){drawn}.")
+    return " ".join(said), (*cites, *((RESNET,) if by_resnet else ()))
+
+
+def shown(name: str, plan: Mapping[str, object]) -> str:
+    """Describe what view 0 of a plan shows."""
+    size, side = plan.get("size", SIZE), plan.get("short_side", SHORT_SIDE)
+    if name not in PLANS or (size, side) == (SIZE, SHORT_SIDE):
+        return PLANS.get(name, "unknown")
+    return PLANS[name].replace(f"{SIZE} x {SIZE}", f"{size} x {size}").replace(f"{SHORT_SIDE} pixels", f"{side} pixels")
 
 
 def system(facts: Facts, score: str) -> Text:

@@ -57,7 +57,7 @@ def cards(
 
 def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return for each row: step scores; of each step its map (L,) uint8 in base64, its peak (times chance), entropy and
-    whether it looks everywhere alike; and the view's box as shares of the image.
+    whether it looks everywhere alike; rows and columns of the maps; and the view's box as shares of the image.
 
     Raises ConfigError if the collection has not the view that the head was tested on.
     """
@@ -75,7 +75,8 @@ def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list
                 "entropies": [entropy_of(of_step) for of_step in attention],
                 "alike": [is_alike(of_step) for of_step in attention],
             }
-            found.append({"steps": steps, "maps": maps, **told, "box": box_of(collection, row, view)})
+            found.append({"steps": steps, "maps": maps, **told, "grid": [*collection.view_shape[:2]],
+                          "box": box_of(collection, row, view)})  # fmt: skip
     return found
 
 

@@ -340,7 +340,7 @@ class Card {
       pen.scale(-1, 1);
     }
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(heat(map), 0, 0, 1, 1);
+    pen.drawImage(heat(map, this.card.grid), 0, 0, 1, 1);
     pen.restore();
   }
 }
@@ -356,11 +356,12 @@ function grey(image) {
 }
 
 // A map in base64, a byte a location, as a small canvas in the colours of heat; low weights leave the picture visible.
-function heat(map) {
+function heat(map, grid) {
   const codes = Uint8Array.from(atob(map), (letter) => letter.charCodeAt(0));
   const side = Math.round(Math.sqrt(codes.length));
-  const canvas = element("canvas", { width: side, height: side });
-  const pen = canvas.getContext("2d"), pixels = pen.createImageData(side, side);
+  const [height, width] = grid || [side, side];
+  const canvas = element("canvas", { width, height });
+  const pen = canvas.getContext("2d"), pixels = pen.createImageData(width, height);
   codes.forEach((code, n) => pixels.data.set([Math.min(255, 90 + code), Math.max(0, 1.6 * code - 150), 60 - code / 5, Math.min(210, 1.4 * code)], 4 * n));
   pen.putImageData(pixels, 0, 0);
   return canvas;

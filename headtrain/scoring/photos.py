@@ -17,6 +17,7 @@ from amnet_common.errors import ConfigError, DatasetError
 
 EXTRACT = "amnet-extract"
 HASH = "weights_sha256"  # in a spec
+USUAL_TRUNK = "resnet50-layer3"
 SOME_FAILED = 1  # its exit status: the others are done
 
 
@@ -71,6 +72,7 @@ def extracted(
     out = work / "photos.h5"
     words = [command(), "--dataset", "folder", "--root", links, "--augs", augs, "--out", out, "--device", device]
     words += plan_words(spec.get("view_plan", {}))
+    words += ["--trunk", spec["trunk"]] if spec.get("trunk", USUAL_TRUNK) != USUAL_TRUNK else []
     words += ["--weights", weights] if weights else []
     words += ["--expect-weights", f"{spec[HASH]} {trunk}".rstrip()] if HASH in spec else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode

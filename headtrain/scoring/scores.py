@@ -17,7 +17,9 @@ from headtrain.heads.kernel import averages_views
 from headtrain.heads.provenance import Provenance
 
 BATCH = 64
-TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels")  # of the spec: what the features of a view depend on
+# of the spec: what the features of a view depend on; the last is of trunks other than the default
+TRUNK_FIELDS = ("trunk", "variant", "weights_sha256", "pixels", "trunk_input")
+USUAL_SIZE, USUAL_RESIZE = 224, "pillow-bilinear-antialias"  # of a view plan
 
 
 class Scores(NamedTuple):
@@ -43,7 +45,7 @@ def trunk_differences(provenance: Provenance | None, collection: Collection) -> 
     known = provenance.spec if provenance else {}
     here = collection.spec.as_dict()
     wanted = {key: known[key] for key in TRUNK_FIELDS if key in known}
-    found = {key: here[key] for key in wanted}
+    found = {key: here.get(key) for key in wanted}
     if "view_plan" in known:
         wanted["view 0"], found["view 0"] = map(evaluation_of, (known["view_plan"], here["view_plan"]))
     if provenance and averages_views(provenance.config.head):  # those that it was fitted on
@@ -61,7 +63,9 @@ def evaluation_of(view_plan: Mapping[str, Any]) -> str:
     """Tell how a view plan cuts view 0."""
     side, version = view_plan.get("short_side"), view_plan.get("version", 1)
     pixels = "" if version == 1 else f", to whole pixels (version {version})"
-    return f"the centre, short side to {side}{pixels}" if side else "the whole image, squashed"
+    size, resize = view_plan.get("size", USUAL_SIZE), view_plan.get("resize", USUAL_RESIZE)
+    unusual = ("" if size == USUAL_SIZE else f", {size} pixels") + ("" if resize == USUAL_RESIZE else f", {resize}")
+    return (f"the centre, short side to {side}{pixels}" if side else "the whole image, squashed") + unusual
 
 
 def score_collection(head: Head, collection: Collection, view: int = 0) -> Scores:

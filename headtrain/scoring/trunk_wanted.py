@@ -5,6 +5,7 @@ The extraction lives in another stage, which this one never imports: the file is
 """
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from headtrain.runs.folder import RUN
 
 HASH = "weights_sha256"  # in a spec
 USUAL_VARIANT = "torchvision"  # of a file that names none
+RESNETS = re.compile(r"(torchvision:)?resnet\d+[-/]layer3")  # the trunks that are found in a file here
 
 
 def file_differences(weights: Path, spec: Mapping[str, Any]) -> list[str]:
     """Return a line for each of weights and variant in which a file is not the trunk of `spec`, as far as that tells.
 
-    A file without a ResNet's trunk has no lines: the extraction refuses it, and says what is missing. Raises
-    WeightsError for a file that cannot be read.
+    A file without a ResNet's trunk has no lines, nor has any file for another trunk: the extraction refuses what does
+    not fit, and says what is missing. Raises WeightsError for a file that cannot be read.
     """
+    if not RESNETS.fullmatch(str(spec.get("trunk", "resnet50-layer3"))):
+        return []
     state, metadata = read_state_dict(weights)
     trunk = trunk_part(state)
     if not trunk:
