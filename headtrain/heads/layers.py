@@ -1,7 +1,6 @@
 """What several heads are made of, in products that torch.func.vmap maps over the parameters of many heads."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +16,27 @@ def affine(layer: nn.Linear, x: Tensor) -> Tensor:
     return y if layer.bias is None else y + layer.bias
 
 
-class LstmWeights(NamedTuple):
-    """Hold the weights of torch's LSTMCell, gates i f g o."""
+class LstmCell(nn.Module):
+    """Compute one step of torch's LSTMCell, gates i f g o, by operators that can be mapped and compiled.
 
-    w_ih: Tensor  # (4 * H, I)
-    w_hh: Tensor  # (4 * H, H)
-    b_ih: Tensor  # (4 * H,)
-    b_hh: Tensor  # (4 * H,)
+    Parameters have the names of torch's LSTMCell, or, with `layer` "_l0", of its LSTM, and start as theirs do.
+    """
 
+    def __init__(self, inputs: int, hidden: int, layer: str = "") -> None:
+        super().__init__()
+        shapes = {"weight_ih": (4 * hidden, inputs), "weight_hh": (4 * hidden, hidden),
+                  "bias_ih": (4 * hidden,), "bias_hh": (4 * hidden,)}  # fmt: skip
+        self.names = [name + layer for name in shapes]
+        for name, shape in zip(self.names, shapes.values(), strict=True):
+            values = nn.init.uniform_(torch.empty(shape), -(hidden**-0.5), hidden**-0.5)
+            self.register_parameter(name, nn.Parameter(values))
 
-def lstm_step(x: Tensor, state: tuple[Tensor, Tensor], weights: LstmWeights) -> tuple[Tensor, Tensor]:
-    """Compute one step of torch's LSTMCell: x (B, I), state h and c (B, H); gives the new state."""
-    (h, c), (w_ih, w_hh, b_ih, b_hh) = state, weights
-    gates = functional.linear(x, w_ih) + b_ih + (functional.linear(h, w_hh) + b_hh)  # (B, 4 * H)
-    i, f, g, o = gates.chunk(4, dim=-1)  # (B, H) each
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        (h, c), (w_ih, w_hh, b_ih, b_hh) = state, (getattr(self, name) for name in self.names)
+        gates = functional.linear(x, w_ih) + b_ih + (functional.linear(h, w_hh) + b_hh)  # (B, 4 * H)
+        i, f, g, o = gates.chunk(4, dim=-1)  # (B, H) each
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
 
 
 def recomputed(function: Callable[..., Tensor], *args: Factors) -> Tensor:

@@ -25,7 +25,7 @@ class Noise:
         `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its locations.
         """
         factors = self.factors(x.shape, share, unit)
-        return x if factors is None else x * factors
+        return x if factors is None else factors * x
 
     def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:
         """Return what `drop` multiplies an x of `shape` by."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from headtrain.heads.head import Head, Output, put_together
-from headtrain.heads.layers import LstmWeights, affine, lstm_step, recomputed
+from headtrain.heads.layers import LstmCell, affine, recomputed
 from headtrain.heads.noise import STILL, Factors, Noise
 from headtrain.settings.configuration import HeadConfig
 
@@ -76,7 +76,7 @@ class PaperHead(Head):
         self.init_h = nn.Linear(config.channels, config.hidden)
         if config.steps:
             self.init_c = nn.Linear(config.channels, config.hidden)
-            self.lstm = nn.LSTMCell(config.channels, config.hidden)
+            self.lstm = LstmCell(config.channels, config.hidden)
         self.regress = Regression(config.hidden if config.steps else config.channels, config)
         self.register_buffer("input_mean", torch.zeros(config.channels))
         self.register_buffer("input_std", torch.ones(config.channels))
@@ -90,11 +90,10 @@ class PaperHead(Head):
             a, z = self.look(x, kx, h, noise)  # (B, L), (B, D)
             return put_together([self.regress(z, noise)], [a], self.config.output)
         c = torch.tanh(affine(self.init_c, mean))  # (12), (B, H)
-        weights = LstmWeights(self.lstm.weight_ih, self.lstm.weight_hh, self.lstm.bias_ih, self.lstm.bias_hh)
         steps, attention = [], []
         for _ in range(self.config.steps):
             a, z = self.look(x, kx, h, noise)  # (B, L), (B, D)
-            h, c = lstm_step(z, (h, c), weights)  # (3)
+            h, c = self.lstm(z, (h, c))  # (3)
             attention.append(a)
             steps.append(self.regress(h, noise))  # (10), (B,)
         return put_together(steps, attention, self.config.output)

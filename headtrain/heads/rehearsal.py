@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -45,9 +45,9 @@ def rehearse(head: Head, images: int) -> Rehearsal:
     Raises ConfigError, which names the head's class, for a forward that heads could not train with.
     """
     mode, random, kept = FakeTensorMode(allow_non_fake_inputs=True), RandomCalls(), dict[int, Tensor]()
-    double, listed = without_values(head, mode), Listed(head.target_mean.device)
-    buffers = dict(double.named_buffers())
-    shape, like = (images, head.config.locations, head.config.channels), head.target_mean
+    double = without_values(head, mode)
+    shape, like = (images, head.config.locations, head.config.channels), double.target_mean
+    listed, buffers = Listed(like.device), dict(double.named_buffers())
 
     def keep(tensor: Tensor) -> Tensor:
         kept[storage_of(tensor)] = tensor
@@ -99,10 +99,15 @@ def storage_of(tensor: Tensor) -> int:
 
 
 def without_values(head: Head, mode: FakeTensorMode) -> Head:
-    """Copy a head without its values, in training mode."""
-    memo: dict[int, object] = {id(buffer): mode.from_tensor(buffer) for buffer in head.buffers()}
-    memo |= {id(one): mode.from_tensor(one) for one in head.parameters()}
-    return copy.deepcopy(head, memo).train()
+    """Copy a head without its values, in training mode; on the CPU if it has none itself, on the meta device."""
+
+    def fake(tensor: Tensor) -> Tensor:
+        return torch.empty_like(tensor, device="cpu" if tensor.is_meta else None)
+
+    with mode:
+        memo: dict[int, object] = {id(one): fake(one) for one in head.buffers()}
+        memo |= {id(one): nn.Parameter(fake(one), one.requires_grad) for one in head.parameters()}
+        return copy.deepcopy(head, memo).train()
 
 
 def refuse_other_output(head: Head, output: object, images: int) -> None:

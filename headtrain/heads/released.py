@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 
 from headtrain.heads.head import Head, Output, put_together
-from headtrain.heads.layers import LstmWeights, affine, lstm_step
+from headtrain.heads.layers import LstmCell, affine
 from headtrain.heads.noise import STILL, Noise
 from headtrain.settings.configuration import HeadConfig
 
@@ -31,7 +31,7 @@ class ReleasedHead(Head):
         self.hs1, self.hc1 = nn.Linear(D, H), nn.Linear(D, H)
         self.e1 = nn.Linear(D, D, bias=False)
         self.eh1, self.eh3 = nn.Linear(H, L), nn.Linear(D, 1, bias=False)
-        self.rnn = nn.LSTM(D, H)
+        self.rnn = LstmCell(D, H, "_l0")
         self.regnet1, self.regnet4 = nn.Linear(H, config.regress_hidden), nn.Linear(config.regress_hidden, 1)
 
     def forward(self, x: Tensor, noise: Noise = STILL) -> Output:
@@ -39,12 +39,12 @@ class ReleasedHead(Head):
         mean = a.mean(1)  # (B, D)
         h, c = torch.tanh(affine(self.hs1, mean)), torch.tanh(affine(self.hc1, mean))  # (B, H) each
         e = self.attend(a, noise) if self.config.attention else None  # (B, L, D), once for all steps
-        state, weights = (h, c), self.lstm_weights()
+        state = h, c
         steps, attention = [], []
         for _ in range(self.config.outputs):
             alpha, z = self.look(a, e, h, noise)  # (B, L), (B, D)
             if self.config.steps:
-                state = lstm_step(z, state, weights)  # the state itself is not dropped out of
+                state = self.rnn(z, state)  # the state itself is not dropped out of
                 z = state[0]  # (B, H)
             h = noise.drop(z, self.config.regress_dropout)  # feeds f_m and the next look
             attention.append(alpha)
@@ -54,20 +54,14 @@ class ReleasedHead(Head):
     def prepare(self, x: Tensor, noise: Noise = STILL) -> Tensor:
         """Return a = dropout(ReLU(BatchNorm(1x1 convolution))), (B, L, D); channels last, a convolution is a matrix."""
         B, L, D = x.shape
-        flat = linear(x.reshape(B * L, D), self.inconv.weight[:, :, 0, 0]) + cast(
-            Tensor, self.inconv.bias
-        )  # (B * L, D)
+        weight, bias = self.inconv.weight[:, :, 0, 0], cast(Tensor, self.inconv.bias)
+        flat = linear(x.reshape(B * L, D), weight) + bias  # (B * L, D)
         a = relu(self.bn1(flat)).view(B, L, D)
         return noise.drop(a, self.config.feature_dropout, self.config.feature_dropout_unit)
 
     def attend(self, a: Tensor, noise: Noise = STILL) -> Tensor:
         """Return what the attention network makes of a itself, (B, L, D)."""
         return noise.drop(relu(affine(self.e1, a)), self.config.attention_dropout)
-
-    def lstm_weights(self) -> LstmWeights:
-        """Return the weights of the LSTM, whose names are those of the published checkpoints."""
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        return LstmWeights(*(cast(Tensor, getattr(self.rnn, name)) for name in names))
 
     def look(self, a: Tensor, e: Tensor | None, h: Tensor, noise: Noise = STILL) -> tuple[Tensor, Tensor]:
         """Return where the head looks (B, L), and what it sees there (B, D)."""

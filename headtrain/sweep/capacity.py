@@ -10,7 +10,7 @@ from headtrain.settings.configuration import Config
 from headtrain.training.epoch import chunk_size
 
 COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
-GRADIENTS, INPUTS = 1.5, 3  # what is kept with its gradients; arrays of the input's size, converted and standardised
+KEPT, BESIDE = 1.2, 4  # by what autograd keeps, and by the size of x: measured peaks of backward passes are below
 SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 
@@ -38,6 +38,5 @@ def bytes_of_head(config: Config) -> int:
         head = new_head(config.head)
     images = chunk_size(head, config.training.batch_size)
     parameters = sum(parameter.numel() for parameter in head.parameters())
-    kept = rehearse(head.to_empty(device="cpu"), images).kept
-    of_input = images * config.head.locations * config.head.channels
-    return 4 * (COPIES * parameters + INPUTS * of_input) + int(GRADIENTS * kept)
+    x = 4 * images * config.head.locations * config.head.channels
+    return round(4 * COPIES * parameters + KEPT * rehearse(head, images).kept + BESIDE * x)

@@ -9,7 +9,6 @@ from amnet_common.errors import ConfigError
 from headtrain.compute.bank.bank import Bank
 from headtrain.heads.architectures import new_head
 from headtrain.heads.head import Head, Output
-from headtrain.heads.layers import LstmWeights, lstm_step
 from headtrain.heads.noise import Drawn
 from headtrain.settings.configuration import TrainingConfig, override
 from headtrain.settings.presets import RELEASED
@@ -94,13 +93,6 @@ def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, 
             )
         for name, buffer in head.named_buffers():
             torch.testing.assert_close(dict(together[n].named_buffers())[name], buffer)
-
-
-def test_the_lstm_step_is_that_of_torchs_cell():
-    cell, x, h, c = torch.nn.LSTMCell(4, 3), torch.rand(5, 4), torch.rand(5, 3), torch.rand(5, 3)
-    weights = LstmWeights(cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
-    for mine, reference in zip(lstm_step(x, (h, c), weights), cell(x, (h, c)), strict=True):
-        torch.testing.assert_close(mine, reference)
 
 
 def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):

@@ -24,6 +24,12 @@ def test_what_is_kept_is_raised_so_that_the_mean_stays():
     assert values.tolist() == pytest.approx([0.0, 5.0], abs=1e-3)
 
 
+def test_the_bits_are_those_of_every_version_before():
+    """A run that was begun by an older version goes on to the same weights."""
+    values = mask((3, 5), 0.5, torch.device("cpu"), torch.Generator().manual_seed(0)) > 0
+    assert values.int().tolist() == [[1, 1, 0, 1, 1], [1, 1, 1, 0, 1], [1, 1, 0, 1, 0]]
+
+
 def test_equal_generators_give_equal_factors_whatever_torch_draws_elsewhere():
     x, results = torch.ones(7, 5), []
     for _ in range(2):
