@@ -21,6 +21,7 @@ WRAPPERS = ("model", "state_dict")  # dictionaries that training scripts put aro
 # `core_cnn.core_cnn.`: the authors' release, which wraps torchvision's network twice
 NETWORKS = ("", "core_cnn.core_cnn.", "core_cnn.", "trunk.", "backbone.", "model.")
 PREFIXES = tuple(parallel + network for parallel in ("", "module.") for network in NETWORKS)
+FIRST_BIAS, FIRST_MEAN = "conv1.bias", "bn1.running_mean"
 TRUNK_NAME = re.compile(r"(conv1|bn1|layer[123]\.\d+\.(conv\d|bn\d|downsample\.\d))\.(?!num_batches_tracked$)\w+")
 
 
@@ -54,10 +55,20 @@ def trunk_part(state: Mapping[str, Any]) -> dict[str, Tensor]:
     They are those of every block that is there, so a ResNet101 has 23 in its layer3; empty if there is no trunk.
     """
     prefix = trunk_prefix(state)
+    state = without_first_bias(state, prefix)
     names = trunk_names(state, prefix)
     if "conv1.weight" not in names:  # the authors' head alone has a bn1 too
         return {}
     return {name: float32(value) for name in names if isinstance(value := state[prefix + name], Tensor)}
+
+
+def without_first_bias(state: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    """Fold the bias of the first convolution, which Caffe's network has, into the mean that its BatchNorm takes off."""
+    bias, mean = state.get(prefix + FIRST_BIAS), state.get(prefix + FIRST_MEAN)
+    if not (isinstance(bias, Tensor) and isinstance(mean, Tensor) and bias.shape == mean.shape):
+        return state
+    rest = {key: value for key, value in state.items() if key != prefix + FIRST_BIAS}
+    return rest | {prefix + FIRST_MEAN: mean - bias}
 
 
 def trunk_prefix(state: Mapping[str, Any]) -> str:

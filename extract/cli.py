@@ -30,7 +30,7 @@ from extract.known import NewImages, find_new_images
 from extract.makers import described, lines_at_hand
 from extract.request import Request, Shard
 from extract.trunk_description import USUAL
-from extract.weight_source import Expected, chosen_source, is_remembered
+from extract.weight_source import VARIANT_NAMES, Expected, chosen_source, is_remembered
 
 if TYPE_CHECKING:
     from extract.compute import Hardware
@@ -76,6 +76,8 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
               help="List the networks that are at hand for --trunk.")  # fmt: skip
 @click.option("--weights", help="imagenet1k-v1, imagenet1k-v2, untrained, or a .safetensors, .pth, .pt or .pkl file."
               "  [default: $AMNET_WEIGHTS or imagenet1k-v1]")  # fmt: skip
+@click.option("--variant", type=click.Choice(VARIANT_NAMES), help="Wiring and input of a ResNet50's file of weights"
+              " that names none.  [default: torchvision, or what is recognised]")  # fmt: skip
 @click.option("--expect-weights", default="", metavar="SHA256", show_default=False, help="Refuse other weights than"
               " these before the first image; as amnet-cache info prints it.")  # fmt: skip
 @click.option("--seed", type=int, help=f"Of the augmented views and the sample for scales.  [default: {DEFAULT_SEED}]")
@@ -109,7 +111,7 @@ def main(
     name: str, root: Path | None, labels: Path | None, score_name: str | None,
     excluded: tuple[str, ...], included: tuple[str, ...], out: Path | None,
     plan: str | None, plan_version: int | None, augs: int | None, trunk_name: str | None,
-    weights: str | None, expect_weights: str,
+    weights: str | None, variant: str | None, expect_weights: str,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
     dry_run: bool, device: str, precision: str, compiled: bool | None, batch_size: int | None, threads: int | None,
@@ -143,6 +145,7 @@ def main(
         weights=source,
         expected=expected,
         trunk=trunk,
+        variant=variant,
         plan=of_trunk(views, trunk),
         any_version=plan_version is None,
         seed=defaults.seed if seed is None else seed,

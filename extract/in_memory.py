@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ def extract_features(
     seed: int = 0,
     ids: Sequence[str] | None = None,
     trunk: str = USUAL,
+    variant: str | None = None,
 ) -> np.ndarray:
     """Compute features of images as `amnet-extract` does, without a collection: (n, 1 + augs, 14, 14, 1024) float32.
 
@@ -43,8 +45,8 @@ def extract_features(
     Pillow image is set upright by its EXIF orientation, converted to sRGB by its profile and laid over white if it is
     transparent; an array is sRGB as it stands. `weights` and `plan` are those of the command: a name or a file, by
     default `$AMNET_WEIGHTS` or imagenet1k-v1; standard, squash or squash264. `trunk` is that of the command too, and
-    decides the last three axes. View 0 is what heads score: with weights
-    and plan of their own training, which `head.provenance.spec` tells, or the scores mean nothing.
+    decides the last three axes; `variant` that of a file of weights that names none. View 0 is what heads score: with
+    weights and plan of their own training, which `head.provenance.spec` tells, or the scores mean nothing.
 
     Random crops are drawn by `seed`, the view's number and the image's id: of `ids`, else a path's file name, else the
     image's place in the list, from 0, as text. Where these agree, the features are bit for bit those of
@@ -63,13 +65,16 @@ def extract_features(
     """
     images = _listed(images)
     about = described(trunk)
+    if variant and not about.usual:
+        raise ConfigError(f"variant: expected with the usual trunk alone, found trunk {about.name}")
     cutter = InMemory(images, _ids(images, ids), of_trunk(of_version(view_plan(plan, augs)), about), seed)
     out = np.empty((len(images), cutter.plan.views, *about.view_shape), np.float32)
     if not images:
         return out
+    said: dict[str, Any] = {"variant": variant} if variant else {}
     compute = choose_compute(Hardware(device, "float32", compiled=False), trunk=about)
     with ignored_pillow_warnings(), own_switches():
-        loaded = load_weights(weights, seed) if about.usual else load_other_weights(about, weights, seed)
+        loaded = load_weights(weights, seed, **said) if about.usual else load_other_weights(about, weights, seed)
         run = FrozenTrunk(loaded, compute)
         for owners, pixels in in_batches(map(cutter, range(len(images))), compute.batch_size):
             for (cut, view), features, _, finite in zip(owners, *run(pixels).result(), strict=True):

@@ -106,6 +106,8 @@ def known_settings(request: Request) -> Mapping[str, object]:
     }
     if request.precision != AUTO:
         wanted["precision"] = request.precision
+    if request.variant:
+        wanted["variant"] = request.variant
     if request.like:
         wanted["scales_sha256"] = request.like.spec.scales_sha256
     return wanted

@@ -56,7 +56,8 @@ def load_tools(job: Job, hardware: Hardware) -> Tools:
     wanted = replace(hardware, precision=request.precision)
     compute = choose_compute(wanted, views, model.kernel_path if model else None, request.trunk)
     if request.trunk.usual:
-        weights = load_weights(request.weights, request.seed, request.expected)
+        said = {"variant": request.variant} if request.variant else {}
+        weights = load_weights(request.weights, request.seed, request.expected, **said)
     else:
         weights = load_other_weights(request.trunk, request.weights, request.seed, request.expected)
     return Tools(weights, compute, FrozenTrunk(weights, compute))

@@ -65,10 +65,13 @@ class Request:
     allow_other_kernels: bool = False
     expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
     trunk: TrunkDescription = USUAL_TRUNK
+    variant: str | None = None  # of a file of weights that names none
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"--limit: expected 1 or more, found {self.limit}")
+        if self.variant and not self.trunk.usual:
+            raise ConfigError(f"--variant: expected with the usual trunk alone, found --trunk {self.trunk.name}")
         if self.overwrite and self.shard.count > 1:
             raise ConfigError("--overwrite with --shard: each process would throw away the file of the others; "
                               "remove it once, then start them")  # fmt: skip

@@ -46,6 +46,8 @@ class Trunk(nn.Module):
 
         (x / 255 - mean) / std per channel, channels last in memory, in the parameters' dtype.
         """
+        if self.variant.bgr:
+            pixels = pixels.flip(-1)
         x = pixels.permute(0, 3, 1, 2).float()  # (B, 3, 224, 224), a view that is channels last already
         mean, std = (x.new_tensor(values).view(3, 1, 1) * 255 for values in (self.variant.mean, self.variant.std))
         return ((x - mean) / std).to(self.conv1.weight.dtype)

@@ -11,6 +11,7 @@ from amnet_common.errors import WeightsError
 
 PUBLISHED_NAMES = ("imagenet1k-v1", "imagenet1k-v2")  # of the usual trunk
 UNTRAINED = "untrained"
+VARIANT_NAMES = ("torchvision", "msra-2015", "msra-2015-bgr")  # of ResNet50: extract.variants
 
 
 def chosen_source(source: str | None, published: Sequence[str] = PUBLISHED_NAMES) -> str:

@@ -4,6 +4,7 @@ A source is a name (imagenet1k-v1, imagenet1k-v2, untrained) or a file (.safeten
 read with `weights_only=True`, so that it cannot run code).
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,11 @@ from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
 from amnet_common.errors import WeightsError
-from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_prefix
+from amnet_common.state_dicts import float32, read_state_dict, tensors_sha256, trunk_prefix, without_first_bias
+from extract.caffe_names import by_torchvisions_names, is_caffes
 from extract.trunk import Trunk
 from extract.trunk_description import USUAL_TRUNK, TrunkDescription
-from extract.variants import TORCHVISION, Variant, variant_of
+from extract.variants import MSRA_2015_BGR, TORCHVISION, Variant, refuse_unsaid, variant_of
 from extract.weight_source import PUBLISHED_NAMES, UNTRAINED, Expected, chosen_source
 
 PUBLISHED = dict(zip(PUBLISHED_NAMES, (ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2), strict=True))
@@ -47,27 +49,35 @@ class Weights:
         return tensors_sha256(self.hashed or self.state)
 
 
-def load_weights(source: str | None, seed: int = 0, expected: Expected = ANY) -> Weights:
+def load_weights(source: str | None, seed: int = 0, expected: Expected = ANY, variant: str | None = None) -> Weights:
     """Load the weights named by `source`, by $AMNET_WEIGHTS if it is None, or else imagenet1k-v1.
 
-    `seed`: of untrained weights. Raises WeightsError if they cannot be found, downloaded or read, do not fit the trunk,
-    or are others than `expected`.
+    `seed`: of untrained weights. `variant`: of a file that names none. Raises WeightsError if they cannot be found,
+    downloaded or read, do not fit the trunk, are others than `expected`, or of a variant that nobody has said.
     """
     with expected.named():
-        weights = _load(source, seed)
+        weights = _load(source, seed, variant)
         expected.refuse_other(weights.sha256, weights.source)
     return weights
 
 
-def _load(source: str | None, seed: int) -> Weights:
+def _load(source: str | None, seed: int, variant: str | None) -> Weights:
     source = chosen_source(source)
+    if variant and not os.path.isfile(source):
+        raise WeightsError(f"--variant {variant}: expected a file as --weights, found {source}, which is torchvision's")
     if source == UNTRAINED:
         return Weights(source, replace(TORCHVISION, name="torchvision-untrained"), _untrained_state(seed))
     if source in PUBLISHED:
         return Weights(source, TORCHVISION, fitted(_download(source), source))
     path = Path(source)
     state, metadata = read_state_dict(path)
-    return Weights(path.name, variant_of(metadata, where=source), fitted(state, source))
+    if is_caffes(state):
+        state, variant = by_torchvisions_names(state), variant or MSRA_2015_BGR.name
+    found = variant_of(metadata, source, variant)
+    weights = Weights(path.name, found, fitted(state, source))
+    if not variant and "variant" not in metadata:
+        refuse_unsaid(weights.state, source)
+    return weights
 
 
 def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
@@ -78,6 +88,7 @@ def fitted(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """
     wanted = {name: tensor.shape for name, tensor in Trunk(TORCHVISION).wanted_state().items()}
     prefix = trunk_prefix(state)
+    state = without_first_bias(state, prefix)
     missing = [prefix + name for name in wanted if prefix + name not in state]
     if missing:
         raise WeightsError(f"{where}: {len(missing)} of {len(wanted)} tensors of ResNet50 up to layer3 are missing: "

@@ -18,6 +18,7 @@ from amnet_common.errors import ConfigError, DatasetError
 EXTRACT = "amnet-extract"
 HASH = "weights_sha256"  # in a spec
 USUAL_TRUNK = "resnet50-layer3"
+TOLD = ("msra-2015", "msra-2015-bgr")  # variants that a file of weights may not name
 SOME_FAILED = 1  # its exit status: the others are done
 
 
@@ -74,11 +75,17 @@ def extracted(
     words += plan_words(spec.get("view_plan", {}))
     words += ["--trunk", spec["trunk"]] if spec.get("trunk", USUAL_TRUNK) != USUAL_TRUNK else []
     words += ["--weights", weights] if weights else []
+    words += ["--variant", spec["variant"]] if weights_file(weights) and spec.get("variant") in TOLD else []
     words += ["--expect-weights", f"{spec[HASH]} {trunk}".rstrip()] if HASH in spec else []
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode
     if status not in (0, SOME_FAILED):
         return None
     return Collection(out)
+
+
+def weights_file(weights: str | None) -> bool:
+    """Tell whether weights are a file, whose variant may have to be told."""
+    return os.path.isfile(weights or os.environ.get("AMNET_WEIGHTS") or "")
 
 
 def plan_words(view_plan: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from headtrain.runs.folder import RUN
 
 HASH = "weights_sha256"  # in a spec
 USUAL_VARIANT = "torchvision"  # of a file that names none
+TOLD = ("msra-2015", "msra-2015-bgr")  # variants that the extraction is told by the head's spec
 RESNETS = re.compile(r"(torchvision:)?resnet\d+[-/]layer3")  # the trunks that are found in a file here
 
 
@@ -35,6 +36,8 @@ def file_differences(weights: Path, spec: Mapping[str, Any]) -> list[str]:
     if not trunk:
         return []
     found = {HASH: tensors_sha256(trunk), "variant": metadata.get("variant", USUAL_VARIANT)}
+    if "variant" not in metadata and spec.get("variant") in TOLD:
+        found["variant"] = spec["variant"]
     known = {key: spec[key] for key in found if key in spec}
     return differences(known, {key: found[key] for key in known})
 
