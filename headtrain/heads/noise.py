@@ -33,7 +33,7 @@ class Noise:
 
 
 class Still(Noise):
-    """Drop nothing: for validation, test and scoring."""
+    """Keep every value: for validation, test and scoring."""
 
     def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:  # noqa: ARG002
         return None
@@ -53,7 +53,7 @@ class Drawn(Noise):
 
 
 class Handed(Noise):
-    """Hand out factors that were drawn before, in their order."""
+    """Give out factors that were drawn before, in their order."""
 
     def __init__(self, drawn: Iterable[Factors]) -> None:
         self.left = list(drawn)
