@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from amnet_common.collection.reader import Collection
 from amnet_common.datasets.any_table import read_table
@@ -83,6 +81,9 @@ def read_groups(path: Path, columns: Columns, column: str, collection: Collectio
 
 def _joined(pairs: Sequence[tuple[int, int]], rows: int) -> list[int]:
     """A number for each row, the same for rows that pairs join, whether directly or by way of others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = np.array(pairs, np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(rows, rows))
     return connected_components(graph, directed=False)[1].tolist()

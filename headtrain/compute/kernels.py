@@ -91,7 +91,8 @@ def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
 
 def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, drawn: Draws) -> Output:
     """Compute a bank's output for stored views: the eager kernels, and what is compiled."""
-    with torch.autocast(bank.device.type, torch.bfloat16, enabled=half):
+    # no cache: one head would add up the gradients of a weight that serves every step in bfloat16, a bank in float32
+    with torch.autocast(bank.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
         return bank.forward(to_floats(stored, scales), drawn)
 
 

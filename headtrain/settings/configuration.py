@@ -46,8 +46,8 @@ class HeadConfig:
     architecture: str = setting("paper", "section 3", "Equations of the paper, the authors' released network, another "
                                 "head of amnet (mean-pool, attention-pool), or one of your own: FILE.py:CLASS, "
                                 "PACKAGE.MODULE:CLASS or an installed one's name.",
-                                choices=("paper", "released", "mean-pool", "attention-pool"),
-                                unoffered=(KERNEL,))  # fmt: skip
+                                choices=("paper", "released"),
+                                unoffered=("mean-pool", "attention-pool", KERNEL))  # fmt: skip
     locations: int = setting(196, "3.1", "L, 14 x 14.", NO_OPTION)
     channels: int = setting(1024, "3.1", "D, of the cached features.", NO_OPTION)
     hidden: int = setting(1024, "3.3", "H, size of the LSTM's state.")
