@@ -231,13 +231,17 @@ def print_table(runs: Sequence[Path]) -> None:
 
 
 def simpler_lines(systems: "Sequence[tuple[Path, Sequence[RunResult]]]") -> Iterator[str]:
-    """Yield a line for each head that the best of the baselines beside it, on the very same test lists, outdoes."""
+    """Yield a line for each head that the best of the baselines beside it outdoes, on the very same test lists and
+    fitted on no more images.
+    """
     from headtrain.evaluation.beside import Beside, better_line
     from headtrain.evaluation.metrics import ordering_key
 
     baselines = [(path, results) for path, results in systems if not is_trained(results[0])]
     for path, results in systems:
-        alike = [(other, ones) for other, ones in baselines if is_trained(results[0]) and same_tests(results, ones)]
+        if not is_trained(results[0]):
+            continue
+        alike = [(other, ones) for other, ones in baselines if same_tests(results, ones) and no_more(ones, results)]
         if not alike:
             continue
         other, ones = max(alike, key=lambda pair: ordering_key(sum(one.metrics.rho for one in pair[1])))
@@ -253,6 +257,14 @@ def same_tests(a: "Sequence[RunResult]", b: "Sequence[RunResult]") -> bool:
         return [sorted(zip(one.predictions.ids, one.predictions.scores.tolist(), strict=True)) for one in results]
 
     return lists(a) == lists(b)
+
+
+def no_more(a: "Sequence[RunResult]", b: "Sequence[RunResult]") -> bool:
+    """Tell whether the training lists of `a` are no longer than those of `b`, as far as both say."""
+    pairs = [
+        (one.result.images.get("train"), other.result.images.get("train")) for one, other in zip(a, b, strict=True)
+    ]
+    return all(mine is None or theirs is None or mine <= theirs for mine, theirs in pairs)
 
 
 def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":

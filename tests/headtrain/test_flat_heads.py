@@ -1,5 +1,7 @@
 """A head whose predictions hardly differ is not believed: every command that shows its figures says so."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -102,3 +104,15 @@ def test_train_and_table_name_a_simpler_model_that_does_better(runs, tmp_path):
                    for one in (tmp_path / "b" / "ridge", folder / "dead"))  # fmt: skip
     assert f"{ridge:.4f}{BETTER}{head:.4f}" in line
     assert BETTER not in amnet_head("table", folder / "dead", tmp_path / "b" / "constant").stderr
+
+
+def test_a_baseline_of_more_images_is_not_held_against_a_head_of_fewer(runs, tmp_path):
+    path, folder, _ = runs
+    assert amnet_head("baseline", "--features", path, "--out", tmp_path / "b").exit_code == 0
+    words = ("table", folder / "dead", tmp_path / "b" / "ridge")
+    assert BETTER in amnet_head(*words).stderr
+    metrics = tmp_path / "b" / "ridge" / "split-1" / "metrics.json"
+    found = json.loads(metrics.read_text())
+    found["images"]["train"] += 1
+    metrics.write_text(json.dumps(found))
+    assert BETTER not in amnet_head(*words).stderr
