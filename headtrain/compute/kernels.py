@@ -5,7 +5,8 @@ Validation and test are always float32 and eager.
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import ParamSpec
@@ -84,9 +85,24 @@ def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
 
     def chosen(stored: Tensor, scales: Tensor | None) -> Output:
         run = compiled_forward() if kernels.compiled and len(stored) == size else forward
-        return run(bank, half, stored, scales, bank.draw(len(stored)))
+        drawn = bank.draw(len(stored))
+        with unmapped_named(bank):
+            return run(bank, half, stored, scales, drawn)
 
     return chosen
+
+
+@contextmanager
+def unmapped_named(bank: Bank) -> Iterator[None]:
+    """Turn what torch says of operators of a user's head that cannot be mapped into a ConfigError that names a cure."""
+    try:
+        yield
+    except RuntimeError as error:
+        if len(bank.heads) == 1 or not bank.heads[0].config.source or isinstance(error, torch.OutOfMemoryError):
+            raise
+        name, found = type(bank.heads[0]).__name__, " ".join(str(error).split())[:300]
+        raise ConfigError(f"{name}.forward: expected operators that torch.func.vmap can map over heads, found {found}; "
+                          "--heads-per-pass 1 trains them one by one") from error  # fmt: skip
 
 
 def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, drawn: Draws) -> Output:

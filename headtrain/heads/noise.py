@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from amnet_common.errors import ConfigError
+
 FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all the same
 
 Factors = Tensor | None  # float32, broadcasting over what they multiply; None: nothing is dropped
@@ -24,6 +26,8 @@ class Noise:
 
         `unit` "channel", for x (B, L, D): a channel of an image is kept or dropped at all its locations.
         """
+        if not 0 <= share < 1:
+            raise ConfigError(f"noise.drop: expected a share in [0, 1), found {share}")
         factors = self.factors(x.shape, share, unit)
         return x if factors is None else factors * x
 

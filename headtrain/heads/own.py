@@ -7,7 +7,6 @@ loads the run names the class again, or has it installed: an entry point of the 
 import hashlib
 import importlib
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
@@ -18,6 +17,7 @@ from typing import Any
 from amnet_common.errors import ConfigError
 from amnet_common.small_texts import shortened
 from headtrain.heads.head import Head
+from headtrain.heads.user_code import described, file_of
 from headtrain.settings.configuration import EQUATIONS, HeadConfig
 from headtrain.settings.own import kinds_of
 
@@ -123,13 +123,9 @@ def installed_heads() -> dict[str, str]:
     return {entry.name: entry.value for entry in entry_points(group=GROUP)} | OF_AMNET
 
 
-def broken(reference: str, where: str, error: Exception) -> ConfigError:
+def broken(reference: str, where: str, error: BaseException) -> ConfigError:
     """Describe an import that failed in one line, with the line of the file where it did."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == Path(where)]
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    place = f", line {line}" if line else ""
-    found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return ConfigError(f"--arch {reference}: expected a module that can be imported, found {found}{place}")
+    return ConfigError(f"--arch {reference}: expected a module that can be imported, found {described(error, where)}")
 
 
 def source_of(module: ModuleType) -> str:
@@ -161,6 +157,21 @@ def found_or_named(reference: str, told: bool) -> OwnHead:
 def own_class(config: HeadConfig) -> type[Head]:
     """Return the class of a head of one's own. Raises ConfigError where it was neither named nor is installed."""
     return found_or_named(config.architecture, told=False).kind
+
+
+def new_own(config: HeadConfig) -> Head:
+    """Make a head of one's own. Raises ConfigError for a class whose `__init__` fails, or does not begin as it must."""
+    kind = own_class(config)
+    try:
+        head = kind(config)
+        assert head.config is config
+        return head
+    except ConfigError:
+        raise
+    except Exception as error:
+        found = described(error, file_of(kind))
+        raise ConfigError(f"{config.architecture}: expected __init__(config) that runs and begins with "
+                          f"super().__init__(config), found {found}") from error  # fmt: skip
 
 
 def changed_line(config: HeadConfig) -> str:

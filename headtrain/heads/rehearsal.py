@@ -2,8 +2,6 @@
 
 import copy
 import logging
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -16,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from amnet_common.errors import ConfigError
 from amnet_common.small_texts import shortened
 from headtrain.heads.head import Head, Output
-from headtrain.heads.noise import Listed, Site
+from headtrain.heads.noise import STILL, Listed, Site
+from headtrain.heads.user_code import described, file_of
 
 
 class Rehearsal(NamedTuple):
@@ -39,13 +38,14 @@ class RandomCalls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def rehearse(head: Head, images: int) -> Rehearsal:
-    """Run a head's forward pass of so many images, in training mode, without values and without touching the head.
+def rehearse(head: Head, images: int, training: bool = True) -> Rehearsal:
+    """Run a head's forward pass of so many images without values and without touching the head: in training mode, or as
+    validation does.
 
     Raises ConfigError, which names the head's class, for a forward that heads could not train with.
     """
     mode, random, kept = FakeTensorMode(allow_non_fake_inputs=True), RandomCalls(), dict[int, Tensor]()
-    double = without_values(head, mode)
+    double = without_values(head, mode).train(training)
     shape, like = (images, head.config.locations, head.config.channels), double.target_mean
     listed, buffers = Listed(like.device), dict(double.named_buffers())
 
@@ -56,14 +56,14 @@ def rehearse(head: Head, images: int) -> Rehearsal:
     try:
         with quiet(), mode, random, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             x = torch.empty(shape, dtype=like.dtype, device=like.device)
-            output = double(x, listed)
+            output = double(x, listed if training else STILL)
     except DataDependentOutputException as error:
         raise refused(head, "no branches on values of tensors", f"one on {error}") from error
     except Exception as error:
         if not head.config.source:
             raise
-        found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise refused(head, f"one that takes x {shape}", f"{found}{place_of(error, type(head))}") from error
+        found = described(error, file_of(type(head)))
+        raise refused(head, f"one that takes x {shape}", found) from error
     if random.names:
         raise refused(head, "noise.drop(x, share) for all that is random", f"{random.names[0]}, which no seed decides")
     refuse_other_output(head, output, images)
@@ -86,20 +86,13 @@ def quiet() -> Iterator[None]:
         logger.disabled = before
 
 
-def place_of(error: Exception, kind: type[Head]) -> str:
-    """Return the last line of the file of a head's class that an error came through, for messages."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f", line {lines[-1]}" if lines else ""
-
-
 def storage_of(tensor: Tensor) -> int:
     """Return what is equal for tensors of the same memory, also where they have none."""
     return tensor.untyped_storage()._cdata
 
 
 def without_values(head: Head, mode: FakeTensorMode) -> Head:
-    """Copy a head without its values, in training mode; on the CPU if it has none itself, on the meta device."""
+    """Copy a head without its values; on the CPU if it has none itself, on the meta device."""
 
     def fake(tensor: Tensor) -> Tensor:
         return torch.empty_like(tensor, device="cpu" if tensor.is_meta else None)
@@ -107,7 +100,7 @@ def without_values(head: Head, mode: FakeTensorMode) -> Head:
     with mode:
         memo: dict[int, object] = {id(one): fake(one) for one in head.buffers()}
         memo |= {id(one): nn.Parameter(fake(one), one.requires_grad) for one in head.parameters()}
-        return copy.deepcopy(head, memo).train()
+        return copy.deepcopy(head, memo)
 
 
 def refuse_other_output(head: Head, output: object, images: int) -> None:

@@ -17,6 +17,7 @@ from headtrain.features.splits import count_tested_elsewhere
 from headtrain.features.statistics import Statistics, target_statistics
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tensors
+from headtrain.heads.fitness import refuse_untrainable
 from headtrain.heads.head import Head
 from headtrain.heads.provenance import Provenance
 from headtrain.runs.folder import new_run_folder
@@ -157,6 +158,8 @@ def build_head(scores: np.ndarray, config: Config, statistics: Statistics | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed("init", config.training.seed))
         head = new_head(config.head)
+    if config.head.source:
+        refuse_untrainable(head)
     mean, scale = target_statistics(scores)
     given = config.training
     head.target_mean.fill_(mean if given.target_mean is None else given.target_mean)

@@ -194,3 +194,63 @@ def test_heads_of_amnet_are_named_without_a_file(here, name):
     run("train", *words)
     run("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv")
     assert "source" not in json.loads((here / "run/run.json").read_text())["config"]["head"]
+
+
+BEGIN = "import torch\nfrom torch import nn\nimport amnet\n\nclass Odd(amnet.Head):\n"
+BARE = "    def __init__(self, config):\n"
+INIT = BARE + "        super().__init__(config)\n"
+WEIGHT = INIT + "        self.w = nn.Parameter(torch.ones(()))\n"
+FORWARD = "    def forward(self, x, noise):\n"
+SAYS = FORWARD + "        return self.single(x.mean((1, 2)) * self.w)\n"
+BUFFER = "        self.register_buffer('r', torch.ones(2), persistent=False)\n"
+DROPOUT = "        return self.single(nn.functional.dropout(x, 0.5).mean((1, 2)) * self.w)\n"
+SHARE = "        return self.single(noise.drop(x, 1.0).mean((1, 2)) * self.w)\n"
+EVAL = "        if not self.training:\n            {}['only in eval']\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (SAYS, "Odd: expected parameters to train, found none"),
+        (INIT + "        raise ValueError('one\\ntwo')\n" + SAYS, "found ValueError: one two, line 8"),
+        (BARE + "        self.l = nn.Linear(2, 2)\n" + SAYS, "found AttributeError: cannot assign module before"),
+        (BARE + "        pass\n" + SAYS, "that runs and begins with super().__init__(config), found"),
+        (INIT + "        self.w = nn.LazyLinear(2)\n" + SAYS, "found w.weight of a lazy module"),
+        (WEIGHT + BUFFER + SAYS, "expected buffers that are kept (persistent=True), found r"),
+        (WEIGHT + "        self.v = self.w\n" + SAYS, "memory of its own for each tensor, found v in that of w"),
+        (WEIGHT + "        self.lstm = nn.LSTM(2, 2)\n" + SAYS, "found lstm, an nn.LSTM"),
+        (WEIGHT + FORWARD + DROPOUT, "which no seed decides"),
+        (WEIGHT + FORWARD + SHARE, "noise.drop: expected a share in [0, 1), found 1.0"),
+        (WEIGHT + FORWARD + EVAL + SAYS.removeprefix(FORWARD), "found KeyError: 'only in eval', line "),
+        (INIT + "        self.w = nn.Parameter(torch.ones(7))\n" + SAYS, "expected one that takes x (2, 196, 1024)"),
+    ],
+)
+def test_a_class_that_could_not_be_trained_or_kept_is_refused_before_anything_is_written(here, body, said):
+    (here / "odd.py").write_text(BEGIN + body)
+    words = ("train", "--features", "photos.h5", "--split", 1, "--out", "run", "--arch", "odd.py:Odd", *SMALL)
+    (*_, line) = run(*words, status=2).stderr.splitlines()
+    assert said in line
+    assert not (here / "run").exists()
+
+
+UNMAPPED = """
+    def __init__(self, config):
+        super().__init__(config)
+        self.a, self.b = (nn.Parameter(torch.ones(12, size)) for size in (4, 3))
+        self.c = nn.Parameter(torch.ones(12))
+
+    def forward(self, x, noise):
+        z = x.mean(1)[:, :4]
+        h, _ = torch.lstm_cell(z, (z[:, :3], z[:, :3]), self.a, self.b, self.c, self.c)
+        return self.single(h.sum(1))
+"""
+
+
+def test_operators_that_cannot_be_mapped_train_one_by_one(here):
+    (here / "odd.py").write_text(BEGIN + UNMAPPED)
+    words = ("--features", "photos.h5", "--split", 1, "--arch", "odd.py:Odd", *SMALL)
+    run("train", *words, "--out", "alone")
+    said = run("sweep", *words, "--seeds", 2, "--out", "sweep", status=2).stderr.splitlines()[-1]
+    assert "Odd.forward: expected operators that torch.func.vmap can map over heads, found " in said
+    assert "--heads-per-pass 1 trains them one by one" in said
+    run("sweep", *words, "--seeds", 2, "--out", "sweep", "--resume", "--heads-per-pass", 1)

@@ -1,0 +1,41 @@
+"""Whether a head of a user's own can be trained, saved and loaded again: found out before anything is written."""
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from amnet_common.errors import ConfigError
+from headtrain.heads.head import Head
+from headtrain.heads.rehearsal import rehearse
+
+FEW = 2  # images that a BatchNorm needs
+
+
+def refuse_untrainable(head: Head) -> None:
+    """Raise ConfigError, which names the class, for a head that cannot be trained in a bank or kept in a checkpoint."""
+    for name, module in head.named_modules():
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            wanted = "no RNN, GRU or LSTM of torch, which cannot be mapped over several heads"
+            raise unfit(head, wanted, f"{name}, an nn.{type(module).__name__}")
+    tensors = [*head.named_parameters(remove_duplicate=False), *head.named_buffers(remove_duplicate=False)]
+    state = head.state_dict(keep_vars=True)
+    seen: dict[int, str] = {}
+    for name, tensor in tensors:
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            raise unfit(head, "parameters that have their shape from __init__ on", f"{name} of a lazy module")
+        if name not in state:
+            raise unfit(head, "buffers that are kept (persistent=True)", name)
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise unfit(head, "float32", f"{name} in {str(tensor.dtype).removeprefix('torch.')}")
+        first = seen.setdefault(tensor.untyped_storage().data_ptr(), name) if tensor.numel() else name
+        if first != name:
+            raise unfit(head, "memory of its own for each tensor", f"{name} in that of {first}")
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        raise unfit(head, "parameters to train", "none")
+    rehearse(head, FEW)
+    rehearse(head, FEW, training=False)
+
+
+def unfit(head: Head, wanted: str, found: str) -> ConfigError:
+    """Return the error of a head that is not as it must be."""
+    return ConfigError(f"{type(head).__name__}: expected {wanted}, found {found}")
