@@ -102,10 +102,9 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     if begun.split is None:
         raise RunError(f"{run}: expected a run of amnet-head train, found one without a split")
     head = load_head(run, choose_device(device))
-    if head.config.steps < 2:
-        raise RunError(
-            f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {head.config.steps}"
-        )
+    steps = head.outputs if head.config.has_own else head.config.steps
+    if steps < 2:
+        raise RunError(f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {steps}")
     training = begun.config.training
     collection = with_lists_of(Collection(features or begun.features), begun.folding)
     refuse_missing_view(training.eval_view, collection)

@@ -37,11 +37,12 @@ def leaderboard(
     from headtrain.evaluation.metrics import flat_line
     from headtrain.leaderboard import board
     from headtrain.leaderboard import text as row_text
-    from headtrain.leaderboard.facts import matching, read_condition
+    from headtrain.leaderboard.facts import matching, own_kinds, read_condition
     from headtrain.leaderboard.listing import listed
 
-    conditions = [read_condition(text) for text in texts]
     found = listed(folder)
+    own = own_kinds(found.heads)
+    conditions = [read_condition(text, own) for text in texts]
     heads = matching(found.heads, conditions) if found.heads else []
     rows = (board.summary_rows(heads) if summary else board.head_rows(heads)) if heads else []
     notes = [NO_MARK] if summary and rows and not rows[0]["best"] else []

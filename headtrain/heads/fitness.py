@@ -1,11 +1,14 @@
 """Whether a head of a user's own can be trained, saved and loaded again: found out before anything is written."""
 
+import copy
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from amnet_common.errors import ConfigError
 from headtrain.heads.head import Head
+from headtrain.heads.noise import STILL, Drawn
 from headtrain.heads.rehearsal import rehearse
 
 FEW = 2  # images that a BatchNorm needs
@@ -14,6 +17,10 @@ FEW = 2  # images that a BatchNorm needs
 def refuse_untrainable(head: Head) -> None:
     """Raise ConfigError, which names the class, for a head that cannot be trained in a bank or kept in a checkpoint."""
     for name, module in head.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, Tensor):
+                place = ".".join(filter(None, (name, attribute)))
+                raise unfit(head, "tensors as parameters or buffers (register_buffer)", f"{place}, which is neither")
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
             wanted = "no RNN, GRU or LSTM of torch, which cannot be mapped over several heads"
             raise unfit(head, wanted, f"{name}, an nn.{type(module).__name__}")
@@ -34,6 +41,24 @@ def refuse_untrainable(head: Head) -> None:
         raise unfit(head, "parameters to train", "none")
     rehearse(head, FEW)
     rehearse(head, FEW, training=False)
+    refuse_other_sums(head)
+
+
+def refuse_other_sums(head: Head) -> None:
+    """Raise ConfigError if what a copy of the head says of two random images cannot be, or is not the same twice."""
+    shape = FEW, head.config.locations, head.config.channels
+    x, double = torch.rand(shape, generator=torch.Generator().manual_seed(0)), copy.deepcopy(head).cpu().train()
+    with torch.no_grad():
+        first, second = (double(x, Drawn(torch.Generator().manual_seed(0))) for _ in range(2))
+        said = double.eval()(x, STILL)
+    if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, second, strict=True)):
+        raise unfit(head, "the same output for the same x and noise", "another: noise.drop is all that may be random")
+    for what, sums, wanted in (
+        ("steps that add up to the score", said.steps.sum(1), said.score),
+        ("attention whose rows add up to 1", said.attention.sum(2), torch.ones(())),
+    ):
+        if not torch.isclose(sums, wanted, rtol=1e-3, atol=1e-4).all():
+            raise unfit(head, what, f"{sums.flatten()[0].item():.4g} for {wanted.flatten()[0].item():.4g}")
 
 
 def unfit(head: Head, wanted: str, found: str) -> ConfigError:

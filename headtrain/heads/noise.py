@@ -28,6 +28,9 @@ class Noise:
         """
         if not 0 <= share < 1:
             raise ConfigError(f"noise.drop: expected a share in [0, 1), found {share}")
+        if unit not in ("value", "channel") or (unit == "channel" and x.dim() != 3):
+            raise ConfigError(f"noise.drop: expected the unit value, or channel for x (B, L, D), found {unit!r} for "
+                              f"{tuple(x.shape)}")  # fmt: skip
         factors = self.factors(x.shape, share, unit)
         return x if factors is None else factors * x
 

@@ -18,8 +18,9 @@ from amnet_common.errors import ConfigError
 from amnet_common.small_texts import shortened
 from headtrain.heads.head import Head
 from headtrain.heads.user_code import described, file_of
-from headtrain.settings.configuration import EQUATIONS, HeadConfig
+from headtrain.settings.configuration import EQUATIONS, OF_ANY_HEAD, OF_THE_PAPER, HeadConfig
 from headtrain.settings.own import kinds_of
+from headtrain.settings.text import COLUMNS
 
 GROUP = "amnet.heads"  # of entry points: name = "package.module:CLASS"
 OF_AMNET = {"mean-pool": "headtrain.heads.mean_pool:MeanPool",
@@ -44,7 +45,10 @@ class OwnHead:
         return asdict(self.kind.Settings())
 
 
-NAMED: dict[str, OwnHead] = {}  # by their names, what this process was told of
+NAMED: dict[str, OwnHead] = {}  # by their names, what this process was told of last
+NAMED_AS: dict[tuple[str, str], OwnHead] = {}  # by name and source: two files may have one name
+RESERVED = {*OF_ANY_HEAD, *(name for known, column in COLUMNS.items() if known not in OF_THE_PAPER
+                            for name in (known, column))}  # fmt: skip
 
 
 def name_head(reference: str) -> OwnHead:
@@ -67,8 +71,11 @@ def registered(name: str, kind: object, source: str, reference: str) -> OwnHead:
     if not (isinstance(kind, type) and issubclass(kind, Head) and kind is not Head):
         found = "none of that name" if kind is None else shortened(kind)
         raise ConfigError(f"--arch {reference}: expected a subclass of amnet.Head, found {found}")
-    kinds_of(kind.Settings, f"--arch {reference}")
-    NAMED[name] = OwnHead(name, kind, source)
+    if taken := sorted(RESERVED & kinds_of(kind.Settings, f"--arch {reference}").keys()):
+        raise ConfigError(
+            f"--arch {reference}: expected names of Settings that no setting of training has, found {taken[0]}"
+        )
+    NAMED[name] = NAMED_AS[name, source] = OwnHead(name, kind, source)
     return NAMED[name]
 
 
@@ -90,7 +97,7 @@ def from_file(path: Path) -> tuple[ModuleType, str]:
     sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
         exec(compile(text, path, "exec"), module.__dict__)  # not by importlib: a cache of its own might be older
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise broken(str(path), str(path), error) from error
     return module, source
@@ -103,7 +110,7 @@ def imported(module: str, reference: str) -> ModuleType:
         sys.path.append(here)  # as `python -m` does; last, so that it hides nothing
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise broken(reference, module, error) from error
 
 
@@ -156,7 +163,8 @@ def found_or_named(reference: str, told: bool) -> OwnHead:
 
 def own_class(config: HeadConfig) -> type[Head]:
     """Return the class of a head of one's own. Raises ConfigError where it was neither named nor is installed."""
-    return found_or_named(config.architecture, told=False).kind
+    same = NAMED_AS.get((config.architecture, config.source))
+    return (same or found_or_named(config.architecture, told=False)).kind
 
 
 def new_own(config: HeadConfig) -> Head:
@@ -168,7 +176,7 @@ def new_own(config: HeadConfig) -> Head:
         return head
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = described(error, file_of(kind))
         raise ConfigError(f"{config.architecture}: expected __init__(config) that runs and begins with "
                           f"super().__init__(config), found {found}") from error  # fmt: skip
@@ -177,7 +185,7 @@ def new_own(config: HeadConfig) -> Head:
 def changed_line(config: HeadConfig) -> str:
     """Describe that the file of a head's class is another than when it was trained; empty where it is not."""
     found = NAMED.get(config.architecture)
-    if found is None or found.source == config.source:
+    if found is None or (config.architecture, config.source) in NAMED_AS:
         return ""
     return (f"the file of {config.architecture} has changed since this head was trained (SHA-256 {found.source[:12]} "
             f"now, {config.source[:12]} then): it may compute something else")  # fmt: skip

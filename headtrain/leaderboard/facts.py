@@ -16,6 +16,7 @@ OWN_COLUMNS = ("status", "features", "split")  # the others stand only where the
 KINDS: Mapping[str, type] = {"status": str, "features": str, "split": int, "preset": str} | {
     COLUMNS[name]: setting.kind for name, setting in SETTINGS.items()
 }
+NO_OWN: Mapping[str, type] = {}
 OPTIONAL = {COLUMNS[name] for name, setting in SETTINGS.items() if setting.optional}
 
 
@@ -27,14 +28,22 @@ def facts_of(head: TrainedHead) -> dict[str, object]:
     return own | {"preset": head.config.preset} | settings | dict(head.config.head.own)
 
 
-def read_condition(text: str) -> Condition:
-    """Parse KEY=VALUE, the value by the type of KEY; `none` for a setting left to the data. Raises ConfigError."""
+def read_condition(text: str, own: Mapping[str, type] = NO_OWN) -> Condition:
+    """Parse KEY=VALUE, the value by the type of KEY; `none` for a setting left to the data. `own`: settings of heads of
+    one's own with their types. Raises ConfigError.
+    """
     key, equals, value = text.partition("=")
-    if not equals or key not in KINDS:
-        raise ConfigError(f"--where: expected KEY=VALUE with one of {', '.join(KINDS)}, found {text!r}")
+    kinds = {**own, **KINDS}
+    if not equals or key not in kinds:
+        raise ConfigError(f"--where: expected KEY=VALUE with one of {', '.join((*KINDS, *own))}, found {text!r}")
     if value == "none" and key in OPTIONAL:
         return key, None
-    return key, read_value(f"--where {key}", KINDS[key], value)
+    return key, read_value(f"--where {key}", kinds[key], value)
+
+
+def own_kinds(heads: Iterable[TrainedHead]) -> dict[str, type]:
+    """Return the settings that heads of one's own have, with their types."""
+    return {name: type(value) for head in heads for name, value in head.config.head.own}
 
 
 def matching(heads: Sequence[TrainedHead], conditions: Sequence[Condition]) -> list[TrainedHead]:

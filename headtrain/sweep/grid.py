@@ -11,6 +11,7 @@ from headtrain.settings.own import PREFIX
 from headtrain.settings.text import NAMES, read_value
 
 TOGETHER: Mapping[str, tuple[str, ...]] = {"dropout": ("feature_dropout", "regress_dropout")}  # one value for all
+NOT_OF_OWN = {*OF_THE_PAPER, "architecture"}  # settings that a head of one's own does not have, or is
 NO_OWN: Mapping[str, type] = {}
 ONE_FOR_ALL = ("seed", "data-seed", "select-on")  # --seeds; and what makes the lists, which a sweep reads once
 
@@ -44,6 +45,8 @@ def read_axis(text: str, own: Mapping[str, type] = NO_OWN) -> Axis:
     found = tuple(read_value(f"--grid {key}", kind, value) for value in values.split(","))
     if len(set(found)) < len(found):
         raise ConfigError(f"--grid {key}: expected different values, found {values}")
+    if any("/" in value for value in found if isinstance(value, str)):
+        raise ConfigError(f"--grid {key}: expected values without a slash, as they name folders, found {values}")
     return Axis(key, settings, found)
 
 
@@ -54,14 +57,14 @@ def settings_of(key: str, own: Mapping[str, type] = NO_OWN) -> tuple[str, ...]:
     if key in TOGETHER:
         return () if own else TOGETHER[key]
     name = NAMES.get(key)
-    if name is None or not SETTINGS[name].option or key in ONE_FOR_ALL or (own and name in OF_THE_PAPER):
+    if name is None or not SETTINGS[name].option or key in ONE_FOR_ALL or (own and name in NOT_OF_OWN):
         return ()
     return (name,)
 
 
 def keys_of(own: Mapping[str, type] = NO_OWN) -> list[str]:
     """Return the keys that a grid may have."""
-    return [key for key in (*own, *TOGETHER, *(name for name in NAMES if name not in own)) if settings_of(key, own)]
+    return [key for key in dict.fromkeys((*own, *TOGETHER, *NAMES)) if settings_of(key, own)]
 
 
 def kind_of(key: str, own: Mapping[str, type] = NO_OWN) -> type:

@@ -31,6 +31,7 @@ def here(tmp_path, monkeypatch, features):
     (tmp_path / "my_head.py").write_text(CLASS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(own, "NAMED", {})
+    monkeypatch.setattr(own, "NAMED_AS", {})
     return tmp_path
 
 
@@ -59,6 +60,8 @@ def test_the_commands_of_the_page_do_what_it_says(here):
     assert "6 heads" in said["sweep"].stderr
     names = {path.name for path in (here / "runs/sweep").iterdir() if path.is_dir()}
     assert names == {f"width={width},lr={lr},seed=0" for width in (16, 32, 64) for lr in ("0.0003", "0.001")}
+    assert run("runs", "runs/sweep", "--where", "width=16").stdout.count("width=16,") == 2
+    assert "--where: expected KEY=VALUE" in run("runs", "runs/sweep", "--where", "depth=16", status=2).stderr
     rows = csv.DictReader(run("runs", "runs/sweep", "--format", "csv").stdout.splitlines())
     assert {(row["width"], row["lr"]) for row in rows} == {
         (width, rate) for width in ("16", "32", "64") for rate in ("0.0003", "0.001")
@@ -90,6 +93,7 @@ def test_a_killed_training_of_such_a_head_ends_with_the_weights_of_an_undisturbe
 def test_no_run_loads_code_by_itself(monkeypatch):
     train("--out", "run")
     monkeypatch.setattr(own, "NAMED", {})
+    monkeypatch.setattr(own, "NAMED_AS", {})
     words = ("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv")
     said = run(*words, status=2).stderr
     assert "expected a head of amnet or one that is installed, found 'my_head.py:MeanMax'; name its class" in said
@@ -100,10 +104,36 @@ def test_no_run_loads_code_by_itself(monkeypatch):
 def test_a_changed_file_is_told_and_not_resumed(here):
     train("--out", "run")
     (here / "my_head.py").write_text(CLASS + "\n# other\n")
+    own.NAMED_AS.clear()
     said = run("score", "--features", "photos.h5", "--head", "run", "--out", "s.csv", *ARCH).stderr
     assert re.search(r"^warning: run/best\.safetensors: the file of my_head\.py:MeanMax has changed since", said, re.M)
     said = train("--out", "run", "--resume", status=2).stderr
     assert "--resume: run is another run: config.head.source: expected" in said
+
+
+def test_two_files_of_one_name_are_told_apart(here):
+    """Each run is scored by the class that it was trained with, whatever was named last."""
+    for folder, what in (("a", "x.mean(1)"), ("b", "x.amax(1)")):
+        (here / folder).mkdir()
+        (here / folder / "my_head.py").write_text(CLASS.replace("x.mean(1)", what))
+        run("train", "--features", "photos.h5", "--split", 1, "--arch", f"{folder}/my_head.py:MeanMax", *SMALL,
+            "--out", f"run-{folder}")  # fmt: skip
+    both = ("--arch", "a/my_head.py:MeanMax", "--arch", "b/my_head.py:MeanMax")
+    tables = {}
+    for name, arch in (("a", both[:2]), ("both", both), ("turned", both[2:] + both[:2])):
+        own.NAMED.clear()
+        own.NAMED_AS.clear()
+        said = run("score", "--features", "photos.h5", "--head", "run-a", "--out", f"{name}.csv", *arch)
+        assert "has changed" not in said.stderr
+        tables[name] = (here / f"{name}.csv").read_text()
+    assert tables["a"] == tables["both"] == tables["turned"]
+
+
+def test_values_that_no_folder_can_be_named_by_are_not_swept(here):
+    (here / "my_head.py").write_text(CLASS.replace("width: int = 64", 'width: int = 64\n    kind: str = "a"'))
+    words = ("sweep", "--features", "photos.h5", *ARCH, *SMALL, "--grid", "kind=x/../../y,b", "--out", "s/s")
+    assert "--grid kind: expected values without a slash" in run(*words, status=2).stderr
+    assert not (here / "s").exists() or not any((here / "s").glob("**/run.json"))
 
 
 def test_a_configuration_file_repeats_a_run():
@@ -126,6 +156,7 @@ def test_a_configuration_file_repeats_a_run():
 def test_python_names_the_class_too():
     train("--out", "run")
     own.NAMED.clear()
+    own.NAMED_AS.clear()
     with pytest.raises(RunError, match=r"in Python: amnet\.name_head"):
         amnet.load_head("run")
     amnet.name_head("my_head.py:MeanMax")
@@ -205,6 +236,10 @@ SAYS = FORWARD + "        return self.single(x.mean((1, 2)) * self.w)\n"
 BUFFER = "        self.register_buffer('r', torch.ones(2), persistent=False)\n"
 DROPOUT = "        return self.single(nn.functional.dropout(x, 0.5).mean((1, 2)) * self.w)\n"
 SHARE = "        return self.single(noise.drop(x, 1.0).mean((1, 2)) * self.w)\n"
+UNIT = "        return self.single(noise.drop(x, 0.5, 'channels').mean((1, 2)) * self.w)\n"
+STEPS = "        s = x.mean((1, 2)) * self.w\n        return self.single(s)._replace(steps=2 * s[:, None])\n"
+LOGITS = "        return self.single(x.mean((1, 2)) * self.w, x.mean(2))\n"
+CHANCE = "        import random\n        return self.single(x.mean((1, 2)) * self.w * random.random())\n"
 EVAL = "        if not self.training:\n            {}['only in eval']\n"
 
 
@@ -223,6 +258,12 @@ EVAL = "        if not self.training:\n            {}['only in eval']\n"
         (WEIGHT + FORWARD + SHARE, "noise.drop: expected a share in [0, 1), found 1.0"),
         (WEIGHT + FORWARD + EVAL + SAYS.removeprefix(FORWARD), "found KeyError: 'only in eval', line "),
         (INIT + "        self.w = nn.Parameter(torch.ones(7))\n" + SAYS, "expected one that takes x (2, 196, 1024)"),
+        (INIT + "        self.w = torch.ones(())\n" + SAYS, "(register_buffer), found w, which is neither"),
+        (INIT + "        raise SystemExit('bye')\n" + SAYS, "found SystemExit: bye, line 8"),
+        (WEIGHT + FORWARD + UNIT, "noise.drop: expected the unit value, or channel for x (B, L, D), found 'channels'"),
+        (WEIGHT + FORWARD + STEPS, "Odd: expected steps that add up to the score, found "),
+        (WEIGHT + FORWARD + LOGITS, "Odd: expected attention whose rows add up to 1, found "),
+        (WEIGHT + FORWARD + CHANCE, "Odd: expected the same output for the same x and noise, found another"),
     ],
 )
 def test_a_class_that_could_not_be_trained_or_kept_is_refused_before_anything_is_written(here, body, said):
