@@ -3,7 +3,6 @@
 Letters: B batch, L locations (196), D channels (1024), H hidden size (1024), T steps (3; one output where T = 0).
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -16,6 +15,7 @@ from amnet_common.errors import ConfigError, ShapeError
 from headtrain.heads.noise import STILL, Noise
 from headtrain.heads.provenance import Provenance
 from headtrain.settings.configuration import HeadConfig
+from headtrain.settings.own import kinds_of
 
 
 class Output(NamedTuple):
@@ -170,14 +170,14 @@ def settings_in(config: HeadConfig, settings: type) -> Any:  # noqa: ANN401 - on
 
     Raises ConfigError for one that the class does not know, and for a value of another type.
     """
-    fields = {field.name: field for field in dataclasses.fields(settings)}
+    kinds = kinds_of(settings, config.architecture)
     for name, value in config.own:
-        if name not in fields:
-            known = ", ".join(fields) or "none"
-            raise ConfigError(f"--set {name}: expected a setting of {config.architecture} ({known})")
-        wanted = type(fields[name].default)
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise ConfigError(f"--set {name}: expected a value of type {wanted.__name__}, found {value!r}")
+        if name not in kinds:
+            raise ConfigError(
+                f"--set {name}: expected a setting of {config.architecture} ({', '.join(kinds) or 'none'})"
+            )
+        if type(value) is not kinds[name] and not (kinds[name] is float and type(value) is int):
+            raise ConfigError(f"--set {name}: expected a value of type {kinds[name].__name__}, found {value!r}")
     return settings(**dict(config.own))
 
 
