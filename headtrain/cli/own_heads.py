@@ -1,7 +1,8 @@
 """Heads of a user's own on the command line: --arch names the class, --set its settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,16 +18,20 @@ set_option = click.option("--set", "own", multiple=True, metavar="NAME=VALUE", h
                           "(--arch). May be given again.")  # fmt: skip
 
 
-def _named(_context: click.Context, _option: click.Parameter, references: Sequence[str]) -> None:
-    if references:
-        from headtrain.heads.own import name_head
+def arch_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --arch to a command that loads heads: it names their classes before the command runs."""
 
-        for reference in references:
-            name_head(reference)
+    @wraps(command)
+    def call(*args: Any, arch: Sequence[str], **words: Any) -> Any:  # noqa: ANN401 - as the command
+        if arch:
+            from headtrain.heads.own import name_head
 
+            for reference in arch:
+                name_head(reference)
+        return command(*args, **words)
 
-arch_option = click.option("--arch", multiple=True, metavar="CLASS", expose_value=False, callback=_named, help="The "
-                           "class of a head of your own, as for train: no run loads code by itself.")  # fmt: skip
+    return click.option("--arch", multiple=True, metavar="CLASS", help="The class of a head of your own, as for train: "
+                        "no run loads code by itself. May be given again.")(call)  # fmt: skip
 
 
 def with_own_head(config: Config, given: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:

@@ -195,6 +195,15 @@ def test_wrong_names_are_refused_in_one_line(here, words, said):
     assert not (here / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["score", "attend", "report", "test"])
+def test_commands_that_load_heads_refuse_a_wrong_name_in_one_line(command):
+    words = {"report": ("run",), "score": ("--head", "run"), "attend": ("--head", "run"), "test": ("--head", "run")}
+    more = {"attend": ("00.jpg",)}.get(command, ())
+    said = run(command, *words[command], *more, "--features", "photos.h5", "--out", "o.csv", "--arch", "none.py:H",
+               status=2).stderr.splitlines()  # fmt: skip
+    assert [line.partition(": ")[2][:24] for line in said] == ["--arch none.py: expected"]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
