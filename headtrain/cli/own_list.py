@@ -16,7 +16,7 @@ from headtrain.cli.options import refuse_twice
 from headtrain.cli.outputs import drawing
 from headtrain.cli.train import describe_result, print_mean
 
-OF_RUNS = ("own", "features", "device", "scatter", "overwrite")  # the command's parameters that go with RUN
+OF_RUNS = ("own", "features", "device", "scatter", "overwrite", "arch")  # the command's parameters that go with RUN
 
 
 def refuse_mixed(ctx: click.Context) -> None:

@@ -111,6 +111,14 @@ def test_a_changed_file_is_told_and_not_resumed(here):
     assert "--resume: run is another run: config.head.source: expected" in said
 
 
+def test_a_run_of_such_a_head_is_tested_later(here):
+    train("--out", "run", "--no-test")
+    own.NAMED.clear()
+    own.NAMED_AS.clear()
+    run("test", "run", *ARCH)
+    assert (here / "run/test.csv").exists()
+
+
 def test_two_files_of_one_name_are_told_apart(here):
     """Each run is scored by the class that it was trained with, whatever was named last."""
     for folder, what in (("a", "x.mean(1)"), ("b", "x.amax(1)")):
