@@ -17,7 +17,7 @@ from torch import Tensor
 from amnet_common.errors import ConfigError
 from amnet_common.machine.compiler import compiler_works, no_compiler
 from amnet_common.machine.devices import multiplies_bfloat16
-from headtrain.compute.bank.bank import Bank, Draws
+from headtrain.compute.bank.bank import Bank, Places
 from headtrain.features.batches import to_floats
 from headtrain.heads.head import Head, Output
 from headtrain.heads.noise import STILL
@@ -28,7 +28,7 @@ PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all ep
 MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
 
 P = ParamSpec("P")
-Forward = Callable[[Tensor, Tensor | None], Output]
+Forward = Callable[[Tensor, Tensor | None, Tensor, Tensor], Output]  # stored views, scales, keys, numbers of the images
 Predictor = Callable[[Head, Tensor, Tensor | None], Output]
 
 
@@ -77,17 +77,18 @@ def choose_kernels(precision: str, compiled: bool | None, device: str, shown: in
 
 
 def forward_of(bank: Bank, kernels: Kernels, size: int) -> Forward:
-    """Return a function from stored views (n, 14, 14, D) and their scales to the bank's output, with fresh dropout.
+    """Return a function from stored views (n, 14, 14, D), their scales, and what dropout is a hash of - the step's keys
+    (N, places, 2) and the numbers (n,) of the images in their batch - to the bank's output.
 
     Compiled for n = `size`; the smaller rest of a batch is computed eagerly.
     """
     half = kernels.precision == BFLOAT16
 
-    def chosen(stored: Tensor, scales: Tensor | None) -> Output:
+    def chosen(stored: Tensor, scales: Tensor | None, keys: Tensor, image: Tensor) -> Output:
         run = compiled_forward() if kernels.compiled and len(stored) == size else forward
-        drawn = bank.draw(len(stored))
+        places = bank.places(len(stored))
         with unmapped_named(bank):
-            return run(bank, half, stored, scales, drawn)
+            return run(bank, half, stored, scales, places, keys, image)
 
     return chosen
 
@@ -105,15 +106,18 @@ def unmapped_named(bank: Bank) -> Iterator[None]:
                           "--heads-per-pass 1 trains them one by one") from error  # fmt: skip
 
 
-def forward(bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, drawn: Draws) -> Output:
-    """Compute a bank's output for stored views: the eager kernels, and what is compiled."""
+def forward(
+    bank: Bank, half: bool, stored: Tensor, scales: Tensor | None, places: Places, keys: Tensor, image: Tensor
+) -> Output:
+    """Compute a bank's output for stored views, with dropout: the eager kernels, and what is compiled."""
+    drawn = bank.draw(places, keys, image)
     # no cache: one head would add up the gradients of a weight that serves every step in bfloat16, a bank in float32
     with torch.autocast(bank.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
         return bank.forward(to_floats(stored, scales), drawn)
 
 
 @cache
-def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Draws], Output]:
+def compiled_forward() -> Callable[[Bank, bool, Tensor, Tensor | None, Places, Tensor, Tensor], Output]:
     """Return `forward` compiled."""
     return compiled_well(forward)
 

@@ -8,7 +8,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from amnet_common.errors import ConfigError
 from headtrain.heads.head import Head
-from headtrain.heads.noise import STILL, Drawn
+from headtrain.heads.noise import STILL, Handed
 from headtrain.heads.rehearsal import rehearse
 
 FEW = 2  # images that a BatchNorm needs
@@ -46,10 +46,11 @@ def refuse_untrainable(head: Head) -> None:
 
 def refuse_other_sums(head: Head) -> None:
     """Raise ConfigError if what a copy of the head says of two random images cannot be, or is not the same twice."""
-    shape = FEW, head.config.locations, head.config.channels
-    x, double = torch.rand(shape, generator=torch.Generator().manual_seed(0)), copy.deepcopy(head).cpu().train()
+    draw, double = torch.Generator().manual_seed(0), copy.deepcopy(head).cpu().train()
+    x = torch.rand((FEW, head.config.locations, head.config.channels), generator=draw)
+    factors = [torch.rand(site.shape, generator=draw) if site.share else None for site in rehearse(head, FEW).sites]
     with torch.no_grad():
-        first, second = (double(x, Drawn(torch.Generator().manual_seed(0))) for _ in range(2))
+        first, second = (double(x, Handed(factors)) for _ in range(2))
         said = double.eval()(x, STILL)
     if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(first, second, strict=True)):
         raise unfit(head, "the same output for the same x and noise", "another: noise.drop is all that may be random")

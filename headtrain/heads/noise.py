@@ -4,16 +4,15 @@ A head's `forward` says by `noise.drop` where it drops, and how much; what is ha
 happens there.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from amnet_common.errors import ConfigError
 
-FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of a mask is 1 all the same
+FINE = 2**16  # a share is a multiple of 1 / FINE; the mean of what is multiplied by is 1 all the same
 
 Factors = Tensor | None  # float32, broadcasting over what they multiply; None: nothing is dropped
 
@@ -49,18 +48,8 @@ class Still(Noise):
 STILL = Still()
 
 
-class Drawn(Noise):
-    """Draw at every place, from a generator on `device`; None: torch's global one."""
-
-    def __init__(self, generator: Generator | None = None, device: torch.device | str = "cpu") -> None:
-        self.generator, self.device = generator, torch.device(device)
-
-    def factors(self, shape: Sequence[int], share: float, unit: str = "value") -> Factors:
-        return mask(shape_of(shape, unit), share, self.device, self.generator) if share else None
-
-
 class Handed(Noise):
-    """Give out factors that were drawn before, in their order."""
+    """Give out factors that were computed before, in their order."""
 
     def __init__(self, drawn: Iterable[Factors]) -> None:
         self.left = list(drawn)
@@ -91,14 +80,3 @@ class Listed(Noise):
 def shape_of(shape: Sequence[int], unit: str) -> tuple[int, ...]:
     """Return the shape of the factors for an x of `shape`."""
     return tuple(shape) if unit == "value" else (shape[0], 1, *shape[2:])
-
-
-def mask(shape: tuple[int, ...], share: float, device: torch.device, noise: Generator | None = None) -> Tensor:
-    """Draw float32 of `shape`: 0 for about `share` of the values, one value above 1 for the others.
-
-    Four values share a random integer of 64 bits, which on a CPU costs as much as one Bernoulli number.
-    """
-    kept, values = round((1 - share) * FINE), math.prod(shape)
-    bits = torch.empty(-(-values // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=noise)
-    drawn = bits.view(torch.int16)[:values].view(shape)  # uniform in -FINE / 2 ... FINE / 2 - 1
-    return (drawn < kept - FINE // 2).float().mul_(FINE / kept)

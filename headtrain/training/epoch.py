@@ -1,82 +1,81 @@
 """One pass of a bank over the training images, and one of heads over the images of a subset that is evaluated."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from amnet_common.seeds import derived_seed
-from headtrain.compute.bank.bank import Bank
+from headtrain.compute.bank.dropout import keys_of
 from headtrain.compute.inference import predict_picks
 from headtrain.compute.kernels import Forward, forward_of
-from headtrain.features.batches import Source, epoch_picks, ordered_picks, scales_on
+from headtrain.features.arriving import arriving
+from headtrain.features.batches import Picks, Source, epoch_picks, ordered_picks, scales_on
 from headtrain.features.splits import Subset
 from headtrain.heads.head import Head
 from headtrain.settings.configuration import TrainingConfig
-from headtrain.training.losses import loss_terms
-from headtrain.training.member import Member
+from headtrain.training.losses import Penalties, loss_terms
 from headtrain.training.planned import Setup
+from headtrain.training.team import Team
 
-# images a backward pass, however many heads: (n, L, D) temporaries of a whole batch and many heads would not fit in a
-# GPU. A head's dropout depends on it
+# images a backward pass on a CPU, however many heads: (n, L, D) temporaries of more would leave its cache
 CHUNK = 64
 
 
-def learning_rate_at(settings: TrainingConfig, epoch: int) -> float:
-    """Return the learning rate of epoch 1, 2, ...: constant, half a cosine down to nearly 0, or in steps."""
-    if settings.lr_schedule == "cosine":
-        return settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
-    if settings.lr_schedule == "step":
-        return settings.learning_rate * settings.lr_factor ** ((epoch - 1) // settings.lr_step)
-    return settings.learning_rate
+def train_epoch(team: Team, setup: Setup, number: int) -> np.ndarray:
+    """Train a team's heads in one pass over the training images: epoch `number`, from 1.
 
-
-def train_epoch(bank: Bank, members: Sequence[Member], setup: Setup, number: int) -> np.ndarray:
-    """Train the bank's heads, those of `members`, in one pass over the training images: epoch `number`, from 1.
-
-    Returns (N, 2) float64: each head's means of squared error and attention penalty over what was shown. Raises
-    CollectionError for damaged features, if `setup.check`.
+    Returns (n, 2) float64 for the members who are going: their means of squared error and attention penalty over what
+    was shown. Raises CollectionError for damaged features, if `setup.check`.
     """
-    settings = [member.config.training for member in members]
-    source, subset = setup.read_from, setup.subsets.train
-    picks, scales = epoch_picks(subset.rows, source.views, settings[0], number), scales_on(bank.device, source)
-    size = chunk_size(members[0].head, len(picks[0].rows))
+    bank, source = team.bank, setup.read_from
+    picks = epoch_picks(setup.subsets.train.rows, source.views, team.settings[0], number)
+    scales = scales_on(bank.device, source)
+    size = chunk_size(bank.heads[0], len(picks[0].rows))
     forward = forward_of(bank, setup.kernels, size)
-    bank.generators = [prepared(member, number) for member in members]
-    targets = torch.stack([member.targets(subset.scores) for member in members])  # (N, n)
-    sums = torch.zeros(len(members), 2, device=bank.device)
-    for batch, features in source.batches(picks, check=setup.check):
+    for head in bank.heads:
+        head.train()
+    team.updates.begin_epoch(number)
+    keys = epoch_keys(team.settings, number, len(picks), len(bank.places(size))).to(
+        bank.device
+    )  # (steps, N, places, 2)
+    shown = targets_of(team.targets, picks)  # (N, what an epoch shows)
+    sums = torch.zeros(len(bank.heads), 2, device=bank.device)
+    stop = 0
+    for step, (batch, stored) in enumerate(arriving(source.batches(picks, check=setup.check), bank.device)):
+        start, stop = stop, stop + len(batch.rows)
         bank.zero_grad()
-        sums += backward(forward, torch.as_tensor(features), scales, targets[:, batch.positions], settings, size)
-        for member in members:
-            member.update()
-    return sums.double().cpu().numpy() / sum(len(batch.rows) for batch in picks)
+        sums += backward(forward, stored, scales, shown[:, start:stop], team.penalties, keys[step], size)
+        team.updates.step()
+    team.updates.end_epoch()
+    return team.of_going(sums).cpu().double().numpy() / stop
 
 
-def prepared(member: Member, number: int) -> Generator:
-    """Set training mode and the learning rate of epoch `number`, from 1; return the source of its dropout."""
-    head, settings = member.head.train(), member.config.training
-    for group in member.optimiser.param_groups:
-        group["lr"] = learning_rate_at(settings, number)
-    return torch.Generator(head.target_mean.device).manual_seed(derived_seed("dropout", settings.seed, number))
+def epoch_keys(settings: Sequence[TrainingConfig], epoch: int, steps: int, places: int) -> Tensor:
+    """Return the keys of the dropout of N heads in one epoch, (steps, N, places, 2) int32."""
+    return torch.from_numpy(np.stack([keys_of(one.seed, epoch, steps, places) for one in settings], axis=1))
+
+
+def targets_of(targets: Tensor, picks: Sequence[Picks]) -> Tensor:
+    """Return the targets (N, n) of the images in the order in which an epoch shows them."""
+    order = torch.from_numpy(np.concatenate([batch.positions for batch in picks]))
+    return targets[:, order.to(targets.device)]
 
 
 def backward(
-    forward: Forward, features: Tensor, scales: Tensor | None, targets: Tensor, settings: Sequence[TrainingConfig],
+    forward: Forward, stored: Tensor, scales: Tensor | None, targets: Tensor, penalties: Penalties, keys: Tensor,
     size: int,
 ) -> Tensor:  # fmt: skip
     """Compute the gradients of (13) over a batch, added up in chunks of `size` images.
 
-    `features` (n, 14, 14, D) as stored, `scales` (D,) of uint8 codes, `targets` (N, n) float32. Returns (N, 2) float32:
-    sums over the batch of squared error and attention penalty.
+    `stored` (n, 14, 14, D), `scales` (D,) of uint8 codes, `targets` (N, n) float32, `keys` (N, places, 2) int32.
+    Returns (N, 2) float32: sums over the batch of squared error and attention penalty.
     """
     sums = targets.new_zeros(len(targets), 2)
-    for x, y in zip(features.split(size), targets.split(size, dim=1), strict=True):
-        output = forward(x.to(targets.device, non_blocking=True), scales)
-        error, penalty, loss = loss_terms(output, y, settings)  # (N,) each
-        (loss.sum() * (len(x) / len(features))).backward()  # no head's loss depends on another's parameters
+    image = torch.arange(len(stored), dtype=torch.int32, device=targets.device)
+    for x, y, i in zip(stored.split(size), targets.split(size, dim=1), image.split(size), strict=True):
+        error, penalty, loss = loss_terms(forward(x, scales, keys, i), y, penalties)  # (N,) each
+        (loss.sum() * (len(x) / len(stored))).backward()  # no head's loss depends on another's parameters
         sums += len(x) * torch.stack([error, penalty], dim=1).detach()
     return sums
 

@@ -11,7 +11,6 @@ import numpy as np
 from amnet_common.errors import DamagedRunError
 from amnet_common.files import write_json
 from amnet_common.only_writer import only_writer
-from headtrain.compute.bank.bank import Bank
 from headtrain.compute.bank.grouping import may_train_together
 from headtrain.evaluation.metrics import evaluate
 from headtrain.features.statistics import Statistics, channel_statistics
@@ -24,6 +23,7 @@ from headtrain.training.member import Member, begin, resume
 from headtrain.training.outcome import drop_state, finish
 from headtrain.training.pace import Pace
 from headtrain.training.planned import PlannedRun, Setup, Standing, standings
+from headtrain.training.team import Team
 
 Report = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged"]
 
@@ -117,54 +117,35 @@ def statistics_for(setup: Setup, configs: Sequence[Config]) -> Statistics | None
 
 
 def train_bank(members: list[Member], setup: Setup, prune: Choose) -> Generator[Report]:
-    """Train until every member is finished or pruned; it then leaves `members` and the bank, which frees its memory."""
-    bank: Bank | None = None
-    pace = Pace()
+    """Train until every member is finished or pruned; it then leaves the team and the bank, which frees its memory.
+
+    `members` is emptied: nothing outside the team holds one.
+    """
+    team, pace = Team(members, setup), Pace()
+    members.clear()
     try:
-        while members:
-            finished = [member.finished for member in members]
-            if any(finished):
-                leaving = taken_out(members, finished)
-                bank = into_bank(members)  # the old one's memory, that of every head, goes with those who leave
+        while team.going:
+            if leaving := team.leave([member.finished for member in team.going]):
                 yield from finish_each(leaving, setup)
-            if members:
-                bank = bank or into_bank(members)
-                assert bank is not None
-                reports = one_epoch(bank, members, setup)
-                save_at_pace(members, pace)
+            if team.going:
+                reports = one_epoch(team, setup)
+                save_at_pace(team.going, pace)
                 yield from reports
-                diverged = [bool(member.diverged) for member in members]
-                if any(diverged):
-                    leaving = taken_out(members, diverged)
-                    bank = into_bank(members)
+                if leaving := team.leave([bool(member.diverged) for member in team.going]):
                     yield from diverge_each(leaving)
-                pruned = chosen(members, prune)
+                pruned = chosen(team.going, prune)
                 if any(pruned):
-                    save_all(members)  # resumed, those who go on must not come to this rung again
-                    leaving = taken_out(members, pruned)
-                    bank = into_bank(members)
-                    yield from prune_each(leaving)
+                    save_all(team.going)  # resumed, those who go on must not come to this rung again
+                    yield from prune_each(team.leave(pruned))
     except GeneratorExit:  # between two epochs: nothing of what was trained is lost
-        save_all(members)
+        save_all(team.going)
         raise
-
-
-def into_bank(members: Sequence[Member]) -> Bank | None:
-    """Move the heads of all members into common memory; None if there are none."""
-    return Bank([member.head for member in members]) if members else None
 
 
 def chosen(members: Sequence[Member], prune: Choose) -> list[bool]:
     """Tell of each member whether it is to be pruned."""
     lost = prune(members) if members else []
     return [any(member is one for one in lost) for member in members]
-
-
-def taken_out(members: list[Member], leave: Sequence[bool]) -> list[Member]:
-    """Move the members that leave from `members` into a list of their own."""
-    found = [member for member, leaves in zip(members, leave, strict=True) if leaves]
-    members[:] = [member for member, leaves in zip(members, leave, strict=True) if not leaves]
-    return found
 
 
 def finish_each(members: list[Member], setup: Setup) -> Generator[Report]:
@@ -219,10 +200,11 @@ def prune_member(member: Member) -> Pruned:
     return found
 
 
-def one_epoch(bank: Bank, members: Sequence[Member], setup: Setup) -> list[Report]:
+def one_epoch(team: Team, setup: Setup) -> list[Report]:
     """Train and validate each member for one epoch. Its seconds are its share of the bank's."""
-    begun, number = time.monotonic(), len(members[0].epochs) + 1
-    losses = train_epoch(bank, members, setup, number)
+    begun, members = time.monotonic(), team.going
+    number = len(members[0].epochs) + 1
+    losses = train_epoch(team, setup, number)
     view, val = members[0].config.training.eval_view, setup.subsets.val
     predicted = predict_subset([member.average.head for member in members], setup.read_from, val, view)
     seconds = (time.monotonic() - begun) / len(members)

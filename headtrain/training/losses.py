@@ -43,14 +43,23 @@ def order_penalty(output: Output, order: str) -> Tensor:
     return (relu(-rise if order == "ascending" else rise) ** 2).sum(-1).mean(-1)
 
 
-def loss_terms(output: Output, target: Tensor, settings: Sequence[TrainingConfig]) -> tuple[Tensor, Tensor, Tensor]:
+class Penalties:
+    """Hold the weights of the penalties of N heads, on their device, and the forms of the first one's."""
+
+    def __init__(self, settings: Sequence[TrainingConfig], device: torch.device | str) -> None:
+        self.form, self.order_form = settings[0].penalty_form, settings[0].order
+        self.attention = torch.tensor([one.penalty for one in settings], device=device)  # (N,)
+        orders = [one.order_penalty for one in settings]
+        self.order = torch.tensor(orders, device=device) if any(orders) else None  # (N,)
+
+
+def loss_terms(output: Output, target: Tensor, penalties: Penalties) -> tuple[Tensor, Tensor, Tensor]:
     """Compute squared error, attention penalty before lambda, and the sum (13) to minimise, (N,) each, of N heads.
 
-    `target` (N, B). The forms of the penalties are those of the first of `settings`, the weights each head's own.
+    `target` (N, B).
     """
-    form, order = settings[0].penalty_form, settings[0].order
-    error, attention = squared_error(output, target), attention_penalty(output, form)
-    loss = error + error.new_tensor([s.penalty for s in settings]) * attention
-    if any(s.order_penalty for s in settings):
-        loss = loss + error.new_tensor([s.order_penalty for s in settings]) * order_penalty(output, order)
+    error, attention = squared_error(output, target), attention_penalty(output, penalties.form)
+    loss = error + penalties.attention * attention
+    if penalties.order is not None:
+        loss = loss + penalties.order * order_penalty(output, penalties.order_form)
     return error, attention, loss

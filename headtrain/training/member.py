@@ -65,13 +65,6 @@ class Member:
         scaled = (scores - self.head.target_mean.item()) * self.head.target_scale.item()
         return torch.as_tensor(scaled).float().to(self.head.target_mean.device)
 
-    def update(self) -> None:
-        """Take one step by the gradients that are there: this head's alone, whatever trains beside it."""
-        if self.config.training.clip:
-            torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.training.clip)
-        self.optimiser.step()
-        self.average.update(self.head)
-
     def add_epoch(self, error: float, penalty: float, val: Metrics, seconds: float) -> Epoch:
         """Add an epoch to the log; `save` puts the rest on the disk. Raises OutputError."""
         improved = ordering_key(val.rho) > max(

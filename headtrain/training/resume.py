@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from torch import Tensor
 
 from amnet_common.errors import DamagedRunError
 from amnet_common.files import whole_file
@@ -31,15 +32,23 @@ def save_state(
 ) -> None:  # fmt: skip
     """Write state.pt, whole and on the disk before it has its name. Raises OutputError."""
     state = {
-        "head": {name: tensor.clone() for name, tensor in head.state_dict().items()},  # alone, not a bank's memory
-        "optimiser": optimiser.state_dict(),
-        "average": average.head.state_dict(),
+        "head": alone(head.state_dict()),
+        "optimiser": alone(optimiser.state_dict()),
+        "average": alone(average.head.state_dict()),
         "updates": average.updates,
         "best": best,
         "epochs": [asdict(epoch) for epoch in epochs],
     }
     with whole_file(run / STATE) as temporary, open(temporary, "wb") as file:
         torch_save(state, file)
+
+
+def alone(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Copy every tensor of a state: they may be views of what all heads of a bank have in common."""
+    return {
+        key: value.clone() if isinstance(value, Tensor) else alone(value) if isinstance(value, Mapping) else value
+        for key, value in state.items()
+    }
 
 
 def torch_save(state: Mapping[str, Any], file: IO[bytes]) -> None:

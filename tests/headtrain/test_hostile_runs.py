@@ -208,7 +208,7 @@ def trained():
     for _ in range(2):
         head(torch.rand(2, 6, 5)).score.square().sum().backward()
         optimiser.step()
-        average.update(head)
+        average.keep()
     return head, optimiser, average
 
 

@@ -7,12 +7,15 @@ import torch
 
 from amnet_common.errors import ConfigError
 from headtrain.compute.bank.bank import Bank
+from headtrain.compute.bank.dropout import factors as factors_at
+from headtrain.compute.bank.dropout import keys_of, place_of
 from headtrain.heads.architectures import new_head
 from headtrain.heads.head import Head, Output
-from headtrain.heads.noise import Drawn
+from headtrain.heads.noise import Handed
+from headtrain.heads.rehearsal import rehearse
 from headtrain.settings.configuration import TrainingConfig, override
 from headtrain.settings.presets import RELEASED
-from headtrain.training.losses import loss_terms
+from headtrain.training.losses import Penalties, loss_terms
 
 B, L, D = 7, 6, 5
 
@@ -30,23 +33,32 @@ def random_heads(config, shares):
     return heads
 
 
-def generators(heads):
-    return [torch.Generator().manual_seed(10 + number) for number, _ in enumerate(heads)]
+def keys(seeds, places):
+    """Of one step of so many heads, (N, places, 2)."""
+    return torch.stack([torch.from_numpy(keys_of(seed, 1, 1, places)[0]) for seed in seeds])
 
 
-def bank_of(heads, sources):
-    bank = Bank(heads)
-    bank.generators = sources
-    return bank
+def drawn(bank, images, seeds=None, first=0):
+    """The factors of one forward pass of a bank, each head with a seed of its own."""
+    places, image = bank.places(images), torch.arange(first, first + images, dtype=torch.int32)
+    return bank.draw(places, keys(seeds or range(10, 10 + len(bank.heads)), len(places)), image)
+
+
+def noise_alone(head, seed, images):
+    """The dropout of a head that knows of no other."""
+    sites = rehearse(head, images).sites
+    own, image = keys([seed], len(sites)), torch.arange(images, dtype=torch.int32)
+    found = [factors_at(place_of([site], images), own[:, n], image) for n, site in enumerate(sites)]
+    return Handed(one if one is None else one[0] for one in found)
 
 
 def losses_of(heads, x, y, settings):
     """Every head alone: its output and loss, with gradients in the heads."""
     outputs = []
-    for head, source, own in zip(heads, generators(heads), settings, strict=True):
-        outputs.append(head(x, Drawn(source)))
+    for number, (head, own) in enumerate(zip(heads, settings, strict=True)):
+        outputs.append(head(x, noise_alone(head, 10 + number, len(x))))
         alone = type(outputs[-1])(*(part.unsqueeze(0) for part in outputs[-1]))  # N = 1
-        loss_terms(alone, y.unsqueeze(0), [own])[2].sum().backward()
+        loss_terms(alone, y.unsqueeze(0), Penalties([own], "cpu"))[2].sum().backward()
     return outputs
 
 
@@ -79,9 +91,9 @@ def test_outputs_and_gradients_are_those_of_each_head_alone(tiny, architecture, 
         TrainingConfig(penalty=0.1 * n, order_penalty=0.2, penalty_form="released") for n, _ in enumerate(shares)
     ]
     wanted = losses_of(alone, x, y[0], settings)
-    bank = bank_of(together, generators(together))
-    found = bank.forward(x, bank.draw(len(x)))
-    loss_terms(found, y[:1].expand_as(found.score), settings)[2].sum().backward()
+    bank = Bank(together)
+    found = bank.forward(x, drawn(bank, len(x)))
+    loss_terms(found, y[:1].expand_as(found.score), Penalties(settings, "cpu"))[2].sum().backward()
     for n, head in enumerate(alone):
         for mine, reference in zip(found, wanted[n], strict=True):
             torch.testing.assert_close(mine[n], reference)
@@ -99,7 +111,7 @@ def test_what_an_optimiser_does_to_a_head_happens_in_the_bank(tiny):
     heads = random_heads(tiny, (0.0, 0.0))
     bank = Bank(heads)
     before = bank.parameters["attention.M"].detach().clone()
-    bank.forward(torch.rand(B, L, D), bank.draw(B)).score.sum().backward()
+    bank.forward(torch.rand(B, L, D), drawn(bank, B)).score.sum().backward()
     torch.optim.Adam(heads[1].parameters(), lr=0.1).step()
     assert torch.equal(bank.parameters["attention.M"][0], before[0])
     assert not torch.equal(bank.parameters["attention.M"][1], before[1])
@@ -113,7 +125,7 @@ def test_batchnorm_statistics_of_each_head_follow_the_batches():
     alone = deepcopy(heads)
     x = torch.rand(B, L, D)
     bank = Bank(heads)
-    bank.forward(x, bank.draw(len(x)))
+    bank.forward(x, drawn(bank, len(x)))
     for head, reference in zip(heads, alone, strict=True):
         reference(x)
         torch.testing.assert_close(head.bn1.running_var, reference.bn1.running_var)
@@ -128,10 +140,10 @@ def test_twenty_updates_in_double_precision_are_those_of_each_head_alone(tiny, a
     for heads in (together, *([head] for head in alone)):
         optimisers = [torch.optim.Adam(head.parameters(), lr=0.01) for head in heads]
         # equal noise in both: the share of dropout tells the heads apart
-        bank = bank_of(heads, [torch.Generator().manual_seed(int(100 * head.config.feature_dropout)) for head in heads])
+        bank, seeds = Bank(heads), [int(100 * head.config.feature_dropout) for head in heads]
         for step in range(20):
             bank.zero_grad()
-            ((bank.forward(x[step], bank.draw(B)).score - y[step]) ** 2).mean(1).sum().backward()
+            ((bank.forward(x[step], drawn(bank, B, seeds)).score - y[step]) ** 2).mean(1).sum().backward()
             for optimiser in optimisers:
                 optimiser.step()
     for one, other in zip(together, alone, strict=True):
@@ -168,11 +180,11 @@ def test_a_head_of_ones_own_is_in_a_bank_what_it_is_alone(tiny):
     alone = deepcopy(together)
     assert together[0].whole_batch
     x = torch.rand(B, L, D)
-    bank = bank_of(together, generators(together))
-    found = bank.forward(x, bank.draw(B))
+    bank = Bank(together)
+    found = bank.forward(x, drawn(bank, B))
     found.score.sum().backward()
-    for n, (head, source) in enumerate(zip(alone, generators(alone), strict=True)):
-        wanted = head(x, Drawn(source))
+    for n, head in enumerate(alone):
+        wanted = head(x, noise_alone(head, 10 + n, B))
         wanted.score.sum().backward()
         for mine, reference in zip(found, wanted, strict=True):
             torch.testing.assert_close(mine[n], reference)
@@ -197,5 +209,5 @@ def test_a_head_of_ones_own_is_in_a_bank_what_it_is_alone(tiny):
 def test_a_forward_that_a_bank_could_not_run_is_refused_in_one_line(tiny, forward, said):
     kind = type("Odd", (Head,), {"forward": forward})
     with pytest.raises(ConfigError, match=f"Odd.forward: .*{said}") as told:
-        bank_of(own_heads(kind, tiny), [None] * 3).draw(B)
+        Bank(own_heads(kind, tiny)).places(B)
     assert "\n" not in str(told.value)

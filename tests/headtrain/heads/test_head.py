@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from amnet_common.errors import ShapeError
-from headtrain.heads.noise import Drawn
+from headtrain.heads.noise import Handed
 from headtrain.heads.paper import PaperHead
 from headtrain.settings.configuration import override
 
@@ -56,7 +56,8 @@ def test_predict_is_in_evaluation_mode_and_leaves_the_module_as_it_was(head):
 
 def test_feature_dropout_drops_whole_channels_of_an_image(tiny):
     head = PaperHead(override(tiny, feature_dropout=0.5).head)
-    x = head.prepare(torch.ones(200, 6, 5), Drawn())
+    kept = (torch.rand(200, 1, 5) < 0.5) * 2.0
+    x = head.prepare(torch.ones(200, 6, 5), Handed([kept]))
     assert torch.equal(x, x[:, :1].expand_as(x))
     assert set(x.unique().tolist()) == {0.0, 2.0}
 

@@ -17,8 +17,9 @@ from headtrain.features.statistics import channel_statistics
 from headtrain.heads.checkpoint import load_head, read_provenance
 from headtrain.heads.paper import PaperHead
 from headtrain.settings.configuration import override
-from headtrain.training.epoch import backward
+from headtrain.training.epoch import backward, epoch_keys
 from headtrain.training.loop import train
+from headtrain.training.losses import Penalties
 from headtrain.training.member import build_head
 from headtrain.training.planned import Setup
 
@@ -79,16 +80,19 @@ def test_training_leaves_the_callers_generator_alone(make_learnable, small, tmp_
     assert torch.equal(torch.rand(1), wanted)
 
 
-def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch(tiny):
-    config = override(tiny, locations=196, feature_dropout=0.0, regress_dropout=0.0)
+def test_gradients_added_up_in_chunks_are_those_of_the_whole_batch_also_with_dropout(tiny):
+    shares = {f"{part}_dropout": 0.5 for part in ("feature", "attention", "regress")}
+    config = override(tiny, locations=196, feature_dropout_unit="value", **shares)
     x, y = torch.rand(7, 14, 14, 5), torch.rand(7)
     gradients = []
     for chunk in (3, 100):
         torch.manual_seed(0)
-        head = PaperHead(config.head)
+        head = PaperHead(config.head).train()
         torch.nn.init.normal_(head.regress.out.weight)
-        forward = forward_of(Bank([head]), EAGER, chunk)
-        backward(forward, x, None, y.unsqueeze(0), [config.training], chunk)
+        bank = Bank([head])
+        keys = epoch_keys([config.training], 1, 1, len(bank.places(3)))[0]
+        penalties = Penalties([config.training], "cpu")
+        backward(forward_of(bank, EAGER, chunk), x, None, y.unsqueeze(0), penalties, keys, chunk)
         gradients.append([parameter.grad for parameter in head.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)

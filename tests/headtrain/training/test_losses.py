@@ -5,7 +5,7 @@ import torch
 
 from headtrain.heads.head import Output
 from headtrain.settings.configuration import TrainingConfig
-from headtrain.training.losses import attention_penalty, loss_terms, order_penalty, squared_error
+from headtrain.training.losses import Penalties, attention_penalty, loss_terms, order_penalty, squared_error
 
 
 def output_with(attention):
@@ -55,7 +55,7 @@ def test_the_loss_of_each_head_adds_its_own_weights():
     score, steps = torch.tensor([[1.0]] * 2), torch.tensor([[[1.0, 0.0]]] * 2)
     output = Output(score, steps, torch.tensor([[[[1.0, 0.0], [0.5, 0.5]]]] * 2))
     settings = [TrainingConfig(penalty=0.1, order_penalty=2.0), TrainingConfig(penalty=0.3)]
-    error, attention, loss = loss_terms(output, torch.tensor([[3.0], [0.0]]), settings)
+    error, attention, loss = loss_terms(output, torch.tensor([[3.0], [0.0]]), Penalties(settings, "cpu"))
     assert error.tolist() == [4.0, 1.0]
     assert attention.tolist() == [0.5, 0.5]
     assert loss.tolist() == pytest.approx([4.0 + 0.1 * 0.5 + 2.0 * 1.0, 1.0 + 0.3 * 0.5])

@@ -3,7 +3,7 @@
 import pytest
 
 from headtrain.settings.configuration import TrainingConfig
-from headtrain.training.epoch import learning_rate_at
+from headtrain.training.rates import learning_rate_at
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Dropout by counting: whether a value is kept is a hash of (seed, epoch, step, place, image, value), and nothing else.
+
+No state, no draws: the same bits on a CPU and on a GPU, alone or in a bank, for any chunk of a backward pass. Compiled,
+the hash is computed where its factor is used, and no mask stands in memory. Letters: N heads, B images.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amnet_common.seeds import keyed_philox
+from headtrain.heads.noise import FINE, Factors, Site
+
+WORDS = 2**15  # hashed at a time by eager kernels of a CPU: they stay in its cache
+LOW, LOWER = 0xFFFF, 0x1FFFF  # what is left of 32 bits after a shift by 16, by 15
+FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32  # as signed integers
+
+
+class Place(NamedTuple):
+    """Hold a place in a forward pass of so many images where heads of a bank drop values."""
+
+    shape: tuple[int, ...]  # of one head's factors
+    images: int  # of the pass; 1 where the factors are the same for all images
+    kept: tuple[int, ...]  # of FINE, for each head: FINE where it drops nothing
+
+
+def place_of(sites: Sequence[Site], images: int) -> Place | None:
+    """Return the place where the heads have these `sites`, one each; None where no head drops anything."""
+    if not any(site.share for site in sites):
+        return None
+    shape = sites[0].shape
+    return Place(shape, images if shape and shape[0] % images == 0 else 1, tuple(kept_of(one.share) for one in sites))
+
+
+def kept_of(share: float) -> int:
+    """Return how many of FINE equally likely numbers keep a value."""
+    return round((1 - share) * FINE)
+
+
+def keys_of(seed: int, epoch: int, steps: int, places: int) -> np.ndarray:
+    """Draw the keys (steps, places, 2) int32 of one head's dropout in one epoch."""
+    raw = keyed_philox("dropout", seed, epoch).random_raw(steps * places)  # uint64, a stream that never changes
+    return np.asarray(raw, np.uint64).view(np.int32).reshape(steps, places, 2)
+
+
+def factors(place: Place | None, key: Tensor, image: Tensor) -> Factors:
+    """Compute what each head multiplies by at a place: 0 for its share of the values, one value above 1 for the others.
+
+    `key` (N, 2) int32; `image` (B,) int32 numbers the images within their batch. Returns (N, *shape) float32.
+    """
+    if place is None:
+        return None
+    N, values = len(place.kept), math.prod(place.shape) // place.images
+    image = image[: place.images]
+    if torch.compiler.is_compiling():
+        kept = drawn(key, image, values) < of_heads(place.kept, key)
+        return (kept * of_heads([FINE / one for one in place.kept], key)).view(N, *place.shape)
+    result = torch.empty(N, place.images, values, device=key.device)
+    limit, scale = (of_heads(of_all, key) for of_all in (place.kept, [FINE / one for one in place.kept]))
+    some = max(1, WORDS // values) if key.device.type == "cpu" else place.images
+    for part, out in zip(image.split(some), result.split(some, dim=1), strict=True):
+        torch.mul(packed(key, part, values) < limit - FINE // 2, scale, out=out)
+    return result.view(N, *place.shape)
+
+
+def of_heads(values: Sequence[float], like: Tensor) -> Tensor | float:
+    """Return what differs from head to head as (N, 1, 1) on a device, what is the same for all as a number."""
+    return values[0] if len({*values}) == 1 else torch.tensor(values, device=like.device).view(-1, 1, 1)
+
+
+def drawn(key: Tensor, image: Tensor, values: int) -> Tensor:
+    """Draw 0 ... FINE - 1 for each of so many values of each image, (N, B, values) int32."""
+    value = torch.arange(values, dtype=torch.int32, device=key.device)
+    word = hashed(key, image.unsqueeze(1) * half(values) + (value >> 1))  # (N, B, values): two values share a word
+    return (word >> ((value & 1) * 16)) & LOW
+
+
+def packed(key: Tensor, image: Tensor, values: int) -> Tensor:
+    """Draw the same less FINE / 2, (N, B, values) int16, each word hashed once."""
+    word = torch.arange(half(values), dtype=torch.int32, device=key.device)
+    words = hashed(key, image.unsqueeze(1) * half(values) + word)  # (N, B, half)
+    return words.view(torch.int16)[..., :values].bitwise_xor_(-FINE // 2)
+
+
+def half(values: int) -> int:
+    """Return how many words of two values hold so many."""
+    return -(-values // 2)
+
+
+def hashed(key: Tensor, counter: Tensor) -> Tensor:
+    """Hash a counter (B, W) int32 with each head's key (N, 2) int32: (N, B, W) int32.
+
+    The mixing of Wellons' lowbias32 (2018), whose two rounds each take half of the key: no two keys give shifted
+    streams.
+    """
+    first, second = key[:, 0].view(-1, 1, 1), key[:, 1].view(-1, 1, 1)
+    z = counter ^ first  # new; what follows is done in place
+    z ^= (z >> 16) & LOW
+    z *= FIRST
+    z ^= second
+    z ^= (z >> 15) & LOWER
+    z *= SECOND
+    z ^= (z >> 16) & LOW
+    return z
