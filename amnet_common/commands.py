@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from amnet_common import __version__
-from amnet_common.errors import AmnetError, ChangedHeadWarning
+from amnet_common.errors import AmnetError, LineWarning
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -55,7 +55,7 @@ class OneLineErrors(click.Command):
         """Run the command and leave with its status, as the head of this file lists them."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("always", ChangedHeadWarning)
+                warnings.simplefilter("always", LineWarning)
                 warnings.showwarning = partial(_shown, warnings.showwarning)
                 status = super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
@@ -76,7 +76,7 @@ class OneLineErrors(click.Command):
 
 def _shown(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401 - as warnings.showwarning
     """Print a warning of ours as a line, and any other as Python does."""
-    if issubclass(category, ChangedHeadWarning):
+    if issubclass(category, LineWarning):
         say(f"warning: {message}", err=True)
     else:
         usual(message, category, *where)

@@ -256,7 +256,7 @@ class Collection:
     def _new_buffer(self, count: int) -> np.ndarray:
         shape = (count, *self.view_shape)
         torch = sys.modules.get("torch")
-        if torch is None or not torch.cuda.is_available():
+        if torch is None or not torch.cuda.is_initialized():  # nobody here computes on a GPU: none is opened
             return np.empty(shape, self.dtype)
         return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
 

@@ -33,7 +33,8 @@ def available_bytes(device: str) -> int:
     Where the system does not say (not Linux) it is half of the main memory.
     """
     if torch.device(device).type == "cuda":
-        torch.cuda.empty_cache()  # what torch keeps of freed memory is free
+        with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
+            torch.cuda.empty_cache()  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
