@@ -4,6 +4,7 @@ Large arrays come and go, and fresh pages cost more than the sums on them.
 """
 
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,14 +28,24 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def release(device: str) -> None:
+    """Give back what nothing uses any more: after memory ran out, what is tried next finds all of it."""
+    gc.collect()  # the frames of an error and what they hold
+    kind = torch.device(device).type
+    if kind == "cuda":
+        with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
+            torch.cuda.empty_cache()
+    elif kind == "mps":
+        torch.mps.empty_cache()
+
+
 def available_bytes(device: str) -> int:
     """Return how many bytes a process may take more: on a GPU, or, for another device, of the main memory.
 
     Where the system does not say (not Linux) it is half of the main memory.
     """
     if torch.device(device).type == "cuda":
-        with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
-            torch.cuda.empty_cache()  # what torch keeps of freed memory is free
+        release(device)  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
