@@ -31,6 +31,11 @@ def keep_freed_memory() -> bool:
 def release(device: str) -> None:
     """Give back what nothing uses any more: after memory ran out, what is tried next finds all of it."""
     gc.collect()  # the frames of an error and what they hold
+    empty_cache(device)
+
+
+def empty_cache(device: str) -> None:
+    """Give back what torch keeps of a GPU's freed memory."""
     kind = torch.device(device).type
     if kind == "cuda":
         with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
@@ -45,7 +50,7 @@ def available_bytes(device: str) -> int:
     Where the system does not say (not Linux) it is half of the main memory.
     """
     if torch.device(device).type == "cuda":
-        release(device)  # what torch keeps of freed memory is free
+        empty_cache(device)  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

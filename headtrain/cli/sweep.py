@@ -31,7 +31,7 @@ from headtrain.cli.options import (
 )
 from headtrain.cli.own_heads import kinds_in
 from headtrain.cli.placing import Placed, residency_option
-from headtrain.runs.folder import refuse_absent
+from headtrain.runs.folder import RUN, refuse_absent
 from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
@@ -132,7 +132,8 @@ def sweep(
             reports, total = of_grid(setups, base, grids, range(seeds), out, ways)
         failed = watch(reports, total, out, events)
         keep_out_of_fold(out, collection)
-        print_summary(out)
+        if any(out.glob(f"*/split-*/{RUN}")):  # where no head has room none is begun
+            print_summary(out)
         return NOT_ALL_WELL if failed else 0
 
 
