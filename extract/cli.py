@@ -169,7 +169,7 @@ def main(
 
     hardware = Hardware(device, batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
     tools = load_tools(job, hardware)
-    return print_plan(job, tools) if dry_run else run(job, tools, hardware)
+    return print_plan(job, tools, hardware) if dry_run else run(job, tools, hardware)
 
 
 def score_notes(dataset: Dataset) -> Iterator[str]:
@@ -235,14 +235,20 @@ def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names:
         yield f"{scored} of these have scores, which are left out here; amnet-cache relabel gives {names} new scores"
 
 
-def print_plan(job: Job, tools: "Tools") -> int:
+def print_plan(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     """Print what --dry-run promises; return the exit status 0."""
-    from extract.planning import make_plan, plan_lines, probe_rate
+    from extract.compute import default_workers
+    from extract.pipeline import Cutter
+    from extract.planning import Rates, make_plan, plan_lines, probe_pictures, probe_rate
 
     request = job.request
     tools = made_ready(tools, job)
+    workers = hardware.workers or default_workers(tools.compute.kind)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
     rate = probe_rate(tools.trunk, tools.compute.batch_size, request.plan.size)
-    for line in plan_lines(make_plan(job), request.dtype, request.out, rate, tools.describe()):
+    there = sorted({*job.rows, *job.redo} - job.missing)
+    rates = Rates(rate, probe_pictures(cutter, there, workers), workers)
+    for line in plan_lines(make_plan(job), request.dtype, request.out, rates, tools.describe()):
         say(line)
     return 0
 
