@@ -40,7 +40,8 @@ def refusal(error: BaseException, options: Container[str]) -> DeviceMemoryError:
     """Build the error that a user meets, with those cures that a command has as `options`."""
     if isinstance(error, DeviceMemoryError):
         return error
-    cures = [cure for option, cure in CURES.items() if option in options]
+    of_gpu = any(kind in reason(error) for kind in ("CUDA", "HIP", "MPS"))
+    cures = [cure for option, cure in CURES.items() if option in options and (of_gpu or option != "--device")]
     advice = f"; what takes less: {', '.join(cures)}" if cures else ""
     saved = "; --resume goes on from what is saved" if "--resume" in options else ""
     return DeviceMemoryError(f"expected enough memory, found too little ({reason(error)}){advice}{saved}")

@@ -78,5 +78,10 @@ def test_a_command_names_those_of_its_options_that_take_less(options, advice):
     assert result.stderr == f"command: expected enough memory, found too little ({FOUND}){advice}\n"
 
 
+def test_main_memory_is_no_cure_for_main_memory():
+    assert "--device" not in ending(RuntimeError(CPU), ["--device"])[0]
+    assert ending(RuntimeError(MPS), ["--device"])[0].endswith("; what takes less: --device cpu")
+
+
 def test_an_error_that_says_what_to_do_keeps_its_line():
     assert ending(DeviceMemoryError("this"), ["--batch-size"]) == ("this", BAD_INPUT)

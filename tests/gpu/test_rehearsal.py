@@ -164,6 +164,18 @@ def test_another_device_trains_as_the_cpu(device, dtype, features, on_cpu, tmp_p
     refuse_sins(gpu, card_of(device))
 
 
+def test_a_card_without_kernels_leaves_a_training_to_the_cpu_which_says_so(features, on_cpu, tmp_path, monkeypatch):
+    words = ("--epochs", 2, "--precision", "float32", *SMALL)
+    wanted = made(on_cpu("train", "float16", *words))
+    monkeypatch.setattr("amnet_common.machine.devices.why_unusable", lambda _: "CUDA error: no kernel image")
+    with PretendedGpu() as gpu:
+        result = done(amnet_head, "train", "--features", features["float16"], *words, "--out", tmp_path / "t")
+    note = "warning: --device auto: the GPU is left out, the CPU computes: CUDA error: no kernel image\n"
+    assert result.stderr.count(note) == 1
+    assert made(tmp_path / "t") == wanted
+    assert not gpu.opened
+
+
 @pytest.mark.parametrize("preset", ["released", "amnet"])
 def test_a_training_that_was_stopped_ends_as_an_undisturbed_one(preset, features, on_cpu, tmp_path):
     words = ("--preset", preset, "--precision", "float32", *SMALL)
