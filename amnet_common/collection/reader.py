@@ -163,7 +163,7 @@ class Collection:
         """Yield each of `picks` (anything with `.rows` and `.views`) with its features, while the next ones are read.
 
         The features stand in buffers that are used again: they stay valid until the next batch is asked for. The
-        buffers are pinned where torch is loaded and has a CUDA GPU. Raises as `read`.
+        buffers are pinned where torch has begun to work on a CUDA GPU in this process. Raises as `read`.
         """
 
         def read(rows: np.ndarray, views: np.ndarray, out: np.ndarray) -> np.ndarray:
