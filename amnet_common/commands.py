@@ -14,14 +14,15 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from amnet_common import __version__
-from amnet_common.errors import AmnetError, ChangedHeadWarning
+from amnet_common.errors import AmnetError, LineWarning
+from amnet_common.out_of_memory import is_out_of_memory, refusal
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -55,7 +56,7 @@ class OneLineErrors(click.Command):
         """Run the command and leave with its status, as the head of this file lists them."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("always", ChangedHeadWarning)
+                warnings.simplefilter("always", LineWarning)
                 warnings.showwarning = partial(_shown, warnings.showwarning)
                 status = super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
@@ -66,7 +67,7 @@ class OneLineErrors(click.Command):
         except (KeyboardInterrupt, Exception) as error:
             if ctx.meta.get(DEBUG):
                 traceback.print_exc()
-            line, status = ending(error)
+            line, status = ending(error, {option for one in self.params for option in one.opts})
             say(f"{ctx.command_path}: {line}".rstrip(), err=True)
             for note in getattr(error, "__notes__", ()):
                 say(f"  {note}", err=True)
@@ -76,7 +77,7 @@ class OneLineErrors(click.Command):
 
 def _shown(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401 - as warnings.showwarning
     """Print a warning of ours as a line, and any other as Python does."""
-    if issubclass(category, ChangedHeadWarning):
+    if issubclass(category, LineWarning):
         say(f"warning: {message}", err=True)
     else:
         usual(message, category, *where)
@@ -107,8 +108,8 @@ def in_utf8_mode() -> None:
         os.execv(sys.executable, [os.fsencode(word) for word in (sys.executable, *sys.argv)])
 
 
-def ending(error: BaseException) -> tuple[str, int]:
-    """Return the line and the exit status of a command that ends with an error.
+def ending(error: BaseException, options: Container[str] = ()) -> tuple[str, int]:
+    """Return the line and the exit status of a command that ends with an error; `options`: those that it has.
 
     An error that is none of ours has its traceback written to a file, which the line names.
     """
@@ -122,6 +123,8 @@ def ending(error: BaseException) -> tuple[str, int]:
         return f"{error}; a process may have {most} files open here (ulimit -n)", BAD_INPUT
     if isinstance(error, AmnetError | OSError):  # OSError: a file that goes away in the middle
         return str(error), BAD_INPUT
+    if is_out_of_memory(error):
+        return str(refusal(error, options)), BAD_INPUT
     line = " ".join(f"{type(error).__name__}: {error}".split())
     return f"an error of amnet itself: {line[:300]}; {written_traceback(error)}", OUR_FAULT
 

@@ -65,5 +65,17 @@ class ExtraError(AmnetError, ImportError):
     """Report that a package that only an extra of amnet installs is not there."""
 
 
-class ChangedHeadWarning(UserWarning):
+class DeviceMemoryError(AmnetError, MemoryError):
+    """Report that a GPU, or the main memory, has no room for what was asked of it."""
+
+
+class LineWarning(UserWarning):
+    """Provide the base of warnings that the commands print as one line on stderr."""
+
+
+class DeviceWarning(LineWarning):
+    """Report that another device computes than might be expected."""
+
+
+class ChangedHeadWarning(LineWarning):
     """Report that the source of a head of one's own has changed since it was trained."""

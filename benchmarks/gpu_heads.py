@@ -43,7 +43,7 @@ def main(images: int, views: int, epochs: int, heads: int, device: str, work: Pa
         work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         one, bank = (together(work or Path(scratch), images, views, epochs, count, device) for count in (1, heads))
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     print(f"{name}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}; {images} images, {views} views, uint8, "
           f"{epochs} epochs\n")  # fmt: skip
     print("| | s, by the log | s, whole process | heads x views/s | TFLOP/s of K x |\n|---|---|---|---|---|")

@@ -27,7 +27,7 @@ from amnet_common.machine.memory import keep_freed_memory
 from headtrain.compute.kernels import choose_kernels
 from headtrain.heads.checkpoint import load_head
 from headtrain.heads.head import Head
-from headtrain.scoring.ensemble import say
+from headtrain.scoring.ensemble import predict_together
 
 BATCH = 64
 
@@ -47,7 +47,7 @@ def main(features: Path, run: Path, large: int) -> None:
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"{time.strftime('%Y-%m-%d')}; {len(rows)} images, ours: {kernels}\n", flush=True)  # fmt: skip
     plain_seconds, plain = timed(lambda: score_plainly(features, head))
-    our_seconds, said = timed(lambda: say([head], collection, rows, [0], kernels).score)
+    our_seconds, said = timed(lambda: predict_together([head], collection, rows, [0], kernels).score)
     difference = np.abs(said - plain)
     print("| | images/s |\n|---|---|")
     print(f"| plain | {len(rows) / plain_seconds:.0f} |\n| ours | {len(rows) / our_seconds:.0f} |")

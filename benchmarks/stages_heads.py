@@ -21,7 +21,7 @@ from headtrain.compute.kernels import choose_kernels, choose_precision, compiled
 from headtrain.heads.checkpoint import load_head
 from headtrain.heads.layers import recomputed
 from headtrain.heads.paper import energies
-from headtrain.scoring.ensemble import say
+from headtrain.scoring.ensemble import predict_together
 
 HERE = Path(__file__).parent
 L, D = VIEW_SHAPE[0] * VIEW_SHAPE[1], VIEW_SHAPE[2]
@@ -71,7 +71,7 @@ def scored(features: Path, run: Path, device: str) -> float:
     """Images/s of `amnet-head score`'s loop, after a first pass."""
     collection, head = Collection(features), load_head(run, device)
     rows, kernels = np.arange(len(collection)), choose_kernels("auto", None, device, 10**9)
-    return len(rows) / seconds(lambda: say([head], collection, rows, [0], kernels))
+    return len(rows) / seconds(lambda: predict_together([head], collection, rows, [0], kernels))
 
 
 def attention_stages(device: str, images: int, able: bool) -> Iterator[Stage]:

@@ -109,12 +109,13 @@ def main(device: str, out: Path, work: Path | None) -> None:
         report.take(head_stages(report.limits, folder, sizes.head_images, sizes.head_views, sizes.heads, able))
         report.take(attention_stages(device, sizes.attention, able))
     if compute.kind == "cuda":
-        report.take(large_stages(report.limits, work))
+        report.take(large_stages(report.limits, work, heads_in))
     print(report.text, flush=True)
 
 
-def large_stages(limits: Limits, work: Path | None) -> Iterator[Stage]:
-    """Heads over a collection of LaMem's size, as benchmarks/gpu_heads.py has them, where the disk can hold it."""
+def large_stages(limits: Limits, work: Path | None, precision: str) -> Iterator[Stage]:
+    """Heads over a collection of LaMem's size, as benchmarks/gpu_heads.py has them, where the disk can hold it; their
+    products are of this precision."""
     free = shutil.disk_usage(work or tempfile.gettempdir()).free
     if free < LAMEM_BYTES:
         print(f"LaMem's size left out: expected {LAMEM_BYTES / 1e9:.0f} GB of disk, found {free / 1e9:.0f}; another: "
@@ -124,10 +125,10 @@ def large_stages(limits: Limits, work: Path | None) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         for count in (1, heads):
             found = together(work or Path(scratch), images, views, epochs, count, limits.device)
-            share = images * epochs * count / found["log"] * PRODUCTS / limits.products["bfloat16"]
+            share = images * epochs * count / found["log"] * PRODUCTS / limits.products[precision]
             name = f"LaMem, {epochs} epochs of {'one head' if count == 1 else f'a bank of {heads}'}"
             note = f"{found['whole']:.0f} s with start and loading"
-            yield Stage(name, found["log"], "s", share, "bfloat16 products", note)
+            yield Stage(name, found["log"], "s", share, f"{precision} products", note)
 
 
 def shown(limits: Limits) -> dict[str, str]:

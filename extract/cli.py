@@ -169,7 +169,7 @@ def main(
 
     hardware = Hardware(device, batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
     tools = load_tools(job, hardware)
-    return print_plan(job, tools) if dry_run else run(job, tools, hardware)
+    return print_plan(job, tools, hardware) if dry_run else run(job, tools, hardware)
 
 
 def score_notes(dataset: Dataset) -> Iterator[str]:
@@ -235,13 +235,20 @@ def except_notes(dataset: Dataset, old: list[Collection], new: NewImages, names:
         yield f"{scored} of these have scores, which are left out here; amnet-cache relabel gives {names} new scores"
 
 
-def print_plan(job: Job, tools: "Tools") -> int:
+def print_plan(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     """Print what --dry-run promises; return the exit status 0."""
-    from extract.planning import make_plan, plan_lines, probe_rate
+    from extract.compute import default_workers
+    from extract.pipeline import Cutter
+    from extract.planning import Rates, make_plan, plan_lines, probe_pictures, probe_rate
 
     request = job.request
+    tools = made_ready(tools, job)
+    workers = hardware.workers or default_workers(tools.compute.kind)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
     rate = probe_rate(tools.trunk, tools.compute.batch_size, request.plan.size)
-    for line in plan_lines(make_plan(job), request.dtype, request.out, rate, tools.describe()):
+    there = sorted({*job.rows, *job.redo} - job.missing)
+    rates = Rates(rate, probe_pictures(cutter, there, workers), workers)
+    for line in plan_lines(make_plan(job), request.dtype, request.out, rates, tools.describe()):
         say(line)
     return 0
 
@@ -253,13 +260,14 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     from extract.opening import open_job
     from extract.pipeline import Cutter, Filling, extract_rows
     from extract.planning import make_plan, missing_line, refuse_full_disk
+    from extract.room import memory_explained
 
     request = job.request
     again = "the same command without --overwrite" if request.overwrite else "the same command again"
     refuse_full_disk(make_plan(job), request.out)
     new = job.collection is None
     if new:
-        compile_now(tools)  # before a file says that it is computed so
+        tools = made_ready(tools, job)  # before a file says that it is computed so
     job = open_job(job, tools)
     images = job.images
     views = request.plan.views
@@ -270,7 +278,7 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     if job.missing:
         say(f"note: {missing_line(job)}; they will fail", err=True)
     if not new:
-        compile_now(tools)
+        tools = made_ready(tools, job)
     started = time.monotonic()
     workers = hardware.workers or default_workers(tools.compute.kind)
     cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
@@ -279,8 +287,9 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
         filling = Filling(request.out, job.rows, request.row_range, job.redo, tools.compute.kernel_path(),
                           job.collection.uuid, job.missing)  # fmt: skip
         reports = extract_rows(filling, cutter, tools.trunk, tools.compute.batch_size, workers, check_interrupt)
-        with contextlib.closing(reports):
-            seen = _watch(reports, job, f"{request.out} keeps what is finished; {again} goes on from there")
+        kept = f"{request.out} keeps what is finished; {again} goes on from there"
+        with contextlib.closing(reports), memory_explained(tools.compute.batch_size, kept):
+            seen = _watch(reports, job, kept)
     elapsed = time.monotonic() - started
     done = sum(not report.error for report in seen)
     if done:
@@ -289,11 +298,26 @@ def run(job: Job, tools: "Tools", hardware: "Hardware") -> int:
     return finish(job, seen, elapsed)
 
 
-def compile_now(tools: "Tools") -> None:
-    """Compile what is to be compiled, and say how long it took. Raises ConfigError if that cannot be done."""
-    if tools.compute.compiled:
+def made_ready(tools: "Tools", job: Job) -> "Tools":
+    """Compile what is to be compiled, and on a GPU find room for the batches; say how long the one took, and what came
+    of the other. Raises ConfigError if that cannot be done, DeviceMemoryError if there is no room.
+    """
+    from extract.room import find_room
+
+    request, compute, halved, started = job.request, tools.compute, "", time.monotonic()
+    if compute.compiled:
         say("compiling the network, some 5 to 20 s ...", err=True)
-        say(f"compiled in {tools.trunk.warm_up():.1f} s", err=True)
+    if compute.kind != "cpu":
+        begun = str(request.out) if job.collection and not request.allow_other_kernels else ""
+        halved = find_room(tools.trunk, request.dtype == "uint8", begun)
+        tools = replace(tools, compute=tools.trunk.compute)
+    elif compute.compiled:
+        tools.trunk.warm_up()
+    if compute.compiled:
+        say(f"compiled in {time.monotonic() - started:.1f} s", err=True)
+    if halved:
+        say(f"note: {halved}", err=True)
+    return tools
 
 
 def _watch(reports: Iterable["RowReport"], job: Job, if_stopped: str) -> list["RowReport"]:

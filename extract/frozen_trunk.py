@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from amnet_common.collection.quantise import CODES
 from amnet_common.errors import ConfigError
+from amnet_common.out_of_memory import is_out_of_memory
 from extract.compute import PRECISIONS, Compute
 from extract.grid_trunk import build_grid_trunk
 from extract.trunk import Trunk, build_trunk, fold_batchnorm, to_bfloat16
@@ -65,16 +66,32 @@ class FrozenTrunk:
     def warm_up(self) -> float:
         """Compile what is compiled at the first batch, and return the seconds that it took.
 
-        Raises ConfigError if that cannot be done.
+        Raises ConfigError if that cannot be done; an error that says that memory ran out stays what it is.
         """
         started = time.perf_counter()
         try:
             self(np.zeros((1, self.size, self.size, 3), np.uint8)).result()
         except Exception as error:  # the compiler raises whatever it meets
+            if is_out_of_memory(error):
+                raise
             reason = str(error).strip().split("\n")[0]
             raise ConfigError(f"--compile: expected a network that compiles, found that it does not here ({reason}); "
                               "--no-compile leaves that out") from error  # fmt: skip
         return time.perf_counter() - started
+
+    def try_batch(self, codes: bool) -> None:
+        """Compute two batches of nothing as an extraction does, one under way while the next begins. `codes`: with
+        what turning features to uint8 codes takes.
+        """
+        pixels, kept = np.zeros((1, self.size, self.size, 3), np.uint8), self.scales
+        if codes and kept is None:
+            self.scales = torch.ones(1, device=self.compute.device)
+        try:
+            first, second = self(pixels), self(pixels)
+            first.result()
+            second.result()
+        finally:
+            self.scales = kept
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> "Encoded | UnderWay":

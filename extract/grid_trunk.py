@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from amnet_common.errors import WeightsError
 from extract.makers import maker_of
+from extract.pixel_constants import PixelConstants
 from extract.trunk_description import TrunkDescription
 
 
@@ -19,13 +20,13 @@ class GridTrunk(nn.Module):
     def __init__(self, trunk: TrunkDescription, network: nn.Module) -> None:
         super().__init__()
         self.trunk, self.network = trunk, network
+        self.pixels = PixelConstants(trunk.mean, trunk.std)
         self.eval().requires_grad_(False)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Normalise uint8 pixels (B, size, size, 3) as torchvision's ToTensor and Normalize: (B, 3, size, size)."""
         x = pixels.permute(0, 3, 1, 2).float().contiguous() / 255  # (B, 3, size, size)
-        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (self.trunk.mean, self.trunk.std))
-        return (x - mean) / std
+        return (x - self.pixels.mean) / self.pixels.std
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.network(self.normalise(pixels))

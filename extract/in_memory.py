@@ -20,6 +20,7 @@ from extract.frozen_trunk import FrozenTrunk
 from extract.makers import described
 from extract.other_weights import load_other_weights
 from extract.pipeline import Cut, in_batches, views_of
+from extract.room import find_room
 from extract.trunk_description import USUAL
 from extract.weights import load_weights
 
@@ -61,7 +62,7 @@ def extract_features(
     ((1, 2, 14, 14, 1024), dtype('float32'))
 
     Raises ImageError for an image that cannot be used, which it names, ConfigError for other values that cannot be,
-    WeightsError.
+    WeightsError; DeviceMemoryError where a GPU has no room for one view.
     """
     images = _listed(images)
     about = described(trunk)
@@ -76,6 +77,9 @@ def extract_features(
     with ignored_pillow_warnings(), own_switches():
         loaded = load_weights(weights, seed, **said) if about.usual else load_other_weights(about, weights, seed)
         run = FrozenTrunk(loaded, compute)
+        if compute.kind != "cpu":
+            find_room(run, codes=False)
+            compute = run.compute
         for owners, pixels in in_batches(map(cutter, range(len(images))), compute.batch_size):
             for (cut, view), features, _, finite in zip(owners, *run(pixels).result(), strict=True):
                 if not finite:

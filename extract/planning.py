@@ -1,8 +1,10 @@
 """What an extraction will cost in bytes and hours, said before anyone spends them."""
 
+import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from amnet_common.datasets.image_names import FileNames
 from amnet_common.datasets.near_names import Index, did_you_mean, near_names
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import OutputError
+from amnet_common.images import ignored_pillow_warnings
 from extract.job import Job
-from extract.pipeline import RunTrunk
+from extract.pipeline import AHEAD, Cutter, RunTrunk, ahead
 
 PROBE_SECONDS = 5.0
+WORTH_TELLING = 60.0  # seconds: what bounds a shorter job is of no interest
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,7 @@ def refuse_full_disk(plan: Plan, out: Path) -> None:
 
 
 def probe_rate(trunk: RunTrunk, batch_size: int, size: int = 224) -> float:
-    """Measure the trunk's views/s on noise of `size` pixels, which costs the same as pictures; reading and cutting
-    hide behind it.
-    """
+    """Measure the trunk's views/s on noise of `size` pixels, which costs the same as pictures."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 3), np.uint8)
     trunk(pixels).result()  # the first batch also makes buffers and chooses or compiles kernels
     batches, started, last = 1, time.perf_counter(), trunk(pixels)
@@ -116,7 +118,42 @@ def probe_rate(trunk: RunTrunk, batch_size: int, size: int = 224) -> float:
     return batches * batch_size / (time.perf_counter() - started)
 
 
-def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) -> Iterator[str]:
+def probe_pictures(cutter: Cutter, rows: Sequence[int], workers: int) -> float:
+    """Measure how many views/s so many threads read, decode and cut, from images of these rows in random order, as the
+    first ones may be unlike the others; infinite if none of them can be read.
+    """
+    order = np.random.default_rng(0).permutation(np.array(rows, np.int64)).tolist()
+    views, started, passed = 0, time.perf_counter(), 0.0
+    with ignored_pillow_warnings(), ThreadPoolExecutor(workers, "decode") as pool:
+        for cut in ahead(pool, cutter, order, workers + AHEAD):
+            views += 0 if cut.pixels is None else len(cut.pixels)
+            passed = time.perf_counter() - started
+            if passed >= PROBE_SECONDS:
+                break
+    return views / passed if views else math.inf
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Hold views/s of the trunk and of reading and cutting pictures, which run beside each other."""
+
+    trunk: float
+    pictures: float = math.inf
+    workers: int = 0  # that read and cut
+
+    @property
+    def slower(self) -> float:
+        """Return the rate that an extraction has."""
+        return min(self.trunk, self.pictures)
+
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker{'s' * (self.workers > 1)}"
+        return (
+            f"pictures, of which {workers} read and cut {self.pictures:.1f} views/s; the trunk takes {self.trunk:.1f}"
+        )
+
+
+def plan_lines(plan: Plan, dtype: str, out: Path, rates: Rates, hardware: str) -> Iterator[str]:
     """Yield the lines that --dry-run prints."""
     enough = "enough" if plan.fits else "NOT ENOUGH"
     free = f"{plan.free_bytes} ({plan.free_bytes / 1e9:.2f} GB): {enough}" if plan.free_bytes is not None else "unknown"
@@ -126,8 +163,10 @@ def plan_lines(plan: Plan, dtype: str, out: Path, rate: float, hardware: str) ->
     yield f"views      {plan.images * plan.views}, {plan.views} an image"
     yield f"bytes      {plan.needed_bytes} ({plan.needed_bytes / 1e9:.2f} GB) of {dtype} and tables for {out}"
     yield f"free disk  {free}"
-    yield f"speed      {rate:.1f} views/s, probed: {hardware}"
-    yield f"time       about {duration(plan.seconds(rate))}"
+    yield f"speed      {rates.slower:.1f} views/s, probed: {hardware}"
+    if rates.pictures < rates.trunk and plan.seconds(rates.slower) >= WORTH_TELLING:
+        yield f"limit      {rates}"
+    yield f"time       about {duration(plan.seconds(rates.slower))}"
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import Bottleneck, conv1x1
 
+from extract.pixel_constants import PixelConstants
 from extract.variants import Variant
 
 
@@ -32,6 +33,7 @@ class Trunk(nn.Module):
         self.layer2 = _layer(256, planes=128, blocks=4, stride=2, stride_in_first_conv=in_first)
         self.layer3 = _layer(512, planes=256, blocks=6, stride=2, stride_in_first_conv=in_first)
         self.variant = variant
+        self.pixels = PixelConstants(variant.mean, variant.std, scale=255)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -49,8 +51,7 @@ class Trunk(nn.Module):
         if self.variant.bgr:
             pixels = pixels.flip(-1)
         x = pixels.permute(0, 3, 1, 2).float()  # (B, 3, 224, 224), a view that is channels last already
-        mean, std = (x.new_tensor(values).view(3, 1, 1) * 255 for values in (self.variant.mean, self.variant.std))
-        return ((x - mean) / std).to(self.conv1.weight.dtype)
+        return ((x - self.pixels.mean) / self.pixels.std).to(self.conv1.weight.dtype)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.normalise(pixels)  # (B, 3, 224, 224)

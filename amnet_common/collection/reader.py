@@ -163,7 +163,7 @@ class Collection:
         """Yield each of `picks` (anything with `.rows` and `.views`) with its features, while the next ones are read.
 
         The features stand in buffers that are used again: they stay valid until the next batch is asked for. The
-        buffers are pinned where torch is loaded and has a CUDA GPU. Raises as `read`.
+        buffers are pinned where torch has begun to work on a CUDA GPU in this process. Raises as `read`.
         """
 
         def read(rows: np.ndarray, views: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -256,7 +256,7 @@ class Collection:
     def _new_buffer(self, count: int) -> np.ndarray:
         shape = (count, *self.view_shape)
         torch = sys.modules.get("torch")
-        if torch is None or not torch.cuda.is_available():
+        if torch is None or not torch.cuda.is_initialized():  # nobody here computes on a GPU: none is opened
             return np.empty(shape, self.dtype)
         return torch.empty(shape, dtype=getattr(torch, self.dtype.name), pin_memory=True).numpy()
 

@@ -4,6 +4,7 @@ Large arrays come and go, and fresh pages cost more than the sums on them.
 """
 
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,13 +28,29 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def release(device: str) -> None:
+    """Give back what nothing uses any more: after memory ran out, what is tried next finds all of it."""
+    gc.collect()  # the frames of an error and what they hold
+    empty_cache(device)
+
+
+def empty_cache(device: str) -> None:
+    """Give back what torch keeps of a GPU's freed memory."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
+            torch.cuda.empty_cache()
+    elif kind == "mps":
+        torch.mps.empty_cache()
+
+
 def available_bytes(device: str) -> int:
     """Return how many bytes a process may take more: on a GPU, or, for another device, of the main memory.
 
     Where the system does not say (not Linux) it is half of the main memory.
     """
     if torch.device(device).type == "cuda":
-        torch.cuda.empty_cache()  # what torch keeps of freed memory is free
+        empty_cache(device)  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

@@ -1,5 +1,6 @@
 """`amnet-head sweep`: every combination of some settings, or a search, on every split, many heads in a pass."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -30,13 +31,15 @@ from headtrain.cli.options import (
 )
 from headtrain.cli.own_heads import kinds_in
 from headtrain.cli.placing import Placed, residency_option
-from headtrain.runs.folder import refuse_absent
+from headtrain.runs.folder import RUN, refuse_absent
 from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
     from headtrain.runs.documents import Diverged, Result
+    from headtrain.settings.configuration import TrainingConfig
     from headtrain.sweep.passes import Pass
+    from headtrain.sweep.room import Halved, NoRoom
     from headtrain.sweep.sweeping import SweepReport
     from headtrain.training.loop import Damaged, Pruned
     from headtrain.training.planned import PlannedRun, Setup
@@ -98,6 +101,7 @@ def sweep(
         from amnet_common.machine.devices import choose_device
         from amnet_common.machine.memory import keep_freed_memory
         from headtrain.features.splits import split_subsets
+        from headtrain.sweep.room import Room
         from headtrain.sweep.sweeping import Halving
         from headtrain.sweep.sweeping import sweep as train_all
         from headtrain.training.planned import Setup
@@ -115,43 +119,52 @@ def sweep(
         kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, base, begun)
         setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels,
                            test=not untested) for k, of_split in subsets.items()}  # fmt: skip
-        source_of = Placed(collection, subsets, computing)
+        source_of, room = Placed(collection, subsets, computing), Room()
+        load = source_of if heads_per_pass == AUTO else None
 
         def train(plan: "Sequence[Pass]") -> "Iterable[SweepReport]":
-            return train_all(setups, plan, Halving(halving) if halving else None, source_of)
+            return train_all(setups, plan, Halving(halving) if halving else None, source_of, room)
 
+        ways = Ways(most, train, load)
         if trials:
-            reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, Ways(most, train))
+            reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, ways)
         else:
-            reports, total = of_grid(base, grids, range(seeds), splits, out, Ways(most, train))
+            reports, total = of_grid(setups, base, grids, range(seeds), out, ways)
         failed = watch(reports, total, out, events)
         keep_out_of_fold(out, collection)
-        print_summary(out)
+        if any(out.glob(f"*/split-*/{RUN}")):  # where no head has room none is begun
+            print_summary(out)
         return NOT_ALL_WELL if failed else 0
 
 
 class Ways(NamedTuple):
-    """Hold how many heads of a configuration a pass may hold, and what trains passes."""
+    """Hold how many heads of a configuration a pass may hold, what trains passes, and what loads the views of a split
+    for some settings: before heads are counted, as both want the same memory (None: they are not counted).
+    """
 
     most: Callable[[Config], int]
     train: "Callable[[Sequence[Pass]], Iterable[SweepReport]]"
+    load: "Callable[[int, Sequence[TrainingConfig]], object] | None"
 
 
 def of_grid(
-    base: Config, grids: Sequence[str], seeds: Sequence[int], splits: Sequence[int], out: Path, ways: Ways
+    setups: "Mapping[int, Setup]", base: Config, grids: Sequence[str], seeds: Sequence[int], out: Path, ways: Ways
 ) -> "tuple[Iterable[SweepReport], int]":
     """Train every combination; return the reports and the number of epochs at most."""
     from headtrain.sweep.grid import points, read_axis
     from headtrain.sweep.passes import passes
-    from headtrain.training.planned import PlannedRun
+    from headtrain.training.planned import PlannedRun, refuse_unfitting
 
-    most, train = ways
-    own = kinds_in(base)
+    own, splits = kinds_in(base), list(setups)
     found = points(base, [read_axis(text, own) for text in grids], seeds)
     runs = [(k, PlannedRun(point.config, out / point.name / f"split-{k}")) for point in found for k in splits]
-    plan = passes(runs, most)
+    for point in found:
+        refuse_unfitting(point.config, setups[splits[0]].collection)
+    if ways.load:
+        ways.load(min(splits), [point.config.training for point in found])
+    plan = passes(runs, ways.most)
     say(describe_plan(len(found), len(splits), plan), err=True)
-    return train(plan), sum(one.config.training.epochs for _, one in runs)
+    return ways.train(plan), sum(one.config.training.epochs for _, one in runs)
 
 
 def searched(
@@ -164,15 +177,16 @@ def searched(
     from headtrain.sweep.searching import begin_search, search, trial_runs
     from headtrain.sweep.space import read_range
 
-    most, train = ways
     own = kinds_in(base)
     axes, between = [read_axis(text, own) for text in grids], [read_range(text, own) for text in ranges]
-    size, heads = max(1, most(base) // len(seeds)), len(setups) * len(seeds)
     study = begin_search(setups, base, seeds, axes, between, out)
     left = max(0, trials - study.finished)
+    if left and ways.load:
+        ways.load(min(setups), [base.training])
+    size, heads = max(1, ways.most(base) // len(seeds)), len(setups) * len(seeds)
     say(describe_search(left, trials, heads, size), err=True)
     runs_of = partial(trial_runs, base=base, seeds=seeds, splits=list(setups), out=out)
-    reports = search(study, trials, size, runs_of, lambda runs: train(passes(runs, most)))
+    reports = search(study, trials, size, runs_of, lambda runs: ways.train(passes(runs, ways.most)))
     return reports, left * heads * base.training.epochs
 
 
@@ -223,6 +237,7 @@ def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "Even
     """
     from headtrain.runs.documents import Diverged
     from headtrain.runs.log import Epoch
+    from headtrain.sweep.room import Halved, NoRoom
     from headtrain.training.loop import Damaged
 
     done: Counter[PlannedRun] = Counter()
@@ -236,8 +251,11 @@ def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "Even
                     if events:
                         events.follow(planned.run)
                     continue
-                failed += isinstance(report, Diverged | Damaged)
-                if events and not isinstance(report, Damaged):
+                if isinstance(report, Halved):
+                    bar.write(printable(f"note: {describe_halved(report)}"), sys.stderr)
+                    continue
+                failed += isinstance(report, Diverged | Damaged | NoRoom)
+                if events and not isinstance(report, Damaged | NoRoom):
                     events.end(planned.run)
                 total -= planned.config.training.epochs - done[planned]
                 bar.total = total
@@ -247,9 +265,17 @@ def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "Even
     return failed
 
 
-def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
+def describe_halved(report: "Halved") -> str:
+    """Describe a pass that goes on in two."""
+    return (f"no room for {report.heads} heads together ({report.why}): they go on from their saved epochs, at most "
+            f"{report.most} together; a smaller --heads-per-pass or --batch-size, or --residency ram or disk, takes "
+            "less")  # fmt: skip
+
+
+def describe_end(report: "Result | Pruned | Diverged | Damaged | NoRoom") -> str:
     """Describe how the training of a head ended."""
     from headtrain.runs.documents import Diverged
+    from headtrain.sweep.room import NoRoom
     from headtrain.training.loop import Damaged, Pruned
 
     if isinstance(report, Pruned):
@@ -258,6 +284,9 @@ def describe_end(report: "Result | Pruned | Diverged | Damaged") -> str:
         return f"diverged: {report.why}"
     if isinstance(report, Damaged):
         return f"left out: {report.why}"
+    if isinstance(report, NoRoom):
+        return (f"left out: no room for it even alone ({report.why}); a smaller --batch-size takes less, or "
+                "--residency ram or disk; --resume goes on")  # fmt: skip
     assert report.best, "a training has a best epoch"
     return f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
 

@@ -124,7 +124,7 @@ class PooledViews:
         """Return the scores (n,) on the data's scale, after so many views of each image."""
         assert self._total is not None
         output = self.head.on_data_scale(self.head.of_pooled(self._total / views))
-        return output.score.double().cpu().numpy()
+        return output.score.cpu().double().numpy()  # MPS has no float64
 
 
 def mean_entropy(attention: Tensor) -> Tensor:

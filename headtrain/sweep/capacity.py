@@ -11,12 +11,13 @@ from headtrain.training.epoch import chunk_size
 
 COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
 KEPT, BESIDE = 1.2, 4  # by what autograd keeps, and by the size of x: measured peaks of backward passes are below
-SHARE = 0.5  # of the free memory; the features' pages and the batches want some too
+SHARE = 0.5  # of the memory that is free beside the views; the batches want some too, pages of the file as well
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 
 
 def heads_that_fit(config: Config, device: str) -> int:
-    """Estimate how many heads fit in the memory that is free on `device`, at least 1.
+    """Estimate how many heads fit in the memory that is free on `device`, at least 1; views that are to lie there must
+    be there already.
 
     Raises ConfigError if not even one fits in all that is free.
     """
@@ -24,10 +25,15 @@ def heads_that_fit(config: Config, device: str) -> int:
     if one > free:
         raise ConfigError(
             f"--heads-per-pass: expected {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB "
-            f"free on {device}; a smaller --batch-size wants less where the head has a BatchNorm"
+            f"free on {device}; a smaller --batch-size wants less where the head has a BatchNorm{beside_views(device)}"
         )
     found = max(1, int(SHARE * free / one))
     return min(found, MOST_ON_CPU) if device == "cpu" else found
+
+
+def beside_views(device: str) -> str:
+    """Return what else would help where views may lie in a GPU's memory; empty on a CPU."""
+    return "" if device == "cpu" else ", --residency ram or disk leaves the views out of it"
 
 
 def bytes_of_head(config: Config) -> int:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from amnet_common.errors import ConfigError, RunError
+from amnet_common.errors import ConfigError, DeviceMemoryError, RunError
 from headtrain.runs.documents import Diverged, Result
 from headtrain.settings.configuration import Config, override
 from headtrain.sweep.grid import Axis
 from headtrain.sweep.passes import SplitRun
+from headtrain.sweep.room import NoRoom
 from headtrain.sweep.space import Range, corners
 from headtrain.sweep.study import Search, Trial
 from headtrain.sweep.sweeping import SweepReport
@@ -67,6 +68,10 @@ def train_batch(
     owner = {planned: trial for trial, runs in batch.items() for _, planned in runs}
     rhos: dict[Trial, list[float]] = {trial: [] for trial in batch}
     for planned, report in train([pair for runs in batch.values() for pair in runs]):
+        if isinstance(report, NoRoom):
+            raise DeviceMemoryError(f"{planned.run}: expected memory for one head, found too little ({report.why}); a "
+                                    "smaller --batch-size takes less, or --residency ram or disk, and --resume goes "
+                                    "on")  # fmt: skip
         if isinstance(report, Damaged):  # the trial could never be told, and would be asked for again and again
             raise RunError(f"{report.why}; remove {planned.run}, then --resume trains it anew")
         if isinstance(report, Result | Diverged):

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from amnet_common.errors import DamagedRunError
@@ -14,6 +15,7 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import Pass
+from headtrain.sweep.room import Halved, NoRoom, Room, trained_in_room
 from headtrain.training.loop import Choose, Damaged, Pruned, prune_none, train_together
 from headtrain.training.member import Member
 from headtrain.training.planned import PlannedRun, Setup, refuse_unfitting
@@ -26,7 +28,7 @@ class Halving:
 
     def __init__(self, factor: int) -> None:
         self.factor = factor
-        self._seen: dict[tuple[int, int], list[float]] = {}  # by split and epoch
+        self._seen: dict[tuple[int, int], dict[Path, float]] = {}  # by split and epoch, of each run
 
     def of_split(self, split: int) -> Choose:
         """Return what `train_together` asks after each epoch of a split."""
@@ -36,9 +38,10 @@ class Halving:
             epoch = len(members[0].epochs)
             if not going or not is_rung(epoch, self.factor):
                 return []
-            seen = self._seen.setdefault((split, epoch), [])
-            lost = losers(going, seen, self.factor)
-            seen.extend(going.values())
+            seen = self._seen.setdefault((split, epoch), {})
+            now = {members[n].planned.run: rho for n, rho in going.items()}  # a resumed head may come here again
+            lost = losers(going, [rho for run, rho in seen.items() if run not in now], self.factor)
+            seen.update(now)
             return [members[n] for n in sorted(lost)]
 
         return prune
@@ -49,7 +52,7 @@ def best_rho(member: Member) -> float:
     return max((epoch.val_rho for epoch in member.epochs), key=ordering_key)
 
 
-SweepReport = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged"]
+SweepReport = tuple[PlannedRun, "Epoch | Result | Pruned | Diverged | Damaged | Halved | NoRoom"]
 
 
 def sweep(
@@ -57,12 +60,15 @@ def sweep(
     plan: Sequence[Pass],
     halving: Halving | None = None,
     source_of: SourceOf | None = None,
+    room: Room | None = None,
 ) -> Generator[SweepReport]:
     """Train every pass, resuming runs that were stopped; `setups` by split. Yields and raises as
-    `train_together`; a run whose files are damaged is reported and left out.
+    `train_together`; a run whose files are damaged is reported and left out. A pass that runs out of memory is halved
+    and goes on from the epochs that are saved; `room` remembers how far, from one call to the next.
 
     `source_of(split, settings)`: what the passes of a split read from, asked for when its first one begins.
     """
+    room = room or Room()
     for one in plan:
         for planned in one.planned:
             refuse_unfitting(planned.config, setups[one.split].collection)
@@ -73,10 +79,11 @@ def sweep(
             replace(setups[split], source=source_of(split, settings) if source_of else None, resume=True),
             of_split,
             halving.of_split(split) if halving else None,
+            room,
         )
 
 
-def sweep_split(setup: Setup, plan: Sequence[Pass], prune: Choose | None) -> Generator[SweepReport]:
+def sweep_split(setup: Setup, plan: Sequence[Pass], prune: Choose | None, room: Room) -> Generator[SweepReport]:
     """Train the passes of one split; `prune`: at the rungs of a halving, if there is one."""
     for one in plan:
         whole: list[PlannedRun] = []
@@ -85,7 +92,8 @@ def sweep_split(setup: Setup, plan: Sequence[Pass], prune: Choose | None) -> Gen
                 yield planned, Damaged(why)
             elif not (prune and (planned.run / PRUNED).exists()):
                 whole.append(planned)
-        yield from train_together(setup, whole, prune or prune_none)
+        train = partial(train_together, setup, prune=prune or prune_none)
+        yield from trained_in_room(whole, room, train, setup.device)
 
 
 def damage_of(run: Path) -> str:

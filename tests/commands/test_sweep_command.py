@@ -131,3 +131,16 @@ def test_views_of_a_split_are_freed_before_those_of_the_next_are_loaded(features
     words = (command, "--features", features, "--split", "all", "--residency", "ram", *more, *SMALL)
     assert amnet_head(*words, "--out", tmp_path / "o").exit_code == 0
     assert alive == [0, 0]
+
+
+@pytest.mark.parametrize("way", [("--grid", "lr=1e-3,1e-2"), ("--trials", 2, "--range", "lr=1e-3:1e-2")])
+def test_views_are_in_memory_before_heads_are_counted_by_what_is_left(features, tmp_path, monkeypatch, way):
+    order, fill = [], residency.Resident.fill
+    monkeypatch.setattr(residency.Resident, "fill", lambda *given: (order.append("views"), fill(*given))[1])
+    monkeypatch.setattr("headtrain.sweep.capacity.available_bytes", lambda _: (order.append("heads"), 10**9)[1])
+    words = ("--features", features, *way, "--split", 1, "--residency", "ram", "--out", tmp_path / "s", *SMALL)
+    result = amnet_head("sweep", *words)
+    assert result.exit_code == 0, result.output
+    assert order[0] == "views"
+    assert "heads" in order
+    assert order.count("views") == 1  # what was loaded to be counted beside is what is trained on

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import h5py
+import numpy as np
 import pytest
 
+from amnet_common.collection.writer import ImageFacts
 from amnet_common.datasets import load_dataset
 from extract.crops import ViewPlan
 from extract.found import look
 from extract.job import decide
-from extract.planning import Plan, duration, make_plan, probe_rate
+from extract.pipeline import Cut, Cutter
+from extract.planning import Plan, Rates, duration, make_plan, plan_lines, probe_pictures, probe_rate
 from extract.request import Request
 
 FLOAT_VIEW, CODE_VIEW = 401_408, 200_704  # bytes
@@ -216,3 +219,30 @@ def test_probe_counts_every_batch_and_all_of_its_time(monkeypatch, trunk):
         return trunk(pixels)
 
     assert probe_rate(taking_half_a_second, 8) == 16.0
+
+
+def test_pictures_are_probed_by_the_views_that_are_cut_in_all_of_their_time(monkeypatch, pictures):
+    now, dataset = [0.0], pictures(4)
+    monkeypatch.setattr("extract.planning.time.perf_counter", lambda: now[0])
+
+    def taking_half_a_second(_, row):
+        now[0] += 0.5
+        return Cut(row, ImageFacts(), pixels=None if row == 2 else np.zeros((3, 8, 8, 3), np.uint8))
+
+    monkeypatch.setattr(Cutter, "__call__", taking_half_a_second)
+    cutter = Cutter(dataset, ViewPlan(2), 0)
+    assert probe_pictures(cutter, range(4), 1) == 3 * 3 / 2.0  # of four images one fails
+    assert probe_pictures(cutter, [2], 1) == probe_pictures(cutter, [], 1) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("pictures_rate", "speed", "limit", "time"),
+    [(5.0, "5.0", True, "about 10 min"), (20.0, "10.0", False, "about 5 min"), (np.inf, "10.0", False, "about 5 min")],
+)
+def test_the_slower_of_trunk_and_pictures_is_promised(pictures_rate, speed, limit, time):
+    plan = Plan(images=1000, views=3, feature_bytes=1, table_bytes=1, free_bytes=None)
+    lines = plan_lines(plan, "float16", Path("t.h5"), Rates(10.0, pictures_rate, 2), "here")
+    found = fields("\n".join(lines))
+    assert (found["speed"], found["time"]) == (f"{speed} views/s, probed: here", time)
+    told = "pictures, of which 2 workers read and cut 5.0 views/s; the trunk takes 10.0"
+    assert found.get("limit") == (told if limit else None)

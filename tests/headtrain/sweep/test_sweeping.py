@@ -1,5 +1,7 @@
 """What a sweep tries, which heads train together, and which are pruned."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from headtrain.sweep.capacity import bytes_of_head, heads_that_fit
 from headtrain.sweep.grid import points, read_axis
 from headtrain.sweep.halving import is_rung, losers
 from headtrain.sweep.passes import passes
+from headtrain.sweep.sweeping import Halving
 from headtrain.training.planned import PlannedRun
 
 
@@ -102,6 +105,19 @@ def test_the_best_third_of_all_that_have_come_so_far_goes_on():
     assert losers(rhos, [], 3) == {"b", "c"}  # two of four go on
     assert losers(rhos, [0.55, 0.7], 3) == {"a", "b", "c"}  # two of six
     assert losers({"a": 0.1}, [], 2) == set()
+
+
+def member(run, rho):
+    """What a halving asks of a member after two epochs."""
+    return SimpleNamespace(planned=PlannedRun(AMNET, run), finished=False, epochs=[SimpleNamespace(val_rho=rho)] * 2)
+
+
+def test_a_head_that_comes_to_a_rung_again_is_not_compared_with_itself(tmp_path):
+    good, bad = member(tmp_path / "good", 0.6), member(tmp_path / "bad", 0.5)
+    prune = Halving(2).of_split(1)
+    assert prune([good]) == []
+    assert prune([good]) == []  # again, after its pass ran out of memory
+    assert prune([bad]) == [bad]  # one of two goes on: with two of `good` it were one of three
 
 
 @pytest.mark.parametrize(
