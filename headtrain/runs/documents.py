@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from amnet_common.collection import Collection
 from amnet_common.collection.folding import recorded_folding
+from amnet_common.collection.side_by_side import opened
 from amnet_common.collection.spec import differences
 from amnet_common.datasets.folds import Folding
 from amnet_common.errors import DamagedRunError, RunError
@@ -40,6 +42,7 @@ class Begun:
     selected_on: str = ""  # the list that chooses the epoch
     optimistic: bool = False  # the test list chose the epoch
     features: str = ""  # the collection file
+    joined_with: tuple[str, ...] = ()  # collections whose channels stand behind those of `features`
     fingerprint: str = ""  # of its spec
     weights: str = ""  # the name of its trunk's weights; empty: an older version
     images: str = ""  # hash of the three lists with their scores
@@ -76,6 +79,7 @@ class Result:
     images: Mapping[str, int] = field(default_factory=dict)  # of each list, with features
     left_out: Mapping[str, int] = field(default_factory=dict)  # of each list, without
     features: str = ""
+    joined_with: tuple[str, ...] = ()  # collections whose channels stand behind those of `features`
     fingerprint: str = ""
     system: str = ""  # in tables
     chosen: str = ""  # by validation
@@ -101,6 +105,7 @@ def read_begun(run: Path) -> Begun:
             keep_state=typed(found, "keep_state", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             folding=recorded_folding(found),
+            joined_with=_texts(found, "joined_with"),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
                ("imported_from", "precision", "selected_on", "features", "fingerprint", "weights", "images")},
         )  # fmt: skip
@@ -134,10 +139,10 @@ def read_result(run: Path) -> Result:
             images=_counts(found, "images"),
             left_out=_counts(found, "left_out"),
             val_rho=_number("val_rho", found.get("val_rho")),
-            heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
+            heads=_texts(found, "heads"),
             views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
-            other_features=tuple(checked("other_features", str, one)
-                                 for one in typed(found, "other_features", list, ())),
+            other_features=_texts(found, "other_features"),
+            joined_with=_texts(found, "joined_with"),
             tested=typed(found, "tested", bool, True),
             folding=recorded_folding(found),
             **{name: typed(found, name, str, "") for name in
@@ -250,6 +255,29 @@ def damage_named(path: Path) -> Iterator[None]:
         raise DamagedRunError(f"{path}: expected a file as amnet-head writes it, found {found}") from error
 
 
+def features_of(collection: Collection) -> dict[str, Any]:
+    """Return what a run keeps of the collection that it was made from, by the names of fields: its files, their place
+    now.
+    """
+    first, *others = (str(path.absolute()) for path in collection.files)
+    return {"features": first} | ({"joined_with": tuple(others)} if others else {})
+
+
+def features_files(said: Begun | Result) -> tuple[Path, ...]:
+    """Return the files that a run was made from."""
+    return (Path(said.features), *map(Path, said.joined_with))
+
+
+def features_stem(said: Begun | Result) -> str:
+    """Return the name of the files that a run was made from, without endings."""
+    return "+".join(path.stem for path in features_files(said))
+
+
+def opened_features(said: Begun | Result) -> Collection:
+    """Open what a run was made from. Raises CollectionError where it is gone."""
+    return opened(features_files(said))
+
+
 def _is_said(value: Any) -> bool:  # noqa: ANN401 - of any field
     return value not in (None, "", {}, ()) and not (isinstance(value, float) and math.isnan(value))
 
@@ -265,6 +293,10 @@ def _count(found: Mapping[str, Any], name: str, default: int | None) -> Any:  # 
     if value is not None and value < 0:
         raise ValueError(f"{name} {value}")
     return value
+
+
+def _texts(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(checked(name, str, one) for one in typed(found, name, list, ()))
 
 
 def _counts(found: Mapping[str, Any], name: str) -> dict[str, int]:
