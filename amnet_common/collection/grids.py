@@ -1,8 +1,7 @@
 """Features of a grid as those of a coarser one: each cell the mean of what it covers, by area.
 
 torch's adaptive pooling lets windows overlap where sizes do not divide, so that some locations count twice; here each
-counts once, and the mean over all locations stays what it was. Every sum has one order: the bits are the same on every
-machine.
+counts once, and the mean over all locations stays what it was. Every sum has one order, whatever is pooled beside it.
 """
 
 from fractions import Fraction

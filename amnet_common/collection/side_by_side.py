@@ -22,7 +22,7 @@ from amnet_common.collection.spec import differences, image_list_sha256
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError
 
-SOME = 32  # views of one collection on their way into the common buffer: 13 MB of float16
+SOME = 16  # views of one collection on their way into the common buffer: 6 MB of float16, which caches hold
 
 
 class JoinedCollection(Collection):
