@@ -198,7 +198,10 @@ def _notes(joined: JoinedCollection) -> Iterator[str]:
 
 
 def _unlike_views(first: Collection, other: Collection) -> list[str]:
-    """In what two collections cut their views otherwise."""
-    wanted, found = ({"plan": dict(one.spec.view_plan), "seed": one.spec.seed, "views": one.views}
-                     for one in (first, other))  # fmt: skip
-    return differences(wanted, found)
+    """In what two collections cut their views otherwise; of two plans their names are enough."""
+    plan, other_plan = first.spec.view_plan, other.spec.view_plan
+    names = [str(one.get("name", "unknown")) for one in (plan, other_plan)]
+    unlike = names[0] != names[1]
+    lines = [f"plans {' and '.join(names)}"] if unlike else differences({"plan": plan}, {"plan": other_plan})
+    lines += differences({"seed": first.spec.seed}, {"seed": other.spec.seed})
+    return lines + differences({"views": first.views}, {"views": other.views})

@@ -25,7 +25,8 @@ from headtrain.evaluation.predictions import read_predictions
 from headtrain.figures.attention_maps import TOP, entropy_of, is_alike
 from headtrain.heads.head import Head
 from headtrain.report.images import data_url
-from headtrain.runs.documents import opened_features, read_begun, read_result
+from headtrain.runs.documents import read_begun, read_result
+from headtrain.runs.features import opened_features
 from headtrain.runs.folder import RUN, TEST
 from headtrain.scoring.blocks import score_block
 from headtrain.scoring.photos import extracted

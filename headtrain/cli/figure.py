@@ -95,7 +95,8 @@ def steps_of(run: Path, features: Sequence[Path], device: str) -> "Steps":
     from headtrain.features.splits import split_subsets
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
-    from headtrain.runs.documents import features_files, read_begun
+    from headtrain.runs.documents import read_begun
+    from headtrain.runs.features import features_files
     from headtrain.scoring.ensemble import predict_together
     from headtrain.scoring.scores import refuse_missing_view, refuse_other_shape
 

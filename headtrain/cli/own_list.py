@@ -42,7 +42,8 @@ def test_on_own_lists(
     from headtrain.figures.pictures import save
     from headtrain.figures.scatter import scatter_figure
     from headtrain.heads.checkpoint import BEST
-    from headtrain.runs.documents import features_files, read_result
+    from headtrain.runs.documents import read_result
+    from headtrain.runs.features import features_files
     from headtrain.runs.folder import RESULT, RUN, TEST
     from headtrain.runs.results import folders_of
     from headtrain.training.outcome import tested_later, to_be_tested

@@ -11,7 +11,8 @@ from amnet_common.datasets.folds import Folding
 from amnet_common.errors import ConfigError, DamagedRunError, RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
-from headtrain.runs.documents import Begun, damage_named, features_stem, read_begun, read_result
+from headtrain.runs.documents import Begun, damage_named, read_begun, read_result
+from headtrain.runs.features import features_stem
 from headtrain.runs.folder import DIVERGED, LOG, PRUNED, RESULT, RUN
 from headtrain.runs.log import Epoch, read_log
 from headtrain.settings.configuration import Config

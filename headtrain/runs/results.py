@@ -14,7 +14,8 @@ from headtrain.evaluation.bootstrap import interval
 from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
-from headtrain.runs.documents import Result, features_of, read_diverged, read_result, write_result
+from headtrain.runs.documents import Result, read_diverged, read_result, write_result
+from headtrain.runs.features import features_of
 from headtrain.runs.folder import RESULT, RUN, TEST, split_folders
 
 

@@ -20,7 +20,7 @@ from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tens
 from headtrain.heads.fitness import refuse_untrainable
 from headtrain.heads.head import Head
 from headtrain.heads.provenance import Provenance
-from headtrain.runs.documents import features_of
+from headtrain.runs.features import features_of
 from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import Config

@@ -17,7 +17,8 @@ from amnet_common.errors import ConfigError, OutputError, RunError
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
-from headtrain.runs.documents import features_files, read_begun, refuse_other_run
+from headtrain.runs.documents import read_begun, refuse_other_run
+from headtrain.runs.features import features_files
 from headtrain.runs.folder import DIVERGED, RESULT, RUN, is_half_made
 from headtrain.settings.configuration import Config, TrainingConfig, refuse_untrained
 from headtrain.training.going_on import LENGTHS, changed_lengths, refuse_going_on

@@ -251,7 +251,7 @@ def test_other_plans_and_other_files_are_told(make):
     assert joined.views == 2
     files, views = joined.notes
     assert files.startswith(f"6 of 6 images are other files in {b.path} than in {a.path}, such as 0.jpg")
-    assert "plan.name: expected standard, found squash" in views
+    assert "otherwise (plans standard and squash; views: expected 3, found 2): view v" in views
     assert views.endswith("view v of the one stands beside view v of the other, v in 0..1")
     check_reads(joined, lambda id_, v: np.concatenate([make.features("a", id_, v), make.features("b", id_, v)], 2))
 
