@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from amnet_common.collection import Collection, JoinedCollection
 from amnet_common.collection.skeleton import create_skeleton
@@ -326,3 +327,15 @@ def test_the_commands_of_the_page_do_what_it_says(make, here):
     exec(code, said)
     assert said["x"].shape == (2, 14, 14, 32 + 24)
     assert said["scores"].ids == IDS
+
+
+@pytest.mark.usefixtures("two")
+def test_a_checkpoint_whose_collections_cannot_be_is_refused():
+    train(*A, *B, "--out", "ab", "--epochs", 1)
+    path = Path("ab/best.safetensors")
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    for parts in (3, "ab", {}, [], [{}], [{"trunk": "a"}, 3], [{"trunk": "a"}, {"trunk": 4}]):
+        save_file(load_file(path), path, metadata | {"spec": json.dumps({"joined": parts})})
+        said = run("score", *A, *B, "--head", "ab", "--out", "s.csv", status=2).stderr
+        assert "ab/best.safetensors: expected a head's checkpoint, found a file that is none (" in said
