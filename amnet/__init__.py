@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from amnet_common import __version__
 
 if TYPE_CHECKING:
-    from amnet_common.collection import Collection
+    from amnet_common.collection import Collection, JoinedCollection
     from extract.in_memory import extract_features
     from headtrain.heads.checkpoint import load_head
     from headtrain.heads.head import Head, Output
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Collection",
     "Head",
+    "JoinedCollection",
     "Output",
     "__version__",
     "extract_features",
@@ -27,6 +28,7 @@ __all__ = [
 HOMES = {
     "Collection": "amnet_common.collection",
     "Head": "headtrain.heads.head",
+    "JoinedCollection": "amnet_common.collection",
     "Output": "headtrain.heads.head",
     "extract_features": "extract.in_memory",
     "load_head": "headtrain.heads.checkpoint",

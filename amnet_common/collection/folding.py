@@ -37,7 +37,7 @@ def folds_of(
 
 def folded(collection: Collection, folding: Folding) -> Collection:
     """Return a collection, opened anew, as if its lists were the folds of its own scores; its provenance tells."""
-    view = Collection(collection.path, collection.threads)
+    view = collection.reopened()
     view.splits = folds_of(view, view.labels, folding)
     view.provenance = {**view.provenance, FOLDING: folding.as_dict()}
     return view

@@ -61,6 +61,8 @@ class Collection:
     is missing or replaced; SpecError if a part is of another spec.
     """
 
+    joined: tuple["Collection", ...] = ()  # of a JoinedCollection, its collections
+
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
         structure = read_structure(self.path)
@@ -84,6 +86,20 @@ class Collection:
         self._handles: _Handles | None = None
         self._raw_ids_in_links = raw_ids if self.linked else []
         self._gather()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that were opened: one, or those of collections that are joined by their images."""
+        return (self.path,)
+
+    @property
+    def stem(self) -> str:
+        """Return the name of the file without its ending; of joined collections, with + in between."""
+        return "+".join(path.stem for path in self.files)
+
+    def reopened(self) -> "Collection":
+        """Return the same collection, opened anew, with its own lists."""
+        return Collection(self.path, self.threads)
 
     def refresh(self) -> None:
         """Read the marks again: another process may have filled rows since."""

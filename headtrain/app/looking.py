@@ -26,6 +26,7 @@ from headtrain.figures.attention_maps import TOP, entropy_of, is_alike
 from headtrain.heads.head import Head
 from headtrain.report.images import data_url
 from headtrain.runs.documents import read_begun, read_result
+from headtrain.runs.features import opened_features
 from headtrain.runs.folder import RUN, TEST
 from headtrain.scoring.blocks import score_block
 from headtrain.scoring.photos import extracted
@@ -73,7 +74,7 @@ def reference_of(head: Path) -> Reference:
     with contextlib.suppress(AmnetError, OSError):
         about = read_begun(run) if (run / RUN).exists() else read_result(run)  # a baseline has a result alone
         if about.split and Path(about.features).is_file():
-            collection = with_lists_of(Collection(Path(about.features)), about.folding)
+            collection = with_lists_of(opened_features(about), about.folding)
             scores = collection.split(f"train_{about.split}").scores
             return Reference(np.sort(scores), "training images")
     with contextlib.suppress(AmnetError, OSError):

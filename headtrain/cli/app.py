@@ -12,7 +12,7 @@ from amnet_common.commands import OneLineErrors, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.own_heads import arch_option
-from headtrain.cli.predict import flat_in_its_test, refuse_other_weights
+from headtrain.cli.predict import flat_in_its_test, refuse_joint, refuse_other_weights
 
 
 @click.command(cls=OneLineErrors)
@@ -37,6 +37,7 @@ def app(runs: Sequence[Path], weights: str | None, port: int, browser: bool, dev
 
     heads = {name: head for run in runs for name, head in load_ensemble([run], choose_device(device)).items()}
     for name, head in heads.items():
+        refuse_joint("app", name, head)
         refuse_other_weights(name, head, weights or os.environ.get("AMNET_WEIGHTS"))
         if line := flat_in_its_test(Path(name)):
             say(line, err=True)

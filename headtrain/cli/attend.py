@@ -13,6 +13,7 @@ from amnet_common.errors import ConfigError, MissingRowsError
 from headtrain.cli.options import PATH, device_option, features_option
 from headtrain.cli.outputs import MAPS, PICTURE, overwrite_option, writing
 from headtrain.cli.own_heads import arch_option
+from headtrain.cli.together import opened_for
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -37,32 +38,33 @@ MOST_IMAGES = 50  # on one picture
 @arch_option
 @device_option
 def attend(
-    features: Path, ids: Sequence[str], run: Path, view: int, images: Path | None, out: Path, maps: Path | None,
-    overwrite: bool, device: str,
+    features: Sequence[Path], ids: Sequence[str], run: Path, view: int, images: Path | None, out: Path,
+    maps: Path | None, overwrite: bool, device: str,
 ) -> None:  # fmt: skip
     """Draw the attention of each step over images of a collection, which are named as in it."""
     if len(ids) > MOST_IMAGES:
         raise ConfigError(f"attend: expected at most {MOST_IMAGES} images, found {len(ids)}")
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: expected a folder, found none")
-    inputs = [features, run]
+    inputs = [*features, run]
     with contextlib.ExitStack() as held:
         held.enter_context(writing("--out", out, PICTURE, overwrite, inputs))
         if maps:
             held.enter_context(writing("--maps", maps, MAPS, overwrite, inputs))
-        collection = Collection(features)
-        looks = looked(collection, rows_of(collection, ids), run, view, images, device)
+        looks = looked(features, ids, run, view, images, device)
         draw(looks, view, out, maps)
 
 
 def looked(
-    collection: Collection, rows: Sequence[int], run: Path, view: int, images: Path | None, device: str
+    features: Sequence[Path], ids: Sequence[str], run: Path, view: int, images: Path | None, device: str
 ) -> "list[Look]":
     """Compute what the head sees of each image; images whose files are gone are named."""
     from amnet_common.machine.devices import choose_device
     from headtrain.figures.looks import looks_of
-    from headtrain.heads.checkpoint import load_head
+    from headtrain.heads.checkpoint import checkpoint_of, load_head, read_provenance
 
+    collection = opened_for({str(run): read_provenance(checkpoint_of(run))}, features)
+    rows = rows_of(collection, ids)
     head = load_head(run, choose_device(device))
     warn_of_other_trunks({str(run): head.provenance}, [collection])
     looks = looks_of(collection, head, rows, view, images)

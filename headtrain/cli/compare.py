@@ -143,7 +143,7 @@ def verdict(found: "Comparison") -> str:
 @click.option("--data-seed", default=0, help="Of the validation tenth where a data set has no validation list.")
 @click.option("--allow-missing", is_flag=True, help="Leave images without features out instead of refusing.")
 def baseline(
-    features: Path, split: str, folds: int | None, repeats: int | None, out: Path | None, data_seed: int,
+    features: Sequence[Path], split: str, folds: int | None, repeats: int | None, out: Path | None, data_seed: int,
     allow_missing: bool,
 ) -> None:  # fmt: skip
     """Fit what a head must beat: the mean score, ridge on mean-pooled view 0, three kernel ridges on all views.
@@ -157,7 +157,7 @@ def baseline(
     collection = with_lists(features, folds, repeats)
     say_unfinished(collection)
     splits = chosen_splits(collection, split)
-    out = out or free_run_name(Path("runs"), f"{features.stem}-baselines")
+    out = out or free_run_name(Path("runs"), f"{collection.stem}-baselines")
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")

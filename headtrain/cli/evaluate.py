@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.folding import FOLDING
 from amnet_common.commands import OneLineErrors, say
 from amnet_common.datasets import Columns
 from amnet_common.datasets.columns import ID, SCORE
@@ -22,6 +23,7 @@ from headtrain.cli.compare import print_table
 from headtrain.cli.folds import fold_options, say_out_of_fold, with_lists
 from headtrain.cli.options import ALL, PATH, chosen_splits, device_option, refuse_twice, say_repeated
 from headtrain.cli.own_heads import arch_option
+from headtrain.cli.together import say_notes
 
 if TYPE_CHECKING:
     from headtrain.heads.head import Head
@@ -38,7 +40,8 @@ UNKNOWN = "undefined: the table has not all of these images"
 
 @click.command(cls=OneLineErrors)
 @click.option("--features", type=PATH, multiple=True, required=True, help="The collection that amnet-extract wrote. "
-              "Given again: each head reads the one that it was trained on; the lists are the first's.")  # fmt: skip
+              "Given again: each head reads the one, or those together, that it was trained on; the lists are the "
+              "first's.")  # fmt: skip
 @click.option("--head", "runs", type=PATH, multiple=True, help="Run, or folder of --split all. Given again: the mean "
               "of their scores, or what --weights says.")  # fmt: skip
 @click.option("--scores", "paths", type=PATH, multiple=True, help="Another system's table id,score, alone or, with "
@@ -68,8 +71,8 @@ def evaluate(
     with only_writer(out, make_folders=True):
         if out.exists():
             raise OutputError(f"--out {out}: expected a new folder, found one that exists; give another name")
-        collections = [with_lists(features[0], folds, repeats, runs), *map(Collection, features[1:])]
-        collection = collections[0]
+        collections = [with_lists(features[:1], folds, repeats, runs), *map(Collection, features[1:])]
+        collection, together = collections[0], Together(collections)
         from amnet_common.machine.devices import choose_device
         from headtrain.evaluation.metrics import spearman
         from headtrain.features.splits import split_subsets
@@ -83,8 +86,9 @@ def evaluate(
             for number in chosen_splits(collection, split):
                 started = time.monotonic()
                 heads = heads_for(runs, number, choose_device(device))
-                readers = readers_of(runs, heads, collections, view, number)
-                others = [one for one in collections[1:] if any(reader.collection is one for reader in readers)]
+                readers = readers_of(runs, heads, together, view, number)
+                others = [one for one in (*collections[1:], *together.joined)
+                          if any(reader.collection is one for reader in readers)]  # fmt: skip
                 found = split_subsets(collection, number, data_seed, allow_missing)
                 found = chosen_by_heads(found, heads, number)
                 seen = in_common(collection, others, found, allow_missing)
@@ -107,7 +111,7 @@ def evaluate(
                     made / f"split-{number}", number, system=name or out.name, val_rho=val_rho, chosen=chosen,
                     seconds=time.monotonic() - started, heads=tuple(map(str, runs)),
                     views=widest(collection, view, readers),
-                    other_features=tuple(str(one.path.absolute()) for one in others),
+                    other_features=beside(collection, others),
                 )  # fmt: skip
                 save_result(result, said.test, collection, subsets)
                 told = f"; {chosen}" if chosen else ""
@@ -140,25 +144,57 @@ def refuse_unclear(
         raise ConfigError(f"--average {average}: expected --weights beside it, which puts systems together, found none")
 
 
+class Together:
+    """Give heads the collections that they read; those that read several together share them, which are opened, and
+    told of, once.
+    """
+
+    def __init__(self, collections: Sequence[Collection]) -> None:
+        self.collections = collections
+        self.joined: list[Collection] = []
+        self._as_they_are = [one.reopened() if one.provenance.get(FOLDING) else one for one in collections]
+
+    def of(self, run: Path, head: "Head") -> Collection:
+        """Return the collection that a head reads. Raises SpecError, CollectionError."""
+        from headtrain.scoring.arranging import is_joint
+        from headtrain.scoring.beside import collection_of
+
+        if not is_joint(head.provenance):
+            return collection_of(run, head, self.collections)
+        found = collection_of(run, head, self._as_they_are)  # whatever folds were dealt of the first
+        for one in self.joined:
+            if one.files == found.files:
+                return one
+        say_notes(found)
+        self.joined.append(found)
+        return found
+
+
+def beside(collection: Collection, others: Sequence[Collection]) -> tuple[str, ...]:
+    """Name the files of other collections than the first, each once."""
+    files = dict.fromkeys(str(path.absolute()) for one in others for path in one.files)
+    return tuple(name for name in files if name != str(collection.path.absolute()))
+
+
 def readers_of(
-    runs: Sequence[Path], heads: "Sequence[Head]", collections: Sequence[Collection], view: str | None, split: int
+    runs: Sequence[Path], heads: "Sequence[Head]", together: Together, view: str | None, split: int
 ) -> "list[Reader]":
     """Give each head its collection, and say which where there are several, or how they differ. Raises SpecError,
     ConfigError.
     """
-    from headtrain.scoring.beside import Reader, collection_of
+    from headtrain.scoring.beside import Reader
     from headtrain.scoring.scores import trunk_differences
 
-    readers = []
+    collections, readers = together.collections, []
     for run, head in zip(runs, heads, strict=True):
-        own = collection_of(run, head, collections)
+        own = together.of(run, head)
         readers.append(Reader(run, head, own, chosen_views(own, view, heads)))
         if len(collections) > 1:
             say(f"split {split}: {run} reads {own.path}", err=True)
         for line in trunk_differences(head.provenance, own):
             say(f"warning: {run} was trained on other features: {line}", err=True)
     for idle in collections[1:]:
-        if not any(reader.collection is idle for reader in readers):
+        if not any(idle.path in reader.collection.files for reader in readers):
             say(f"note: split {split}: no head reads {idle.path}", err=True)
     return readers
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
 from amnet_common.collection.score_names import MEMORABILITY
 from amnet_common.commands import OneLineErrorsGroup, say
@@ -15,6 +14,7 @@ from headtrain.cli.compare import data_of_runs, finished_of
 from headtrain.cli.options import PATH, device_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PICTURE, overwrite_option, writing
 from headtrain.cli.own_heads import arch_option
+from headtrain.cli.together import opened_for
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -45,13 +45,14 @@ def histogram(run: Path, score_name: str | None, out: Path, overwrite: bool) -> 
 
 @figure.command()
 @click.argument("run", type=PATH)
-@click.option("--features", type=PATH, help="The collection.  [default: where the run was trained]")
+@click.option("--features", type=PATH, multiple=True, help="The collection, or those that the run was trained on "
+              "together.  [default: where it was trained]")  # fmt: skip
 @score_name_option
 @click.option("--out", default="slope.png", type=PATH, help="Picture, .png, .svg or .pdf.")
 @overwrite_option
 @arch_option
 @device_option
-def slope(run: Path, features: Path | None, score_name: str | None, out: Path, overwrite: bool, device: str) -> None:
+def slope(run: Path, features: Sequence[Path], score_name: str | None, out: Path, overwrite: bool, device: str) -> None:
     """Draw Figure 6: the slope of the step scores against memorability, over the test images of one head."""
     from headtrain.figures.paper_figures import slope_figure
     from headtrain.figures.pictures import save
@@ -59,7 +60,7 @@ def slope(run: Path, features: Path | None, score_name: str | None, out: Path, o
 
     with writing("--out", out, PICTURE, overwrite):
         steps = steps_of(run, features, device)
-        save(slope_figure(steps, run.name, on_axis(score_name, [features or read_begun(run).features])), out)
+        save(slope_figure(steps, run.name, on_axis(score_name, features or [read_begun(run).features])), out)
     say(out)
 
 
@@ -86,7 +87,7 @@ def on_axis(given: str | None, collections: Sequence[Path | str]) -> str:
     return "score" if name == MEMORABILITY and given is None else name
 
 
-def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
+def steps_of(run: Path, features: Sequence[Path], device: str) -> "Steps":
     """Compute the step scores of a head's test images, in the view that it was tested on. Raises RunError for a run
     without a split, or a head of fewer than 2 steps.
     """
@@ -95,8 +96,9 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     from headtrain.figures.paper_figures import Steps
     from headtrain.heads.checkpoint import load_head
     from headtrain.runs.documents import read_begun
+    from headtrain.runs.features import features_files
     from headtrain.scoring.ensemble import predict_together
-    from headtrain.scoring.scores import refuse_missing_view
+    from headtrain.scoring.scores import refuse_missing_view, refuse_other_shape
 
     begun = read_begun(run)
     if begun.split is None:
@@ -106,7 +108,9 @@ def steps_of(run: Path, features: Path | None, device: str) -> "Steps":
     if steps < 2:
         raise RunError(f"{run}: expected a head of 2 steps or more, whose scores have a slope, found {steps}")
     training = begun.config.training
-    collection = with_lists_of(Collection(features or begun.features), begun.folding)
+    files = features or features_files(begun)
+    collection = with_lists_of(opened_for({str(run): head.provenance}, files), begun.folding)
+    refuse_other_shape(head, collection)
     refuse_missing_view(training.eval_view, collection)
     warn_of_other_trunks({str(run): head.provenance}, [collection])
     subsets = split_subsets(collection, begun.split, training.data_seed, True, training.select_on)

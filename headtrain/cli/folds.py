@@ -12,6 +12,8 @@ from amnet_common.collection.folding import folded, recorded_folding
 from amnet_common.commands import say
 from amnet_common.datasets.folds import MOST_FOLDED, USUAL, Folding, usual_folding
 from amnet_common.errors import ConfigError
+from headtrain.cli.options import refuse_twice
+from headtrain.cli.together import opened_together
 
 ALL, FIRST = "all", "1"
 
@@ -24,13 +26,16 @@ def fold_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
                         f"than {MOST_FOLDED:,} images 1]")(command)  # fmt: skip
 
 
-def with_lists(features: Path, folds: int | None, repeats: int | None, runs: Sequence[Path] = ()) -> Collection:
-    """Open a collection; one without lists, but with scores, as if its lists were folds, which is said.
+def with_lists(
+    features: Sequence[Path], folds: int | None, repeats: int | None, runs: Sequence[Path] = ()
+) -> Collection:
+    """Open a collection, or several as one; without lists, but with scores, as if its lists were folds, which is said.
 
     `runs`: folders of runs that may say how they were dealt before, which holds where an option does not. Raises
     ConfigError for options beside lists, DatasetError for too few images.
     """
-    collection = Collection(features)
+    refuse_twice("--features", features)
+    collection = opened_together(features)
     if collection.splits:
         refuse_beside_lists(collection, folds, repeats)
         return collection
@@ -42,8 +47,8 @@ def with_lists(features: Path, folds: int | None, repeats: int | None, runs: Seq
         usual.folds if folds is None else folds, usual.repeats if repeats is None else repeats, usual.seed
     )
     collection = folded(collection, folding)
-    say(f"{features} has no lists: {folding} of its {scored} scored images, seed {folding.seed}; amnet-cache relabel "
-        "--folds keeps them", err=True)  # fmt: skip
+    say(f"{collection.path} has no lists: {folding} of its {scored} scored images, seed {folding.seed}; amnet-cache "
+        "relabel --folds keeps them", err=True)  # fmt: skip
     return collection
 
 

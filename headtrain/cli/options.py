@@ -27,7 +27,9 @@ ALL = "all"
 Command = Callable[..., Any]
 
 
-features_option = click.option("--features", required=True, type=PATH, help="The collection that amnet-extract wrote.")
+features_option = click.option("--features", required=True, multiple=True, type=PATH, help="The collection that "
+                               "amnet-extract wrote. Given again: several of the same images as one, their channels "
+                               "one after the other.")  # fmt: skip
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
+from amnet_common.collection.side_by_side import opened
 from amnet_common.commands import say
 from amnet_common.errors import ConfigError
 from headtrain.cli.figure import on_axis
@@ -29,7 +29,7 @@ def refuse_mixed(ctx: click.Context) -> None:
 
 
 def test_on_own_lists(
-    paths: Sequence[Path], features: Path | None, device: str, scatter: Path | None, overwrite: bool
+    paths: Sequence[Path], features: Sequence[Path], device: str, scatter: Path | None, overwrite: bool
 ) -> None:
     """Test runs, and those in folders of splits, and print what came out; those that have been tested are left as they
     are. `scatter`: a picture of all of them, those included.
@@ -43,6 +43,7 @@ def test_on_own_lists(
     from headtrain.figures.scatter import scatter_figure
     from headtrain.heads.checkpoint import BEST
     from headtrain.runs.documents import read_result
+    from headtrain.runs.features import features_files
     from headtrain.runs.folder import RESULT, RUN, TEST
     from headtrain.runs.results import folders_of
     from headtrain.training.outcome import tested_later, to_be_tested
@@ -55,7 +56,8 @@ def test_on_own_lists(
     if len(tested) == len(every):
         tested = set()  # of which the first is named and refused
     begun = {folder: to_be_tested(folder)[0] for folder in every if folder not in tested}
-    collections = {path: Collection(path) for path in {features or Path(one.features) for one in begun.values()}}
+    files_of = {folder: tuple(features) or features_files(one) for folder, one in begun.items()}
+    collections = {files: opened(files) for files in {*files_of.values()}}
     read = [RUN, RESULT, BEST, TEST]
     with drawing("--scatter", scatter, overwrite, [folder / name for folder in every for name in read]):
         for path, found in folders.items():
@@ -63,15 +65,15 @@ def test_on_own_lists(
                 if folder in tested:
                     say(f"{folder}: has been tested, left as it is", err=True)
                     continue
-                result = tested_later(folder, collections[features or Path(begun[folder].features)], chosen)
+                result = tested_later(folder, collections[files_of[folder]], chosen)
                 say(describe_result(result, folder))
                 if line := flat_line(folder, [result.test]):
                     say(line, err=True)
             if len(found) > 1:
                 results = [read_result(folder) for folder in found]
                 print_mean(results, path)
-                where = features or Path(results[0].features)
-                say_out_of_fold(path, with_lists_of(collections.get(where) or Collection(where), results[0].folding))
+                where = tuple(features) or features_files(results[0])
+                say_out_of_fold(path, with_lists_of(collections.get(where) or opened(where), results[0].folding))
         if scatter:
             shown = {str(one): read_predictions(one / TEST) for one in every}
             save(scatter_figure(shown, on_axis(None, [read_result(one).features for one in every])), scatter)

@@ -63,6 +63,8 @@ def predicted(
     for note in notes:
         say(f"note: {note}", err=True)
     heads = load_ensemble(runs, choose_device(device))
+    for path, head in heads.items():
+        refuse_joint("predict", path, head)
     first = next(iter(heads.values()))
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         spec = first.provenance.spec if first.provenance else {}
@@ -99,6 +101,17 @@ def flat_in_its_test(head: Path) -> str:
         result = read_result(run)
         return flat_line(head, [result.test]) if result.tested and result.test.n >= FEWEST else ""
     return ""
+
+
+def refuse_joint(command: str, path: str, head: "Head") -> None:
+    """Raise SpecError for a head that was trained on several collections together: one extraction is too little."""
+    from headtrain.scoring.arranging import is_joint, wanted_of
+
+    if head.provenance and is_joint(head.provenance):
+        wanted = wanted_of(head.provenance)
+        raise SpecError(f"{command}: expected heads of one collection, found {path} of {len(wanted)} together "
+                        f"({'; '.join(wanted)}); amnet-extract the images once for each, and give score all of them "
+                        "with --features")  # fmt: skip
 
 
 def refuse_other_weights(path: str, head: "Head", weights: str | None) -> None:

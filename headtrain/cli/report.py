@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress, say
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import finished_of
 from headtrain.cli.options import PATH, features_option, score_name_in, score_name_option
 from headtrain.cli.outputs import PAGE, overwrite_option, writing
 from headtrain.cli.own_heads import arch_option
+from headtrain.cli.together import opened_for
 from headtrain.cli.trunks import warn_of_other_trunks
 
 if TYPE_CHECKING:
@@ -31,19 +31,18 @@ if TYPE_CHECKING:
 @overwrite_option
 @arch_option
 def report(
-    runs: Sequence[Path], features: Path, out: Path, images: Path | None, gallery: int, title: str | None,
+    runs: Sequence[Path], features: Sequence[Path], out: Path, images: Path | None, gallery: int, title: str | None,
     overwrite: bool, score_name: str | None,
 ) -> None:  # fmt: skip
     """Write finished RUNS (folders of one split, or of --split all) as one HTML file that needs nothing else."""
     if images and not images.is_dir():
         raise ConfigError(f"--images {images}: expected a folder, found none")
-    with writing("--out", out, PAGE, overwrite, [features]):
-        write_report(finished_of(runs), Collection(features), out, images, gallery, title,
-                     score_name_in(score_name, [features]))  # fmt: skip
+    with writing("--out", out, PAGE, overwrite, features):
+        write_report(finished_of(runs), features, out, images, gallery, title, score_name_in(score_name, features))
 
 
 def write_report(
-    systems: "Sequence[System]", collection: Collection, out: Path, images: Path | None, gallery: int,
+    systems: "Sequence[System]", features: Sequence[Path], out: Path, images: Path | None, gallery: int,
     title: str | None, score_name: str,
 ) -> None:  # fmt: skip
     """Write the page of finished runs, and say how large it is and which pictures it lacks."""
@@ -54,6 +53,7 @@ def write_report(
 
     made = {str(result.run): read_provenance(result.run / BEST) for _, results in systems for result in results
             if (result.run / BEST).exists()}  # fmt: skip
+    collection = opened_for(made, features)
     warn_of_other_trunks(made, [collection])
     small = Images(collection, images)
     with progress("report", len(systems), "runs") as bar:

@@ -16,6 +16,7 @@ from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.outputs import TABLE, writing
 from headtrain.cli.own_heads import arch_option
+from headtrain.cli.together import joined_for
 from headtrain.cli.trunks import warn_of_other_trunks
 from headtrain.scoring.formats import FORMAT_NAMES, FORMATS
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=OneLineErrors)
 @click.option("--features", "files", required=True, multiple=True, type=PATH, help="A collection. Given again: "
-              "several, one after the other.")  # fmt: skip
+              "several, one after the other, or those that the head was trained on together.")  # fmt: skip
 @click.option("--head", "runs", required=True, multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean and spread.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help=f"The table: {FORMAT_NAMES}.")
@@ -67,7 +68,7 @@ def score(
             raise ConfigError(f"--safe-csv: expected a CSV table, found {job.kind}")
         job = as_begun(job, append)
         begun = time.monotonic()
-        with progress("score", sum(map(len, collections)), "images") as bar:
+        with progress("score", sum(map(len, job.collections)), "images") as bar:
             try:
                 counts = write_table(job, append, overwrite, bar.update)
             except KeyboardInterrupt as stop:
@@ -94,11 +95,13 @@ def job_of(
     kind, device = format_of(out, kind), choose_device(computing.device)
     keep_freed_memory()
     heads = load_ensemble(runs, device)
+    made = {path: head.provenance for path, head in heads.items()}
+    collections = joined_for(made, collections)
     views = views or (ALL if any(head.pools_views for head in heads.values()) else "centre")
     shown = len(heads) * sum(len(one) * (one.views if views == ALL else 1) for one in collections)
     foreign = any(head.config.source for head in heads.values())
     kernels = choose_kernels(computing.precision, computing.compiled, device, shown, foreign)
-    warn_of_other_trunks({path: head.provenance for path, head in heads.items()}, collections)
+    warn_of_other_trunks(made, collections)
     say(f"{len(heads)} head{'s' * (len(heads) > 1)}, {kernels}", err=True)
     return Scoring(heads, collections, out, kind, views, kernels)
 

@@ -77,7 +77,7 @@ AUTO = "auto"
 @device_option
 @setting_options
 def sweep(
-    features: Path, grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
+    features: Sequence[Path], grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
     folds: int | None, repeats: int | None,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,

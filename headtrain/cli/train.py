@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 @device_option
 @setting_options
 def train(
-    features: Path, name: str | None, file: Path | None, split: str | None, folds: int | None,
+    features: Sequence[Path], name: str | None, file: Path | None, split: str | None, folds: int | None,
     repeats: int | None, out: Path | None, resume: bool, keep_state: bool,
     allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None, no_test: bool,
     tensorboard: bool, device: str,
@@ -94,7 +94,7 @@ def train(
     events = EventLogs() if tensorboard else None
     keep_freed_memory()
     computing = Computing(choose_device(device), precision, compiled, residency, check)
-    out = out or free_run_name(Path("runs"), f"{features.stem}-{config.preset}-{split}")
+    out = out or free_run_name(Path("runs"), f"{collection.stem}-{config.preset}-{split}")
     refuse_other_out(out, splits, resume)
     untested = left_untested(no_test, config.training, out if resume else None)
     settings = config.training

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
 from amnet_common.commands import OneLineErrors, say
 from headtrain.cli.evaluate import chosen_views
 from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import dealt_before
-from headtrain.cli.options import PATH, device_option
+from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.outputs import PREDICTIONS, drawing, overwrite_option, writing
 from headtrain.cli.own_heads import arch_option
 from headtrain.cli.own_list import refuse_mixed, test_on_own_lists
+from headtrain.cli.together import opened_for
 
 if TYPE_CHECKING:
     from headtrain.evaluation.predictions import Predictions
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @click.command("test", cls=OneLineErrors)
 @click.argument("own", metavar="[RUN]...", nargs=-1, type=PATH)
-@click.option("--features", type=PATH, help="The collection that amnet-extract wrote.  [default: of RUN, where it was "
-              "trained]")  # fmt: skip
+@click.option("--features", type=PATH, multiple=True, help="The collection that amnet-extract wrote. Given again: "
+              "those that the head was trained on together.  [default: of RUN, where it was trained]")  # fmt: skip
 @click.option("--head", "runs", multiple=True, type=PATH, help="Run, checkpoint, or folder of --split "
               "all. Given again, or several splits: their mean.")  # fmt: skip
 @click.option("--list", "name", help="A split list of the collection, such as test_1.  [default: every image with "
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @device_option
 @click.pass_context
 def test_command(
-    ctx: click.Context, own: Sequence[Path], features: Path | None, runs: Sequence[Path], name: str | None,
+    ctx: click.Context, own: Sequence[Path], features: Sequence[Path], runs: Sequence[Path], name: str | None,
     view: str | None, categories: Path | None, column: str,
     out: Path | None, scatter: Path | None, overwrite: bool, device: str,
 ) -> None:  # fmt: skip
@@ -58,8 +58,8 @@ def test_command(
         refuse_mixed(ctx)
         test_on_own_lists(own, features, device, scatter, overwrite)
         return
-    if features is None or not runs:
-        missing = "features" if features is None else "runs"
+    if not (features and runs):
+        missing = "runs" if features else "features"
         raise click.MissingParameter(ctx=ctx, param=next(one for one in ctx.command.params if one.name == missing))
     from amnet_common.machine.devices import choose_device
     from headtrain.evaluation.metrics import evaluate, flat_line
@@ -71,15 +71,16 @@ def test_command(
     from headtrain.scoring.scores import trunk_differences
 
     known = read_categories(categories, column) if categories else {}
-    inputs = [features, *runs, *([categories] if categories else [])]
+    refuse_twice("--features", features)
+    inputs = [*features, *runs, *([categories] if categories else [])]
     with (
         writing("--out", out, PREDICTIONS, overwrite, inputs) if out else contextlib.nullcontext(),
         drawing("--scatter", scatter, overwrite, inputs),
     ):
-        collection = Collection(features)
+        heads = load_ensemble(runs, choose_device(device))
+        collection = opened_for({path: head.provenance for path, head in heads.items()}, features)
         if name:
             collection = with_lists_of(collection, dealt_before(runs))
-        heads = load_ensemble(runs, choose_device(device))
         for path, head in heads.items():
             for line in trunk_differences(head.provenance, collection):
                 say(f"warning: {path} was trained on other features: {line}", err=True)
@@ -95,7 +96,7 @@ def test_command(
             if len(heads) > 1:
                 shown = {path: tested([head], collection, images, views) for path, head in heads.items()}
                 shown[f"mean of {len(heads)} heads"] = predictions
-            save(scatter_figure(shown, on_axis(None, [features])), scatter)
+            save(scatter_figure(shown, on_axis(None, features)), scatter)
     say(describe_left_out(images), err=True)
     say(described("all", predictions))
     if line := flat_line(" ".join(map(str, runs)), [evaluate(predictions.predicted, predictions.scores)]):

@@ -12,6 +12,7 @@ from amnet_common.errors import ConfigError, DamagedRunError, RunError
 from headtrain.evaluation.bootstrap import Interval
 from headtrain.evaluation.metrics import Metrics
 from headtrain.runs.documents import Begun, damage_named, read_begun, read_result
+from headtrain.runs.features import features_stem
 from headtrain.runs.folder import DIVERGED, LOG, PRUNED, RESULT, RUN
 from headtrain.runs.log import Epoch, read_log
 from headtrain.settings.configuration import Config
@@ -26,7 +27,7 @@ class TrainedHead:
     run: Path
     config: Config
     split: int
-    features: str  # the collection file's name, without .h5
+    features: str  # the collection file's name, without .h5; of joined ones all, with + in between
     fingerprint: str  # of its spec
     images: str  # hash of the three lists: equal where heads were trained, chosen and tested on the same
     optimistic: bool = False  # the test list chose the epoch
@@ -104,7 +105,7 @@ def _begun_head(run: Path, begun: Begun) -> TrainedHead:
     with damage_named(run / RUN):
         if begun.split is None or not (begun.features and begun.fingerprint and begun.images):
             raise ValueError("no split, features, fingerprint or images")
-    features = Path(begun.features).stem
+    features = features_stem(begun)
     return TrainedHead(run, begun.config, begun.split, features, begun.fingerprint, begun.images,
                        begun.optimistic, folding=begun.folding, tested_elsewhere=begun.tested_elsewhere)  # fmt: skip
 

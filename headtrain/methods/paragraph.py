@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from amnet_common.collection.joint_spec import POOLED, specs_in
 from headtrain.methods.facts import Facts, Training
 from headtrain.methods.references import OF_DATA
 from headtrain.settings.configuration import KERNEL, HeadConfig, TrainingConfig
@@ -14,6 +15,7 @@ PLANS = {
 }
 SIZE, SHORT_SIDE = 224, 256  # of the plans above
 RESNET = "he2016deep"
+POOLED_SAID = ", finer grids averaged by area to the coarsest"
 ADAM, LEAVE_ONE_OUT, RESAMPLED = "kingma2015adam", "hastie2009elements", "nadeau2003inference"
 Text = tuple[str, tuple[str, ...]]  # sentences, and the keys of what they cite
 
@@ -37,6 +39,16 @@ def features(spec: Mapping[str, object], score: str, data: str | None) -> Text:
             "(fajtl2018amnet) on cached features."]  # fmt: skip
     if not spec:
         return " ".join(said), cites
+    parts = [computed(one) for one in specs_in(spec)]
+    said += [sentence for sentences, _ in parts for sentence in sentences]
+    if len(parts) > 1:
+        said.append(f"At each location of the view the channels of the {len(parts)} networks or view plans stood one "
+                    f"after the other{POOLED_SAID if POOLED in spec else ''}.")  # fmt: skip
+    return " ".join(said), tuple(dict.fromkeys((*cites, *(key for _, keys in parts for key in keys))))
+
+
+def computed(spec: Mapping[str, object]) -> tuple[list[str], tuple[str, ...]]:
+    """Describe how the features of one collection were computed: sentences, and what they cite."""
     plan = spec.get("view_plan")
     plan = plan if isinstance(plan, dict) else {}
     network = str(spec.get("trunk", "a ResNet50"))
@@ -44,14 +56,14 @@ def features(spec: Mapping[str, object], score: str, data: str | None) -> Text:
     wiring, precision, dtype = (spec.get(key, "unknown") for key in ("variant", "precision", "dtype"))
     by_resnet = "resnet" in network.lower()  # others are cited by whoever uses them
     wired = f"wired as {wiring}" + (f", {RESNET}" if by_resnet else "")
-    said.append(f"Features were computed once by a frozen network ({network}, {wired}; SHA-256 "
-                f"of the weights {weights}...; {precision}), and kept as {dtype}.")  # fmt: skip
+    said = [f"Features were computed once by a frozen network ({network}, {wired}; SHA-256 "
+            f"of the weights {weights}...; {precision}), and kept as {dtype}."]  # fmt: skip
     name = str(plan.get("name", "unknown"))
     version = f", version {plan['version']}" if "version" in plan else ""
     crops = plan.get("augs", 0)
     drawn = f" and {crops} random resized crops of it (seed {spec.get('seed')})" if crops else ""
     said.append(f"Each image gave one evaluation view ({shown(name, plan)}; plan {name}{version}){drawn}.")
-    return " ".join(said), (*cites, *((RESNET,) if by_resnet else ()))
+    return said, ((RESNET,) if by_resnet else ())
 
 
 def shown(name: str, plan: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import amnet_common
 from amnet_common.agreement import noise_ceiling, spearman_brown
 from amnet_common.collection import Collection
+from amnet_common.collection.joint_spec import specs_in
 from amnet_common.errors import RunError
 from amnet_common.files import finite
 from headtrain.evaluation.bootstrap import Comparison, mean_interval, paired
@@ -142,13 +143,13 @@ def provenance_of(run: Path, result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield where a run comes from, as names and texts."""
     said = result.result
     yield "folder", str(run)
-    yield "features", f"{said.features}, spec {said.fingerprint[:16]}"
+    yield "features", f"{' + '.join((said.features, *said.joined_with))}, spec {said.fingerprint[:16]}"
     yield "epochs chosen on", said.selected_on
     if (result.run / BEST).exists():
-        spec = read_provenance(result.run / BEST).spec
-        yield "trunk", f"{spec.get('trunk')}, {spec.get('variant')}, weights {str(spec.get('weights_sha256'))[:16]}"
-        plan = spec.get("view_plan", {})
-        yield "views", f"plan {plan.get('name')}, {plan.get('augs')} augmented, stored as {spec.get('dtype')}"
+        for spec in specs_in(read_provenance(result.run / BEST).spec):
+            yield "trunk", f"{spec.get('trunk')}, {spec.get('variant')}, weights {str(spec.get('weights_sha256'))[:16]}"
+            plan = spec.get("view_plan", {})
+            yield "views", f"plan {plan.get('name')}, {plan.get('augs')} augmented, stored as {spec.get('dtype')}"
     if (result.run / RUN).exists():
         begun = read_begun(result.run)
         yield "trained in", f"{begun.precision}, {'compiled' if begun.compiled else 'eager'}"

@@ -16,7 +16,7 @@ from headtrain.heads.checkpoint import BEST, load_head
 from headtrain.report.images import LARGE, Images
 from headtrain.runs.results import RunResult
 from headtrain.scoring.ensemble import BATCH
-from headtrain.scoring.scores import refuse_missing_view
+from headtrain.scoring.scores import refuse_missing_view, refuse_other_shape
 
 MOST, LEAST, WORST = "most", "least", "worst"
 
@@ -59,10 +59,11 @@ def attention_of(run: Path, collection: Collection, rows: Sequence[int]) -> list
     """Return for each row: step scores; of each step its map (L,) uint8 in base64, its peak (times chance), entropy and
     whether it looks everywhere alike; rows and columns of the maps; and the view's box as shares of the image.
 
-    Raises ConfigError if the collection has not the view that the head was tested on.
+    Raises ConfigError if the collection has not the view that the head was tested on, SpecError for other features.
     """
     head = load_head(run)
     view = head.provenance.config.training.eval_view if head.provenance else 0
+    refuse_other_shape(head, collection)
     refuse_missing_view(view, collection)
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), BATCH):

@@ -40,6 +40,7 @@ class Begun:
     selected_on: str = ""  # the list that chooses the epoch
     optimistic: bool = False  # the test list chose the epoch
     features: str = ""  # the collection file
+    joined_with: tuple[str, ...] = ()  # collections whose channels stand behind those of `features`
     fingerprint: str = ""  # of its spec
     weights: str = ""  # the name of its trunk's weights; empty: an older version
     images: str = ""  # hash of the three lists with their scores
@@ -76,6 +77,7 @@ class Result:
     images: Mapping[str, int] = field(default_factory=dict)  # of each list, with features
     left_out: Mapping[str, int] = field(default_factory=dict)  # of each list, without
     features: str = ""
+    joined_with: tuple[str, ...] = ()  # collections whose channels stand behind those of `features`
     fingerprint: str = ""
     system: str = ""  # in tables
     chosen: str = ""  # by validation
@@ -101,6 +103,7 @@ def read_begun(run: Path) -> Begun:
             keep_state=typed(found, "keep_state", bool, False),
             tested_elsewhere=_count(found, "tested_elsewhere", None),
             folding=recorded_folding(found),
+            joined_with=_texts(found, "joined_with"),
             **{name: typed(found, name, str, getattr(Begun, name)) for name in
                ("imported_from", "precision", "selected_on", "features", "fingerprint", "weights", "images")},
         )  # fmt: skip
@@ -134,10 +137,10 @@ def read_result(run: Path) -> Result:
             images=_counts(found, "images"),
             left_out=_counts(found, "left_out"),
             val_rho=_number("val_rho", found.get("val_rho")),
-            heads=tuple(checked("heads", str, one) for one in typed(found, "heads", list, ())),
+            heads=_texts(found, "heads"),
             views=tuple(checked("views", int, one) for one in typed(found, "views", list, ())),
-            other_features=tuple(checked("other_features", str, one)
-                                 for one in typed(found, "other_features", list, ())),
+            other_features=_texts(found, "other_features"),
+            joined_with=_texts(found, "joined_with"),
             tested=typed(found, "tested", bool, True),
             folding=recorded_folding(found),
             **{name: typed(found, name, str, "") for name in
@@ -265,6 +268,10 @@ def _count(found: Mapping[str, Any], name: str, default: int | None) -> Any:  # 
     if value is not None and value < 0:
         raise ValueError(f"{name} {value}")
     return value
+
+
+def _texts(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(checked(name, str, one) for one in typed(found, name, list, ()))
 
 
 def _counts(found: Mapping[str, Any], name: str) -> dict[str, int]:

@@ -15,6 +15,7 @@ from headtrain.evaluation.metrics import Metrics, evaluate
 from headtrain.evaluation.predictions import Predictions, read_predictions, write_predictions
 from headtrain.features.splits import Subsets
 from headtrain.runs.documents import Result, read_diverged, read_result, write_result
+from headtrain.runs.features import features_of
 from headtrain.runs.folder import RESULT, RUN, TEST, split_folders
 
 
@@ -118,9 +119,9 @@ def made_from(result: Result, collection: Collection, subsets: Subsets) -> Resul
         optimistic=subsets.optimistic,
         images={name: len(subset.rows) for name, subset in named},
         left_out={name: subset.left_out for name, subset in named},
-        features=str(collection.path.absolute()),
         fingerprint=collection.spec.fingerprint,
         folding=recorded_folding(collection.provenance),
+        **features_of(collection),
     )
 
 

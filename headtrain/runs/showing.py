@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from amnet_common.collection.joint_spec import described, specs_in
 from amnet_common.making import made_line
 from headtrain.evaluation.metrics import METRICS
 from headtrain.heads.checkpoint import BEST, read_provenance
@@ -50,9 +51,8 @@ def setting_lines(config: Config) -> Iterator[str]:
 
 def trained_on(provenance: Provenance) -> Iterator[str]:
     """Yield lines that tell which features and which epoch a head is of."""
-    spec = provenance.spec
-    trunk = f"{spec.get('trunk', 'unknown')} {str(spec.get('weights_sha256', ''))[:12]}".rstrip()
-    yield f"trunk {trunk}, views {spec.get('view_plan', {}).get('name', 'unknown')}"
+    for spec in specs_in(provenance.spec):
+        yield f"trunk {described(spec)}"
     if provenance.epoch is not None:
         yield f"split {provenance.split}, epoch {provenance.epoch}"
 

@@ -15,6 +15,7 @@ from amnet_common.datasets.spelling import own_names
 from amnet_common.errors import CollectionError, SpecError
 from headtrain.features.splits import Subset, Subsets, refuse_missing
 from headtrain.heads.head import Head
+from headtrain.scoring.arranging import arranged, is_joint
 from headtrain.scoring.on_splits import Evaluated, by_heads, count_seen, refuse_seen
 from headtrain.scoring.scores import fits_shape, trunk_differences
 
@@ -42,10 +43,13 @@ class Seen:
 
 
 def collection_of(run: Path, head: Head, collections: Sequence[Collection]) -> Collection:
-    """Return the collection that a head reads: of its own spec, else the one of its trunk, else the one that fits.
+    """Return the collection that a head reads: of its own spec, else the one of its trunk, else the one that fits; of
+    several together those, joined.
 
     One collection alone is read whatever it holds. Raises SpecError where none fits, or several do that are unlike.
     """
+    if head.provenance and is_joint(head.provenance):
+        return arranged(str(run), head.provenance, collections)
     if len(collections) == 1:
         return collections[0]
     known = head.provenance.spec if head.provenance else {}

@@ -1,12 +1,13 @@
 """A head's scores for every image of a collection, as arrays; and whether the head fits the collection."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amnet_common.collection import Collection
+from amnet_common.collection.joint_spec import JOINED, described, specs_in
 from amnet_common.collection.layout import DONE
 from amnet_common.collection.spec import differences
 from amnet_common.errors import ConfigError, SpecError
@@ -42,15 +43,40 @@ def trunk_differences(provenance: Provenance | None, collection: Collection) -> 
 
     An imported head may not tell them all: what it does not tell is not compared.
     """
-    known = provenance.spec if provenance else {}
+    known, parts = provenance.spec if provenance else {}, collection.joined or (collection,)
+    specs = specs_in(known)
+    if len(specs) != len(parts):
+        return [f"collections joined: expected {len(specs)}, found {len(parts)}"]
+    lines = [f"{part.path}: {line}" if collection.joined else line for spec, part in zip(specs, parts, strict=True)
+             for line in part_differences(spec, part)]  # fmt: skip
+    if provenance and averages_views(provenance.config.head):  # those that it was fitted on
+        fitted = min(fitted_views(spec, collection.views) for spec in specs)
+        lines += differences({"views": fitted}, {"views": collection.views})
+    return sorted(lines) if not collection.joined else lines
+
+
+def part_differences(known: Mapping[str, Any], collection: Collection) -> list[str]:
+    """Return a line for each field in which the trunk of one spec and that of a collection differ, or the cutting of
+    their views, as far as `known` tells.
+    """
     here = collection.spec.as_dict()
     wanted = {key: known[key] for key in TRUNK_FIELDS if key in known}
     found = {key: here.get(key) for key in wanted}
     if "view_plan" in known:
         wanted["view 0"], found["view 0"] = map(evaluation_of, (known["view_plan"], here["view_plan"]))
-    if provenance and averages_views(provenance.config.head):  # those that it was fitted on
-        wanted["views"], found["views"] = fitted_views(known, collection.views), collection.views
     return differences(wanted, found)
+
+
+def other_parts(specs: Sequence[Mapping[str, Any]], collections: Sequence[Collection]) -> list[str]:
+    """Return a line for each collection that is of another trunk than its spec, or cut otherwise. Pictures that were
+    decoded otherwise are the same pictures.
+    """
+    return [
+        f"{one.path}: {line}"
+        for spec, one in zip(specs, collections, strict=True)
+        for line in part_differences(spec, one)
+        if not line.startswith("pixels: ")
+    ]
 
 
 def fitted_views(spec: Mapping[str, Any], default: int) -> int:
@@ -88,7 +114,20 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
 
 
 def refuse_other_shape(head: Head, collection: Collection) -> None:
-    """Raise SpecError if the head was not made for views of the collection's shape."""
+    """Raise SpecError if the head was not made for views of the collection's shape, or for other collections together:
+    their channels would be taken for others.
+    """
+    specs = head.provenance.spec.get(JOINED, []) if head.provenance else []
+    if head.provenance and collection.joined and not specs:
+        raise SpecError(f"{collection.path}: expected the one collection that the head was trained on, found "
+                        f"{len(collection.joined)} together; give --features of that one alone")  # fmt: skip
+    if specs and len(specs) != len(collection.joined):
+        raise SpecError(f"{collection.path}: expected the {len(specs)} collections that the head was trained on "
+                        f"together ({'; '.join(map(described, specs))}), found {max(1, len(collection.joined))}; give "
+                        "--features of each")  # fmt: skip
+    if specs and (lines := other_parts(specs, collection.joined)):
+        raise SpecError(f"{collection.path}: expected the collections that the head was trained on together, in their "
+                        f"order ({'; '.join(map(described, specs))}), found others: {'; '.join(lines)}")  # fmt: skip
     if not fits_shape(head, collection):
         raise SpecError(f"{collection.path}: expected {head.config.locations} locations of {head.config.channels} "
                         f"channels, found {_shape(collection)}")  # fmt: skip

@@ -20,6 +20,7 @@ from headtrain.heads.checkpoint import BEST, LAST, Tensors, save_head, save_tens
 from headtrain.heads.fitness import refuse_untrainable
 from headtrain.heads.head import Head
 from headtrain.heads.provenance import Provenance
+from headtrain.runs.features import features_of
 from headtrain.runs.folder import new_run_folder
 from headtrain.runs.log import Epoch, write_log
 from headtrain.settings.configuration import Config
@@ -100,7 +101,7 @@ def begin(setup: Setup, planned: PlannedRun, statistics: Statistics | None) -> M
     """
     member = new_member(setup, planned, statistics)
     where = {
-        "features": str(setup.collection.path.absolute()),
+        **features_of(setup.collection),
         "weights": str(setup.collection.provenance.get("weights") or ""),
         "compiled": setup.kernels.compiled,
         "tested_elsewhere": count_tested_elsewhere(setup.collection, setup.split, setup.subsets.val),

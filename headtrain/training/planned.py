@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from amnet_common.collection import Collection
 from amnet_common.collection.spec import canonical_json
-from amnet_common.errors import ConfigError, OutputError
+from amnet_common.errors import ConfigError, OutputError, RunError
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.features.batches import Source
 from headtrain.features.splits import Subsets
-from headtrain.runs.documents import refuse_other_run
-from headtrain.runs.folder import DIVERGED, RESULT, is_half_made
+from headtrain.runs.documents import read_begun, refuse_other_run
+from headtrain.runs.features import features_files
+from headtrain.runs.folder import DIVERGED, RESULT, RUN, is_half_made
 from headtrain.settings.configuration import Config, TrainingConfig, refuse_untrained
 from headtrain.training.going_on import LENGTHS, changed_lengths, refuse_going_on
 
@@ -77,6 +78,8 @@ def standings(setup: Setup, planned: Sequence[PlannedRun]) -> list[Standing]:
     for views that the collection has not.
     """
     for one in planned:
+        if setup.resume:
+            refuse_other_together(one.run, setup.collection)
         refuse_unfitting(one.config, setup.collection)
     return [standing(setup, one) for one in planned]
 
@@ -102,6 +105,18 @@ def refuse_taken(run: Path, resumed: bool) -> None:
     if run.exists() and not resumed:
         raise OutputError(f"--out {run}: expected a new folder, found one that exists; give another name, or "
                           "--resume to resume it")  # fmt: skip
+
+
+def refuse_other_together(run: Path, collection: Collection) -> None:
+    """Raise RunError if a run was begun on other collections together, on the same in another order, or on one alone
+    where several are given.
+    """
+    if not (run / RUN).exists():
+        return
+    begun = read_begun(run)
+    if (begun.joined_with or collection.joined) and begun.fingerprint != collection.spec.fingerprint:
+        given = " ".join(f"--features {path}" for path in features_files(begun))
+        raise RunError(f"--resume: {run} is another run: expected {given}, in this order, found {collection.path}")
 
 
 def refuse_unfitting(config: Config, collection: Collection) -> None:

@@ -77,10 +77,10 @@ def test_a_killed_training_of_such_a_head_ends_with_the_weights_of_an_undisturbe
     train("--out", "whole")
     once = loop.one_epoch
 
-    def killed_in_the_second(bank, members, setup):
-        if members[0].epochs:
+    def killed_in_the_second(team, setup):
+        if team.going[0].epochs:
             raise KeyboardInterrupt
-        return once(bank, members, setup)
+        return once(team, setup)
 
     monkeypatch.setattr(loop, "one_epoch", killed_in_the_second)
     train("--out", "killed", status=130)
