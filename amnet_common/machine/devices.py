@@ -1,6 +1,8 @@
 """The device that features are computed or heads trained on, and what it can do."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 
@@ -11,10 +13,21 @@ def multiplies_bfloat16(device: str) -> bool:
     """Tell whether a device has units for bfloat16 products; a CPU that only emulates them is slower with it."""
     kind = torch.device(device).type
     if kind == "cuda":
-        with torch.cuda.device(device):  # torch asks the current card, which need not be this one
+        with made_current(device):  # which torch asks
             return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities() if kind == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+
+
+@contextmanager
+def made_current(device: str) -> Iterator[None]:
+    """Make a card the current one, for what torch asks of no other: so none is opened beside it. Where no driver can
+    change cards, none is.
+    """
+    with ExitStack() as held:
+        with suppress(RuntimeError):
+            held.enter_context(torch.cuda.device(device))
+        yield
 
 
 def choose_device(name: str) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from amnet_common.machine.devices import made_current
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
@@ -38,7 +40,7 @@ def empty_cache(device: str) -> None:
     """Give back what torch keeps of a GPU's freed memory."""
     kind = torch.device(device).type
     if kind == "cuda":
-        with torch.cuda.device(device):  # else the cache of the current card is emptied, which opens that card
+        with made_current(device):  # else the cache of the current card is emptied, which opens that card
             torch.cuda.empty_cache()
     elif kind == "mps":
         torch.mps.empty_cache()
@@ -57,3 +59,8 @@ def available_bytes(device: str) -> int:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):  # not Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def memory_of_card(device: str) -> int:
+    """Return the bytes of a GPU's memory, free or not: a fact of the machine, which decides alike each time."""
+    return int(torch.cuda.mem_get_info(device)[1])

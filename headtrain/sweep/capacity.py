@@ -5,12 +5,10 @@ import torch
 from amnet_common.errors import ConfigError
 from amnet_common.machine.memory import available_bytes
 from headtrain.heads.architectures import new_head
-from headtrain.heads.rehearsal import rehearse
 from headtrain.settings.configuration import Config
-from headtrain.training.epoch import chunk_size
+from headtrain.training.pass_size import bytes_of_pass, chunk_size
 
 COPIES = 6  # of the parameters: they, their gradients, Adam's two moments, the running average, its best state
-KEPT, BESIDE = 1.2, 4  # by what autograd keeps, and by the size of x: measured peaks of backward passes are below
 SHARE = 0.5  # of the memory that is free beside the views; the batches want some too, pages of the file as well
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 
@@ -44,5 +42,4 @@ def bytes_of_head(config: Config) -> int:
         head = new_head(config.head)
     images = chunk_size(head, config.training.batch_size)
     parameters = sum(parameter.numel() for parameter in head.parameters())
-    x = 4 * images * config.head.locations * config.head.channels
-    return round(4 * COPIES * parameters + KEPT * rehearse(head, images).kept + BESIDE * x)
+    return 4 * COPIES * parameters + bytes_of_pass(head, images)

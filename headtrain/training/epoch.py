@@ -8,18 +8,13 @@ from torch import Tensor
 
 from headtrain.compute.bank.dropout import keys_of
 from headtrain.compute.inference import predict_picks
-from headtrain.compute.kernels import Forward, forward_of
 from headtrain.features.arriving import arriving
-from headtrain.features.batches import Picks, Source, epoch_picks, ordered_picks, scales_on
+from headtrain.features.batches import Picks, Source, epoch_picks, ordered_picks
 from headtrain.features.splits import Subset
 from headtrain.heads.head import Head
 from headtrain.settings.configuration import TrainingConfig
-from headtrain.training.losses import Penalties, loss_terms
 from headtrain.training.planned import Setup
 from headtrain.training.team import Team
-
-# images a backward pass on a CPU, however many heads: (n, L, D) temporaries of more would leave its cache
-CHUNK = 64
 
 
 def train_epoch(team: Team, setup: Setup, number: int) -> np.ndarray:
@@ -30,25 +25,13 @@ def train_epoch(team: Team, setup: Setup, number: int) -> np.ndarray:
     """
     bank, source = team.bank, setup.read_from
     picks = epoch_picks(setup.subsets.train.rows, source.views, team.settings[0], number)
-    scales = scales_on(bank.device, source)
-    size = chunk_size(bank.heads[0], len(picks[0].rows))
-    forward = forward_of(bank, setup.kernels, size)
-    for head in bank.heads:
-        head.train()
-    team.updates.begin_epoch(number)
-    keys = epoch_keys(team.settings, number, len(picks), len(bank.places(size))).to(
-        bank.device
-    )  # (steps, N, places, 2)
-    shown = targets_of(team.targets, picks)  # (N, what an epoch shows)
-    sums = torch.zeros(len(bank.heads), 2, device=bank.device)
-    stop = 0
+    team.begin_epoch(number, setup, len(picks[0].rows))
+    keys = epoch_keys(team.settings, number, len(picks), team.places).to(bank.device)  # (steps, N, places, 2)
+    shown, stop = targets_of(team.targets, picks), 0  # (N, what an epoch shows)
     for step, (batch, stored) in enumerate(arriving(source.batches(picks, check=setup.check), bank.device)):
         start, stop = stop, stop + len(batch.rows)
-        bank.zero_grad()
-        sums += backward(forward, stored, scales, shown[:, start:stop], team.penalties, keys[step], size)
-        team.updates.step()
-    team.updates.end_epoch()
-    return team.of_going(sums).cpu().double().numpy() / stop
+        team.train(stored, shown[:, start:stop], keys[step])
+    return team.end_epoch().cpu().double().numpy() / stop
 
 
 def epoch_keys(settings: Sequence[TrainingConfig], epoch: int, steps: int, places: int) -> Tensor:
@@ -60,32 +43,6 @@ def targets_of(targets: Tensor, picks: Sequence[Picks]) -> Tensor:
     """Return the targets (N, n) of the images in the order in which an epoch shows them."""
     order = torch.from_numpy(np.concatenate([batch.positions for batch in picks]))
     return targets[:, order.to(targets.device)]
-
-
-def backward(
-    forward: Forward, stored: Tensor, scales: Tensor | None, targets: Tensor, penalties: Penalties, keys: Tensor,
-    size: int,
-) -> Tensor:  # fmt: skip
-    """Compute the gradients of (13) over a batch, added up in chunks of `size` images.
-
-    `stored` (n, 14, 14, D), `scales` (D,) of uint8 codes, `targets` (N, n) float32, `keys` (N, places, 2) int32.
-    Returns (N, 2) float32: sums over the batch of squared error and attention penalty.
-    """
-    sums = targets.new_zeros(len(targets), 2)
-    image = torch.arange(len(stored), dtype=torch.int32, device=targets.device)
-    for x, y, i in zip(stored.split(size), targets.split(size, dim=1), image.split(size), strict=True):
-        error, penalty, loss = loss_terms(forward(x, scales, keys, i), y, penalties)  # (N,) each
-        (loss.sum() * (len(x) / len(stored))).backward()  # no head's loss depends on another's parameters
-        sums += len(x) * torch.stack([error, penalty], dim=1).detach()
-    return sums
-
-
-def chunk_size(head: Head, batch: int) -> int:
-    """Return how many images a backward pass takes.
-
-    BatchNorm needs the whole batch: its statistics are those of what it sees at once.
-    """
-    return batch if head.whole_batch else min(batch, CHUNK)
 
 
 def predict_subset(

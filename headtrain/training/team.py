@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from headtrain.compute.bank.bank import Bank
+from headtrain.compute.replay import Replay
+from headtrain.features.batches import scales_on
 from headtrain.training.losses import Penalties
 from headtrain.training.member import Member
 from headtrain.training.planned import Setup
+from headtrain.training.step import Step
 from headtrain.training.updates import Updates
 
 
@@ -22,7 +25,8 @@ class Team:
     bank: Bank
     updates: Updates
     targets: Tensor  # (N, n) on the training scale
-    penalties: Penalties
+    step: Step  # of `begin_epoch`; `take` takes it
+    take: Replay
 
     def __init__(self, members: Sequence[Member], setup: Setup) -> None:
         self.going, self.idle_rows, self.scores = [*members], setup.kernels.compiled, setup.subsets.train.scores
@@ -31,14 +35,40 @@ class Team:
     def _gather(self) -> None:
         """Put the heads of all who are going into one bank."""
         self.rows = [*range(len(self.going))]  # of those who are going
+        for name in ("bank", "updates", "targets", "step", "take"):  # their memory, before there is more
+            vars(self).pop(name, None)
         if not self.going:
-            del self.bank, self.updates, self.targets, self.penalties
             return
         self.settings = [member.config.training for member in self.going]  # of each row
         self.bank = Bank([member.head for member in self.going])
         self.updates = Updates(self.bank, self.going)
         self.targets = torch.stack([member.targets(self.scores) for member in self.going])
-        self.penalties = Penalties(self.settings, self.bank.device)
+
+    def begin_epoch(self, number: int, setup: Setup, batch: int) -> None:
+        """Prepare for epoch `number`, from 1, in batches of at most so many images."""
+        if "step" not in vars(self):
+            penalties, scales = Penalties(self.settings, self.bank.device), scales_on(self.bank.device, setup.read_from)
+            self.step = Step(self.bank, self.updates, penalties, setup.kernels, scales, batch)
+            self.take = Replay(self.step, self.bank.device)
+        for head in self.bank.heads:
+            head.train()
+        self.updates.begin_epoch(number)
+        self.step.sums.zero_()
+
+    @property
+    def places(self) -> int:
+        """Return how many places of dropout a forward pass has."""
+        return len(self.bank.places(self.step.size))
+
+    def train(self, stored: Tensor, targets: Tensor, keys: Tensor) -> None:
+        """Take one step, as `Step`."""
+        self.updates.count()
+        self.take(stored, targets, keys)
+
+    def end_epoch(self) -> Tensor:
+        """Return the sums (n, 2) over the epoch of those who are going; averages are up to date then."""
+        self.updates.end_epoch()
+        return self.of_going(self.step.sums)
 
     def leave(self, leaving: Sequence[bool]) -> list[Member]:
         """Let those who leave go, one truth for each member who is going; return them."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headtrain.compute.bank.bank import Bank
 from headtrain.compute.bank.stacks import stack
+from headtrain.compute.replay import replays
 from headtrain.settings.configuration import TrainingConfig
 from headtrain.training.member import Member
 from headtrain.training.rates import learning_rate_at
@@ -41,13 +42,21 @@ class Updates:
         self.averages = stack([member.average.head for member in members], trained=False)
         self.groups = [*groups_of(members)]
         moments = {name: stacked_moments(members, name) for name in bank.parameters}
+        self.replayed = replays(bank.device)  # then what changes from step to step lies on the card
         self.optimiser = torch.optim.Adam(
             [
-                {"params": views(bank.parameters, group.rows), "weight_decay": group.settings.l2}
+                {
+                    "params": views(bank.parameters, group.rows),
+                    "lr": torch.zeros((), device=bank.device) if self.replayed else 0.0,
+                    "weight_decay": group.settings.l2,
+                }
                 for group in self.groups
             ],
             fused=True,
+            capturable=self.replayed,
         )
+        self.follows = [0.0] * len(self.groups)  # how far averages go towards their heads in the next step
+        self.followed = [torch.zeros((), device=bank.device) for _ in self.groups]  # the same where it is replayed
         for group, of_group in zip(self.groups, self.optimiser.param_groups, strict=True):
             for (name, found), parameter in zip(moments.items(), of_group["params"], strict=True):
                 step = step_of(group.members[0], name).to(parameter.device)
@@ -60,7 +69,19 @@ class Updates:
     def begin_epoch(self, number: int) -> None:
         """Set the learning rates of epoch `number`, from 1."""
         for group, of_group in zip(self.groups, self.optimiser.param_groups, strict=True):
-            of_group["lr"] = learning_rate_at(group.settings, number)
+            rate = learning_rate_at(group.settings, number)
+            if isinstance(of_group["lr"], Tensor):
+                of_group["lr"].fill_(rate)
+            else:
+                of_group["lr"] = rate
+
+    def count(self) -> None:
+        """Count a step that is about to be taken: `step` itself is the same each time."""
+        keeps = [member.average.keep() for member in self.members]
+        self.follows = [1 - keeps[group.rows.start] for group in self.groups]
+        if self.replayed:
+            for tensor, value in zip(self.followed, self.follows, strict=True):
+                tensor.fill_(value)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -68,10 +89,10 @@ class Updates:
         if self.clips is not None:
             self.clip(self.clips)
         self.optimiser.step()
-        keeps = [member.average.keep() for member in self.members]
-        for group, of_group in zip(self.groups, self.optimiser.param_groups, strict=True):
+        for n, (group, of_group) in enumerate(zip(self.groups, self.optimiser.param_groups, strict=True)):
             averages = [average[group.rows] for average in self.averages.parameters.values()]
-            torch._foreach_lerp_(averages, of_group["params"], 1 - keeps[group.rows.start])
+            weight = [self.followed[n]] * len(averages) if self.replayed else self.follows[n]
+            torch._foreach_lerp_(averages, of_group["params"], weight)
 
     def clip(self, most: Tensor) -> None:
         """Scale the gradients of each head whose norm is above its limit in `most` (N,), as torch's clip_grad_norm_."""

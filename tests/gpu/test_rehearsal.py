@@ -150,10 +150,7 @@ def test_bfloat16_products_are_those_of_the_cpu(dtype, features, on_cpu, tmp_pat
     refuse_sins(gpu, "cuda:0")
 
 
-LOSSES_IN_FLOAT64 = pytest.mark.xfail(reason="training/epoch.py turns its sums to float64 on the device", strict=False)
-
-
-@pytest.mark.parametrize("device", ["cuda:1", pytest.param("mps", marks=LOSSES_IN_FLOAT64)])
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
 @pytest.mark.parametrize("dtype", ["float16", "uint8"])
 def test_another_device_trains_as_the_cpu(device, dtype, features, on_cpu, tmp_path):
     words = ("--epochs", 2, "--precision", "float32", *SMALL)

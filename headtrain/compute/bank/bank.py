@@ -63,7 +63,7 @@ class Bank:
             if len({tuple(site.shape for site in sites) for sites in found}) > 1:
                 raise ConfigError(f"{type(self.heads[0]).__name__}.forward: expected noise.drop at the same places for "
                                   "all settings, also for a share of 0; found others in heads of one bank")  # fmt: skip
-            self._places[images] = tuple(place_of(of_one, images) for of_one in zip(*found, strict=True))
+            self._places[images] = tuple(place_of(of_one, images, self.device) for of_one in zip(*found, strict=True))
         return self._places[images]
 
     def zero_grad(self) -> None:

@@ -25,15 +25,22 @@ class Place(NamedTuple):
 
     shape: tuple[int, ...]  # of one head's factors
     images: int  # of the pass; 1 where the factors are the same for all images
-    kept: tuple[int, ...]  # of FINE, for each head: FINE where it drops nothing
+    kept: Tensor | float  # of FINE, by head: (N, 1, 1) int32, or one number for all; FINE where nothing is dropped
+
+    @property
+    def values(self) -> int:
+        """Return how many values an image has."""
+        return math.prod(self.shape) // self.images
 
 
-def place_of(sites: Sequence[Site], images: int) -> Place | None:
+def place_of(sites: Sequence[Site], images: int, device: torch.device | str = "cpu") -> Place | None:
     """Return the place where the heads have these `sites`, one each; None where no head drops anything."""
-    if not any(site.share for site in sites):
+    kept, shape = [kept_of(site.share) for site in sites], sites[0].shape
+    if {*kept} == {FINE}:
         return None
-    shape = sites[0].shape
-    return Place(shape, images if shape and shape[0] % images == 0 else 1, tuple(kept_of(one.share) for one in sites))
+    alike = len({*kept}) == 1
+    by_head = kept[0] if alike else torch.tensor(kept, dtype=torch.int32, device=device).view(-1, 1, 1)
+    return Place(shape, images if shape and shape[0] % images == 0 else 1, by_head)
 
 
 def kept_of(share: float) -> int:
@@ -54,22 +61,14 @@ def factors(place: Place | None, key: Tensor, image: Tensor) -> Factors:
     """
     if place is None:
         return None
-    N, values = len(place.kept), math.prod(place.shape) // place.images
-    image = image[: place.images]
+    image, scale = image[: place.images], FINE / place.kept
     if torch.compiler.is_compiling():
-        kept = drawn(key, image, values) < of_heads(place.kept, key)
-        return (kept * of_heads([FINE / one for one in place.kept], key)).view(N, *place.shape)
-    result = torch.empty(N, place.images, values, device=key.device)
-    limit, scale = (of_heads(of_all, key) for of_all in (place.kept, [FINE / one for one in place.kept]))
-    some = max(1, WORDS // values) if key.device.type == "cpu" else place.images
+        return ((drawn(key, image, place.values) < place.kept) * scale).view(len(key), *place.shape)
+    result = torch.empty(len(key), place.images, place.values, device=key.device)
+    some = max(1, WORDS // place.values) if key.device.type == "cpu" else place.images
     for part, out in zip(image.split(some), result.split(some, dim=1), strict=True):
-        torch.mul(packed(key, part, values) < limit - FINE // 2, scale, out=out)
-    return result.view(N, *place.shape)
-
-
-def of_heads(values: Sequence[float], like: Tensor) -> Tensor | float:
-    """Return what differs from head to head as (N, 1, 1) on a device, what is the same for all as a number."""
-    return values[0] if len({*values}) == 1 else torch.tensor(values, device=like.device).view(-1, 1, 1)
+        torch.mul(packed(key, part, place.values) < place.kept - FINE // 2, scale, out=out)
+    return result.view(len(key), *place.shape)
 
 
 def drawn(key: Tensor, image: Tensor, values: int) -> Tensor:

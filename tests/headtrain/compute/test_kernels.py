@@ -13,10 +13,11 @@ from headtrain.features.splits import split_subsets
 from headtrain.heads.architectures import new_head
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.settings.configuration import override
-from headtrain.training.epoch import backward, epoch_keys
+from headtrain.training.epoch import epoch_keys
 from headtrain.training.loop import train
 from headtrain.training.losses import Penalties
 from headtrain.training.planned import Setup
+from headtrain.training.step import backward
 
 COMPILER = pytest.mark.skipif(not shutil.which("g++"), reason="no compiler: expected g++, which torch.compile calls")
 N, B, SIZE = 2, 13, 5  # heads, images of a batch, of a backward pass: the last one is a smaller rest

@@ -17,11 +17,12 @@ from headtrain.features.statistics import channel_statistics
 from headtrain.heads.checkpoint import load_head, read_provenance
 from headtrain.heads.paper import PaperHead
 from headtrain.settings.configuration import override
-from headtrain.training.epoch import backward, epoch_keys
+from headtrain.training.epoch import epoch_keys
 from headtrain.training.loop import train
 from headtrain.training.losses import Penalties
 from headtrain.training.member import build_head
 from headtrain.training.planned import Setup
+from headtrain.training.step import backward
 
 
 def run_training(collection, config, run: Path):

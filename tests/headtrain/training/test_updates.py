@@ -56,6 +56,7 @@ def test_each_head_is_updated_as_if_it_were_alone(tiny, tmp_path, case):
     for step in range(1, STEPS + 1):
         updates.begin_epoch(step)
         found = gradients(members)
+        updates.count()
         updates.step()
         for member, head, adam, average, given in zip(members, alone, adams, averages, found, strict=True):
             settings = member.config.training
@@ -96,6 +97,7 @@ def test_a_head_that_goes_on_in_another_bank_keeps_its_moments(tiny, tmp_path):
             for member in members:
                 for parameter, gradient in zip(member.head.parameters(), wanted, strict=True):
                     parameter.grad.copy_(gradient)
+            updates.count()
             updates.step()
         results.append(members[0 if leaves else 1])
     for one in ("head", "average"):
@@ -109,6 +111,7 @@ def test_what_is_saved_of_a_member_is_what_the_bank_has_done(tiny, tmp_path):
     updates = Updates(Bank([member.head for member in members]), members)
     updates.begin_epoch(1)
     given = gradients(members)[1][0]
+    updates.count()
     updates.step()
     state = members[1].optimiser.state_dict()["state"][0]
     assert state["step"] == 1
