@@ -88,7 +88,8 @@ class ViewPlan:
 
 
 SQUASH = ViewPlan(name="squash", short_side=None)
-PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="squash264", frame=264))}
+FULL = replace(SQUASH, name="full", frame=256, area=(0.36, 1.0), aspect=(1.0, 1.0))  # crops of the image's own shape
+PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="squash264", frame=264), FULL)}
 
 
 NEWEST = {"standard": 2}  # versions of plans that have several

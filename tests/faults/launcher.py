@@ -43,12 +43,12 @@ def meet(folder: Path) -> None:
     """Let `os.link` wait for the other process, a minute at most."""
     link = os.link
 
-    def link_together(*arguments) -> None:
+    def link_together(*arguments, **named) -> None:
         (folder / str(os.getpid())).touch()
         end = time.monotonic() + 60
         while len(os.listdir(folder)) < 2 and time.monotonic() < end:
             pass
-        link(*arguments)
+        link(*arguments, **named)
 
     os.link = link_together
 
