@@ -163,7 +163,7 @@ def alike(a: object, b: object) -> bool:
 
 def without_times(value: object) -> object:
     """JSON without what differs from one undisturbed command to the next."""
-    unlike = ("seconds", "features", "heads", "runs", "collections")
+    unlike = ("seconds", "features", "heads", "runs", "collections", "made")
     if isinstance(value, dict):
         return {key: without_times(item) for key, item in value.items() if key not in unlike}
     return value
