@@ -223,6 +223,17 @@ def test_a_training_goes_on_with_its_views_elsewhere(features, on_cpu, tmp_path,
     refuse_sins(gpu, "cuda:0")
 
 
+def test_views_that_are_all_to_be_on_a_card_too_small_for_them_are_refused_in_one_line(features, tmp_path, divided):
+    divided()
+    words = ("train", "--features", features["float16"], *SMALL, "--device", "cuda", "--residency", "gpu", "--out")
+    with PretendedGpu():
+        result = CliRunner().invoke(amnet_head, [str(word) for word in (*words, tmp_path / "t")])
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert "--residency gpu: expected 0.0 GB free on the GPU for 30 views, found 0.0 GB; --residency auto puts" in line
+    assert not (tmp_path / "t").exists()
+
+
 @pytest.fixture(scope="module")
 def heads(on_cpu, features, tmp_path_factory) -> list[Path]:
     """A trained head, and kernels, which pool views."""
