@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from amnet_common.machine.devices import made_current
+from amnet_common.machine.memory_limit import left_by_limits
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
@@ -49,14 +50,17 @@ def empty_cache(device: str) -> None:
 def available_bytes(device: str) -> int:
     """Return how many bytes a process may take more: on a GPU, or, for another device, of the main memory.
 
-    Where the system does not say (not Linux) it is half of the main memory.
+    A container or a job of a cluster may leave less than the machine has. Where the system does not say (not Linux) it
+    is half of the main memory.
     """
     if torch.device(device).type == "cuda":
         empty_cache(device)  # what torch keeps of freed memory is free
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        limit = left_by_limits()
+        return free if limit is None else min(free, limit)
     except (OSError, StopIteration):  # not Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 

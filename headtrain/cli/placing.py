@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 residency_option = click.option(
     "--residency", type=click.Choice(("auto", "gpu", "ram", "disk")), default="auto",
-    help="Where the views live while heads train: in GPU memory, in main memory, or on the disk, read ahead.",
+    help="Where the views live while heads train: in GPU memory, in main memory, or on the disk, read ahead; auto: as "
+    "many on the GPU as fit, then in main memory, the others on the disk; on a CPU on the disk.",
 )  # fmt: skip
 
 
@@ -43,19 +44,19 @@ class Placed:
 def placed(
     collection: Collection, subsets: "Subsets", settings: "Sequence[TrainingConfig]", computing: Computing
 ) -> "Source":
-    """Return what the trainings of one split read from; its views are loaded, with a bar, if they are to be in memory.
-    Raises ConfigError for a GPU's memory where the device is a CPU.
+    """Return what the trainings of one split read from; those of its views that are to be in memory are loaded, with a
+    bar. Raises ConfigError for a GPU's memory where the device is a CPU, or where they do not fit.
     """
     from amnet_common.machine.memory import available_bytes
-    from headtrain.features.residency import DISK, choose, load, needed
+    from headtrain.features.residency import choose, load, needed
 
     device = computing.device
     held = needed(subsets, collection.views, settings)
-    size = len(held.rows) * collection.view_bytes
     gpu_free = 0 if device == "cpu" else available_bytes(device)
-    found = choose(computing.residency, size, device, gpu_free, available_bytes("cpu"))
+    found = choose(computing.residency, len(held.rows), collection.view_bytes, device, gpu_free, available_bytes("cpu"))
     say(f"views: {found.where} ({found.why})", err=True)
-    if found.where == DISK:
-        return collection
-    with progress("load", len(held.rows), "views") as bar:
-        return load(collection, found.where, held, device, bar.update, computing.check)
+    loaded = found.gpu + found.ram
+    if not loaded:
+        return load(collection, found, held, device, lambda _: None, computing.check)
+    with progress("load", loaded, "views") as bar:
+        return load(collection, found, held, device, bar.update, computing.check)

@@ -3,108 +3,101 @@
 What is chosen changes the speed and nothing else: the same views come in the same order.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from amnet_common.collection import Collection
-from amnet_common.collection.prefetch import P
 from amnet_common.errors import ConfigError
-from headtrain.features.batches import Picks, Source, training_views
+from headtrain.features.batches import Source, training_views
+from headtrain.features.resident import Needed, Resident
 from headtrain.features.splits import Subsets
 from headtrain.settings.configuration import TrainingConfig
 
 GPU, RAM, DISK, AUTO = "gpu", "ram", "disk", "auto"
 GPU_SHARE, RAM_SHARE = 0.6, 0.5  # of what is free: heads and batches want some too
-LOAD = 256  # views read at once
 
 
 class Placement(NamedTuple):
-    """Hold where the views of a training will be, and why."""
+    """Hold how many of the views of a training will be where, and why."""
 
-    where: str  # GPU, RAM or DISK
+    gpu: int
+    ram: int
+    disk: int
     why: str
 
-
-class Needed(NamedTuple):
-    """Hold the views of rows that a training reads again and again."""
-
-    rows: np.ndarray  # (n,) int64
-    views: np.ndarray  # (n,) int64
+    @property
+    def where(self) -> str:
+        """Name the place, or the places: "gpu + ram"."""
+        counts = {GPU: self.gpu, RAM: self.ram, DISK: self.disk}
+        return " + ".join(place for place, count in counts.items() if count) or DISK
 
 
 def needed(subsets: Subsets, views: int, settings: Sequence[TrainingConfig]) -> Needed:
-    """Return the training images in the views that epochs show, the validation images in those that are evaluated.
+    """Return the validation images in the views that are evaluated, the training images in those that epochs show.
 
-    Of all of `settings`, each pair of row and view once, in the order of rows; `views` of the collection.
+    Of all of `settings`, each pair of row and view once; `views` of the collection. Those of validation come first, as
+    each of them is read in each epoch; else in the order of rows.
     """
     pairs = [(subsets.train.rows, view) for view in {v for one in settings for v in training_views(views, one)}]
     pairs += [(subsets.val.rows, view) for view in {one.eval_view for one in settings}]
     found = np.concatenate([np.stack([rows, np.full(len(rows), view)]) for rows, view in pairs], axis=1)  # (2, n)
-    return Needed(*np.unique(found, axis=1))
+    found = np.unique(found, axis=1)
+    shown_once = ~np.isin(found[0], subsets.val.rows)
+    return Needed(*found[:, np.argsort(shown_once, kind="stable")])
 
 
-def choose(wanted: str, size: int, device: str, gpu_free: int, ram_free: int) -> Placement:
-    """Decide where `size` bytes of views are placed (pure).
+def choose(wanted: str, views: int, view_bytes: int, device: str, gpu_free: int, ram_free: int) -> Placement:
+    """Decide where so many views of so many bytes each are placed (pure): in the GPU's memory as many as its share
+    holds, then in main memory, the others on the disk.
 
     `gpu_free` and `ram_free` are bytes; `gpu_free` is 0 without a GPU. Raises ConfigError for what cannot be: a GPU's
-    memory where the device is a CPU.
+    memory where the device is a CPU, or more than it has free.
     """
+    size = views * view_bytes
     gigabytes = f"{size / 1e9:.1f} GB"
     if wanted == GPU and device == "cpu":
         raise ConfigError("--residency gpu: expected a GPU to train on, found --device cpu")
+    if wanted == GPU and size > gpu_free:
+        raise ConfigError(f"--residency gpu: expected {gigabytes} free on the GPU for {views:,} views, found "
+                          f"{gpu_free / 1e9:.1f} GB; --residency auto puts there what fits")  # fmt: skip
     if wanted != AUTO:
-        return Placement(wanted, f"{gigabytes}, as --residency says")
+        return whole(wanted, views, f"{gigabytes}, as --residency says")
     if device == "cpu":
-        return Placement(DISK, f"{gigabytes}, read ahead: a CPU trains more slowly than a disk reads")
-    if size <= GPU_SHARE * gpu_free:
-        return Placement(GPU, f"{gigabytes} of {gpu_free / 1e9:.1f} GB free there")
-    if size <= RAM_SHARE * ram_free:
-        return Placement(RAM, f"{gigabytes}: too much for the GPU's {gpu_free / 1e9:.1f} GB, not for main memory")
-    return Placement(DISK, f"{gigabytes}, read ahead: too much for the GPU's {gpu_free / 1e9:.1f} GB and for half of "
-                     f"the {ram_free / 1e9:.1f} GB of main memory")  # fmt: skip
+        return whole(DISK, views, f"{gigabytes}, read ahead: a CPU trains more slowly than a disk reads")
+    on_gpu = min(views, int(GPU_SHARE * gpu_free) // view_bytes)
+    own = not device.startswith("mps")  # else the GPU's memory is the main memory, and its share is taken
+    in_ram = min(views - on_gpu, int(RAM_SHARE * ram_free) // view_bytes) if own else 0
+    free = f"{gpu_free / 1e9:.1f} GB"
+    if on_gpu == views:
+        return whole(GPU, views, f"{gigabytes} of {free} free there")
+    if in_ram == views:
+        return whole(RAM, views, f"{gigabytes}: too much for the GPU's {free}, not for main memory")
+    too_little = f" and for half of the {ram_free / 1e9:.1f} GB of main memory"
+    if on_gpu + in_ram == 0:
+        return whole(DISK, views, f"{gigabytes}, read ahead: too much for the GPU's {free}{too_little}")
+    on_disk = views - on_gpu - in_ram
+    places = {"on the GPU": on_gpu, "in main memory": in_ram, "on the disk, read ahead": on_disk}
+    told = [f"{count:,} views, {count * view_bytes / 1e9:.1f} GB, {place}" for place, count in places.items() if count]
+    why = f"{gigabytes}, too much for {GPU_SHARE:g} of the GPU's {free}{too_little if on_disk else ''}"
+    return Placement(on_gpu, in_ram, on_disk, f"{why}: {'; '.join(told)}")
 
 
-class Resident:
-    """Serve a collection some of whose views are in memory, as stored (uint8 stays uint8)."""
-
-    def __init__(self, collection: Collection, held: Needed, device: str) -> None:
-        self.collection, self.views, self.scales = collection, collection.views, collection.scales
-        self._position = np.full((len(collection), collection.views), -1)  # (N, V), where a view stands in the memory
-        self._position[held.rows, held.views] = np.arange(len(held.rows))
-        kind = torch.from_numpy(np.empty(0, collection.dtype)).dtype
-        self._memory = torch.empty((len(held.rows), *collection.view_shape), dtype=kind, device=device)
-
-    def fill(self, held: Needed, advance: Callable[[int], object], check: bool = True) -> None:
-        """Read the views, compared with their checksums if `check`; `advance` is told of each part's count."""
-        bounds = range(0, len(held.rows), LOAD)
-        parts = [Picks(held.rows[i : i + LOAD], held.views[i : i + LOAD], np.arange(i, i + LOAD)) for i in bounds]
-        for part, features in self.collection.batches(parts, check=check):
-            start = int(part.positions[0])
-            self._memory[start : start + len(part.rows)].copy_(torch.from_numpy(features))
-            advance(len(part.rows))
-
-    def batches(
-        self, picks: Iterable[P], ahead: int = 1, check: bool = True
-    ) -> Iterator[tuple[P, np.ndarray | Tensor]]:
-        """Yield each of `picks` with its views, as the collection does; what is in memory is not checked again."""
-        for pick in picks:
-            positions = self._position[pick.rows, pick.views]
-            if (positions < 0).any():
-                yield from self.collection.batches([pick], ahead, check)
-            else:
-                yield pick, self._memory[torch.from_numpy(positions).to(self._memory.device)]
+def whole(where: str, views: int, why: str) -> Placement:
+    """Return a placement of all views in one place."""
+    gpu, ram, disk = (views if where == place else 0 for place in (GPU, RAM, DISK))
+    return Placement(gpu, ram, disk, why)
 
 
 def load(
-    collection: Collection, where: str, held: Needed, device: str, advance: Callable[[int], object], check: bool
+    collection: Collection, found: Placement, held: Needed, device: str, advance: Callable[[int], object], check: bool
 ) -> Source:
-    """Return the collection itself (DISK), or one with these views read into memory (GPU, RAM)."""
-    if where == DISK:
+    """Return what a training reads from, with as many of these views in memory as `found` says; on a CPU that reads
+    from the disk the collection itself. Raises CollectionError for damaged features, if `check`.
+    """
+    if device == "cpu" and found.where == DISK:
         return collection
-    source = Resident(collection, held, device if where == GPU else "cpu")
+    source = Resident(collection, held, device, found.gpu, found.ram)
     source.fill(held, advance, check)
     return source

@@ -135,7 +135,6 @@ class Head(nn.Module):
         """Score images by what `pool` gave, averaged over their views, (n, F)."""
         raise NotImplementedError
 
-    @torch.inference_mode()
     def predict(self, x: Tensor | np.ndarray) -> Output:
         """Score raw features x, (B, L, D) or (B, 14, 14, D), of any float dtype.
 
@@ -151,6 +150,12 @@ class Head(nn.Module):
         >>> bool((out.steps.sum(1) - out.score).abs().max() < 1e-6)
         True
         """
+        with torch.inference_mode():
+            return Output(*(part.cpu() for part in self.predict_there(x)))
+
+    @torch.inference_mode()
+    def predict_there(self, x: Tensor | np.ndarray) -> Output:
+        """Score raw features as `predict`, but leave the output on the head's device: nobody waits for it."""
         device, (L, D) = self.target_mean.device, (self.config.locations, self.config.channels)
         if x.shape[-1] != D or math.prod(x.shape[1:-1]) != L:
             raise ShapeError(f"features: expected (B, {L}, {D}), channels last, found {tuple(x.shape)}")
@@ -162,7 +167,7 @@ class Head(nn.Module):
         was_training = self.training
         output = self.eval().on_data_scale(self(features, STILL))
         self.train(was_training)
-        return Output(*(part.cpu() for part in output))
+        return output
 
 
 def settings_in(config: HeadConfig, settings: type) -> Any:  # noqa: ANN401 - one of `settings`

@@ -1,10 +1,11 @@
 """A head's scores for every image of a collection, as arrays; and whether the head fits the collection."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from amnet_common.collection import Collection
 from amnet_common.collection.joint_spec import JOINED, described, specs_in
@@ -108,8 +109,10 @@ def score_collection(head: Head, collection: Collection, view: int = 0) -> Score
     """
     refuse_other_shape(head, collection)
     steps = np.full((len(collection), head.outputs), math.nan, np.float32)
-    for rows, part in steps_by_batch(head, collection, view):
-        steps[rows] = part
+    rows = np.flatnonzero(collection.status == DONE)
+    found = [output.steps for _, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH))]
+    if found:
+        steps[rows] = torch.cat(found).cpu().numpy()
     return Scores(collection.ids, steps.sum(1), steps)
 
 
@@ -147,10 +150,3 @@ def refuse_missing_view(view: int, collection: Collection) -> None:
     """Raise ConfigError if a collection has no such view."""
     if not 0 <= view < collection.views:
         raise ConfigError(f"{collection.path}: expected view {view}, found views 0 to {collection.views - 1}")
-
-
-def steps_by_batch(head: Head, collection: Collection, view: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the rows (n,) that have features and their step scores (n, T) float32, batch by batch."""
-    rows = np.flatnonzero(collection.status == DONE)
-    for picks, (output,) in predict_picks([head], collection, ordered_picks(rows, view, BATCH)):
-        yield picks.rows, output.steps.numpy()

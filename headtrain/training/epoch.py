@@ -53,6 +53,6 @@ def predict_subset(
     On the data's scale. Raises CollectionError for damaged features.
     """
     picks = ordered_picks(subset.rows, view, batch_size)
-    scores = [np.stack([output.score.numpy() for output in outputs])
+    scores = [torch.stack([output.score for output in outputs])
               for _, outputs in predict_picks(heads, source, picks)]  # (N, b) each  # fmt: skip
-    return np.concatenate(scores, axis=1).astype(np.float64)
+    return torch.cat(scores, dim=1).cpu().numpy().astype(np.float64)

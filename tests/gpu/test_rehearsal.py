@@ -29,8 +29,13 @@ from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset, SplitList
 from extract.cli import main as amnet_extract
 from headtrain.cli import main as amnet_head
+from headtrain.features.residency import Placement, load, needed
+from headtrain.features.splits import split_subsets
+from headtrain.heads.checkpoint import load_head
+from headtrain.settings.configuration import TrainingConfig
+from headtrain.training.epoch import predict_subset
 
-WAITS_A_STEP = 3  # of the host, however many heads: today's number, to be lowered
+WAITS_A_STEP = 0  # of the host, however many heads; but for events, where views come from elsewhere than the card
 SAVING = ("heads/checkpoint.py", "training/resume.py")  # when that is due is decided by the clock
 
 SHAPE, VIEWS = (2, 3, 8), 3
@@ -127,15 +132,33 @@ def on_cpu(features, tmp_path_factory) -> Callable[..., Path]:
     return make
 
 
-@pytest.mark.parametrize("residency", ["gpu", "ram", "disk"])
+@pytest.fixture
+def divided(monkeypatch) -> Callable[[], None]:
+    """divided() makes memory small: room for 10 views of float16 on a card, for 8 in main memory."""
+
+    def divide() -> None:
+        of_a_view = 2 * int(np.prod(SHAPE))
+        free = {"cuda": -(-10 * of_a_view * 10 // 6), "cpu": 8 * of_a_view * 2}
+        monkeypatch.setattr("amnet_common.machine.memory.available_bytes", free.__getitem__)
+
+    return divide
+
+
+DIVIDED = "views: gpu + ram + disk (0.0 GB, too much for "
+
+
+@pytest.mark.parametrize("residency", ["gpu", "ram", "disk", "auto"])
 @pytest.mark.parametrize("preset", ["paper", "released", "amnet"])
-def test_a_bank_trains_as_on_the_cpu_wherever_its_views_are(preset, residency, features, on_cpu, tmp_path):
+def test_a_bank_trains_as_on_the_cpu_wherever_its_views_are(preset, residency, features, on_cpu, tmp_path, divided):
     dtype = "uint8" if residency == "ram" else "float16"
     words = ("--preset", preset, "--epochs", 1, "--precision", "float32", *BANK, *SMALL)
     wanted = made(on_cpu("sweep", dtype, *words))
     with PretendedGpu() as gpu:
+        if residency == "auto":
+            divided()
         words = (*words, "--device", "cuda", "--residency", residency, "--out", tmp_path / "s")
-        done(amnet_head, "sweep", "--features", features[dtype], *words)
+        result = done(amnet_head, "sweep", "--features", features[dtype], *words)
+    assert (DIVIDED if residency == "auto" else f"views: {residency} (0.0 GB, as --residency says)") in result.stderr
     assert made(tmp_path / "s") == wanted
     refuse_sins(gpu, "cuda:0")
 
@@ -183,6 +206,32 @@ def test_a_training_that_was_stopped_ends_as_an_undisturbed_one(preset, features
         done(amnet_head, "train", *words, "--epochs", 3, "--resume")
     assert made(tmp_path / "t") == wanted
     refuse_sins(gpu, "cuda:0")
+
+
+def test_a_training_goes_on_with_its_views_elsewhere(features, on_cpu, tmp_path, divided):
+    words = ("--precision", "float32", *SMALL)
+    wanted = made(on_cpu("train", "float16", "--epochs", 3, *words))
+    with PretendedGpu() as gpu:
+        words = ("--features", features["float16"], *words, "--device", "cuda", "--out", tmp_path / "t")
+        begun = done(amnet_head, "train", *words, "--epochs", 1, "--keep-state")
+        divided()
+        ended = done(amnet_head, "train", *words, "--epochs", 3, "--resume")
+    assert "views: gpu (0.0 GB of 70.0 GB free there)" in begun.stderr
+    assert f"{DIVIDED}0.6 of the GPU's 0.0 GB and for half of the 0.0 GB of main memory: " in ended.stderr
+    assert "10 views, 0.0 GB, on the GPU; 8 views, 0.0 GB, in main memory; 12 views, 0.0 GB, on the " in ended.stderr
+    assert made(tmp_path / "t") == wanted
+    refuse_sins(gpu, "cuda:0")
+
+
+def test_views_that_are_all_to_be_on_a_card_too_small_for_them_are_refused_in_one_line(features, tmp_path, divided):
+    divided()
+    words = ("train", "--features", features["float16"], *SMALL, "--device", "cuda", "--residency", "gpu", "--out")
+    with PretendedGpu():
+        result = CliRunner().invoke(amnet_head, [str(word) for word in (*words, tmp_path / "t")])
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert "--residency gpu: expected 0.0 GB free on the GPU for 30 views, found 0.0 GB; --residency auto puts" in line
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.fixture(scope="module")
@@ -237,16 +286,42 @@ def test_features_are_those_of_the_cpu(trunk, dtype, precision, device, pictures
     refuse_sins(gpu, card_of(device))
 
 
-@pytest.mark.parametrize("residency", ["gpu", "ram", "disk"])
-def test_the_host_waits_no_oftener_a_step_than_it_is_known_to(residency, features, tmp_path):
-    waits = []
+@pytest.mark.parametrize("residency", ["gpu", "ram", "disk", "auto"])
+def test_the_host_waits_no_oftener_a_step_than_it_is_known_to(residency, features, tmp_path, divided):
+    waits, events = [], []
+    if residency == "auto":
+        divided()
     for size in (4, 2):  # three steps, six
         with PretendedGpu() as gpu:
             words = ("--epochs", 1, *BANK, *SMALL, "--batch-size", size, "--device", "cuda", "--residency", residency)
-            done(amnet_head, "sweep", "--features", features["uint8"], *words, "--out", tmp_path / str(size))
+            done(amnet_head, "sweep", "--features", features["float16"], *words, "--out", tmp_path / str(size))
+        refuse_sins(gpu, "cuda:0")
         waits.append(Counter({line: n for line, n in gpu.waits.items() if not line.startswith(SAVING)}))
+        events.append(Counter({line: n for line, n in gpu.events.items() if line.startswith("features/")}))
     more = waits[1] - waits[0]
     assert more.total() <= 3 * WAITS_A_STEP, more.most_common()
+    assert ((events[1] - events[0]).total() == 0) == (residency == "gpu"), events
+
+
+@pytest.mark.parametrize("counts", [(30, 0), (0, 30), (0, 0), (7, 8)])
+def test_validation_waits_once_however_many_batches_it_has(counts, heads, features):
+    collection = Collection(features["uint8"])
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    held = needed(subsets, VIEWS, [TrainingConfig()])
+    wanted = predict_subset([load_head(heads[0])], collection, subsets.val, 0, 2)
+    waits = []
+    for size in (6, 1):
+        with PretendedGpu() as gpu:
+            head = load_head(heads[0]).to("cuda")
+            source = load(
+                collection, Placement(*counts, 30 - sum(counts), ""), held, "cuda", lambda _: None, check=True
+            )
+            before = gpu.waits.total()
+            found = predict_subset([head], source, subsets.val, 0, size)
+            waits.append(gpu.waits.total() - before)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        refuse_sins(gpu, "cuda:0")
+    assert waits[0] == waits[1] <= 3  # scales, where views stand, scores
 
 
 def test_a_pass_without_room_is_halved_and_ends_as_passes_of_that_size(features, on_cpu, tmp_path):

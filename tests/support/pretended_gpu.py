@@ -97,20 +97,23 @@ class Event:
         for fill in self.copies:
             fill()
         self.copies = []
-        self.gpu.look_for_races(self.sources)  # such a wait is meant, and not counted
+        self.gpu.events[line_of_project()] += 1
+        self.gpu.look_for_races(self.sources)
 
 
 class PretendedGpu:
     """One or several cards, `name` that of the one that is meant to be used.
 
-    `waits`: lines at which the host waited. `races`: lines whose copy read what was overwritten. `opened`: what was
-    opened on each card. `largest`: bytes of the largest tensor that memory has room for; `last`: the number of the
-    operator, of those that `ran`, after which there is no room for any (None: there always is).
+    `waits`: lines at which the host waited for all that was under way; `events`: for an event, which is meant. `races`:
+    lines whose copy read what was overwritten. `opened`: what was opened on each card. `largest`: bytes of the largest
+    tensor that memory has room for; `last`: the number of the operator, of those that `ran`, after which there is no
+    room for any (None: there always is).
     """
 
     def __init__(self, name: str = "cuda:0", cards: int = 2) -> None:
         self.kind, self.cards = name.partition(":")[0], cards
         self.waits: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
         self.opened: Counter[tuple[str, str]] = Counter()
         self.races: list[str] = []
         self.largest: int | None = None
