@@ -9,7 +9,7 @@ WARM = 3  # steps before: kernels are compiled and chosen, and memory is taken
 
 
 class Replay:
-    """Call a step that changes tensors in place and returns nothing; once warm, on a CUDA card, replay what it did.
+    """Take a step that changes tensors in place and returns nothing; once warm, on a CUDA card, replay what it did.
 
     A step has the same shapes each time, waits for nothing, and reads nothing that changes but what it is given and
     tensors in place; a call with other shapes is run as it is written. Where a graph cannot be made, every step is.

@@ -45,6 +45,11 @@ def views_a_pass(images: int, views: int, settings: TrainingConfig) -> int:
     return images * len(training_views(views, settings)) if settings.views == "all" else images
 
 
+def batch_length(images: int, views: int, settings: TrainingConfig) -> int:
+    """Count the views of a full batch of so many images, of a collection with so many views."""
+    return min(settings.batch_size, views_a_pass(images, views, settings))
+
+
 def passes_an_epoch(shown: int, settings: TrainingConfig) -> int:
     """Count the passes of an epoch, each of which shows so many views: one, or as many as make `least_updates`."""
     size = min(settings.batch_size, shown)

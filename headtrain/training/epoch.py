@@ -23,15 +23,20 @@ def train_epoch(team: Team, setup: Setup, number: int) -> np.ndarray:
     Returns (n, 2) float64 for the members who are going: their means of squared error and attention penalty over what
     was shown. Raises CollectionError for damaged features, if `setup.check`.
     """
-    bank, source = team.bank, setup.read_from
-    picks = epoch_picks(setup.subsets.train.rows, source.views, team.settings[0], number)
-    team.begin_epoch(number, setup, len(picks[0].rows))
-    keys = epoch_keys(team.settings, number, len(picks), team.places).to(bank.device)  # (steps, N, places, 2)
-    shown, stop = targets_of(team.targets, picks), 0  # (N, what an epoch shows)
-    for step, (batch, stored) in enumerate(arriving(source.batches(picks, check=setup.check), bank.device)):
+    work, source = team.work, setup.read_from
+    assert work, "somebody is going"
+    picks = epoch_picks(setup.subsets.train.rows, source.views, work.settings[0], number)
+    for head in work.bank.heads:
+        head.train()
+    work.updates.begin_epoch(number)
+    work.step.sums.zero_()
+    keys = epoch_keys(work.settings, number, len(picks), work.step.places).to(work.bank.device)  # (steps, N, places, 2)
+    shown, stop = targets_of(work.targets, picks), 0  # (N, what an epoch shows)
+    for step, (batch, stored) in enumerate(arriving(source.batches(picks, check=setup.check), work.bank.device)):
         start, stop = stop, stop + len(batch.rows)
-        team.train(stored, shown[:, start:stop], keys[step])
-    return team.end_epoch().cpu().double().numpy() / stop
+        work.train(stored, shown[:, start:stop], keys[step])
+    work.updates.end_epoch()
+    return work.step.sums.cpu().double().numpy()[team.rows] / stop
 
 
 def epoch_keys(settings: Sequence[TrainingConfig], epoch: int, steps: int, places: int) -> Tensor:

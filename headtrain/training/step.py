@@ -11,7 +11,7 @@ from headtrain.training.updates import Updates
 
 
 class Step:
-    """Update the heads of a bank by batches of one size at most, `batch`; `scales` (D,) are of uint8 codes.
+    """Train the heads of a bank by batches of one size at most, `batch`; `scales` (D,) are of uint8 codes.
 
     Nothing in it waits for a GPU. `sums` (N, 2) float32 are of squared error and attention penalty over all images
     since `begin_epoch`.
@@ -24,6 +24,11 @@ class Step:
         self.size = chunk_size(bank.heads[0], batch, bank.device, len(bank.heads))
         self.forward = forward_of(bank, kernels, self.size)
         self.sums = torch.zeros(len(bank.heads), 2, device=bank.device)
+
+    @property
+    def places(self) -> int:
+        """Return how many places of dropout a forward pass has."""
+        return len(self.bank.places(self.size))
 
     def __call__(self, stored: Tensor, targets: Tensor, keys: Tensor) -> None:
         """Take one step by stored views (n, 14, 14, D), targets (N, n) and the step's keys (N, places, 2)."""

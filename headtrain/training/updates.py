@@ -32,7 +32,7 @@ class Together(NamedTuple):
 
 
 class Updates:
-    """Update the heads of a bank, those of `members`, by the gradients that are there.
+    """Train the heads of a bank, those of `members`, by the gradients that are there.
 
     The members' optimisers and averages stay what is saved and resumed: their tensors become views of common memory.
     """

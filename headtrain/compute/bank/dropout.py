@@ -91,7 +91,7 @@ def half(values: int) -> int:
 
 
 def hashed(key: Tensor, counter: Tensor) -> Tensor:
-    """Hash a counter (B, W) int32 with each head's key (N, 2) int32: (N, B, W) int32.
+    """Compute the hash of a counter (B, W) int32 with each head's key (N, 2) int32: (N, B, W) int32.
 
     The mixing of Wellons' lowbias32 (2018), whose two rounds each take half of the key: no two keys give shifted
     streams.
