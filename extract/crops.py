@@ -1,10 +1,11 @@
 """Which part of an image each view shows (pure), and the cutting of it (Pillow).
 
-Three plans. `standard`: view 0 is the evaluation view, short side to 256, centre 224; views 1..A are random resized
+Four plans. `standard`: view 0 is the evaluation view, short side to 256, centre 224; views 1..A are random resized
 crops with a flip half the time, drawn as torchvision's `RandomResizedCrop` draws them, but from a generator keyed by
 (seed, record id, view). `squash`: view 0 is the whole image, squashed to 224x224 without keeping its aspect, as the
 authors' release evaluates. `squash264`: so is view 0, and the others are drawn in the image squashed to 264x264, as the
-release trains; a crop is then a box of the source. Each view is one antialiased resize of just its box, from the
+release trains; a crop is then a box of the source. `full`: view 0 likewise, the others show 36 to 100 % of the image, in
+its own shape. Each view is one antialiased resize of just its box, from the
 decoded image. The release resizes twice, to 264x264 and from there to 224x224: that is our deviation from it.
 
 View 0 of `standard` has two versions. In the first it is cut like the others, up to 0.74 pixels beside torchvision's
@@ -88,7 +89,7 @@ class ViewPlan:
 
 
 SQUASH = ViewPlan(name="squash", short_side=None)
-FULL = replace(SQUASH, name="full", frame=256, area=(0.36, 1.0), aspect=(1.0, 1.0))  # crops of the image's own shape
+FULL = replace(SQUASH, name="full", frame=256, area=(0.36, 1.0), aspect=(1.0, 1.0))
 PLANS = {plan.name: plan for plan in (ViewPlan(), SQUASH, replace(SQUASH, name="squash264", frame=264), FULL)}
 
 

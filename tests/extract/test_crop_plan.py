@@ -56,6 +56,11 @@ def test_boxes_never_change():
             '{"area":[0.08,1.0],"aspect":[0.75,1.3333333333333333],"augs":10,"flip":0.5,"frame":264,'
             f'"name":"squash264",{RESIZE},"size":224}}',
         ),
+        (
+            "full",
+            '{"area":[0.36,1.0],"aspect":[1.0,1.0],"augs":10,"flip":0.5,"frame":256,'
+            f'"name":"full",{RESIZE},"size":224}}',
+        ),
     ],
 )
 def test_spec_of_a_plan_never_changes(name, text):
@@ -82,8 +87,8 @@ def test_only_versions_that_there_are_can_be_had():
 
 def test_plan_without_a_name_is_the_standard_one():
     assert ViewPlan(3) == view_plan("standard", 3)
-    assert [*PLANS] == ["standard", "squash", "squash264"]
-    with pytest.raises(ConfigError, match="--plan: expected standard, squash, squash264, found 'whole'"):
+    assert [*PLANS] == ["standard", "squash", "squash264", "full"]
+    with pytest.raises(ConfigError, match="--plan: expected standard, squash, squash264, full, found 'whole'"):
         view_plan("whole", 3)
 
 
@@ -131,7 +136,7 @@ def test_boxes_are_spread_as_torchvisions(height, width):
 
 @given(SIZES, SIZES)
 def test_squashed_evaluation_box_is_the_whole_image(height, width):
-    for name in ("squash", "squash264"):
+    for name in ("squash", "squash264", "full"):
         assert evaluation_box(view_plan(name, 0), height, width) == Box(0, 0, height, width, False)
 
 
@@ -157,6 +162,17 @@ def test_squash264_is_spread_as_torchvisions_crops_of_the_squashed_image():
     found = np.array([augmented_box(plan, 0, f"{i}.jpg", 1, 480, 640)[:4] for i in range(2000)])
     for measure in (lambda b: b[:, 0], lambda b: b[:, 1], lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2]):
         assert ks_2samp(np.round(measure(wanted), 6), np.round(measure(found), 6)).pvalue > 1e-3
+
+
+@given(SIZES, SIZES, IDS)
+def test_crops_of_full_have_the_shape_of_the_image_and_at_least_a_third_of_it(height, width, id_):
+    for box in plan_views(view_plan("full", 3), 0, id_, height, width)[1:]:
+        assert box.height / height == pytest.approx(box.width / width)
+        assert 0.355 < box.height * box.width / (height * width) <= 1
+
+
+def test_full_never_changes():
+    assert plan_views(view_plan("full", 1), 0, "a.jpg", 512, 128)[1] == Box(110.0, 24.5, 368.0, 92.0, False)
 
 
 def test_squash264_never_changes():

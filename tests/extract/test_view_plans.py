@@ -14,7 +14,7 @@ from amnet_common.errors import SpecError
 from extract.crops import cut_views, of_version, plan_views, view_plan
 
 
-@pytest.mark.parametrize("name", ["squash", "squash264"])
+@pytest.mark.parametrize("name", ["squash", "squash264", "full"])
 @pytest.mark.parametrize("dtype", ["float16", "uint8"])
 def test_collection_holds_the_views_of_its_plan(pictures, extract, trunk, name, dtype):
     dataset = pictures(4)
