@@ -64,8 +64,8 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
               " naming a folder that is left out by itself (@eaDir), that too. May be given again.")  # fmt: skip
 @click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
 @click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
-              " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264); or the whole image and large crops"
-              " of its own shape (full)."
+              " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264); or the whole"
+              " image, and large crops of its own shape (full)."
               f"  [default: {DEFAULT_PLAN}]")  # fmt: skip
 @click.option("--plan-version", type=int, help="Of standard: 2 shows as view 0 just what torchvision's Resize(256) and"
               " CenterCrop(224) show, 1 as before.  [default: of the file or --like, else 2]")  # fmt: skip

@@ -4,9 +4,9 @@ Four plans. `standard`: view 0 is the evaluation view, short side to 256, centre
 crops with a flip half the time, drawn as torchvision's `RandomResizedCrop` draws them, but from a generator keyed by
 (seed, record id, view). `squash`: view 0 is the whole image, squashed to 224x224 without keeping its aspect, as the
 authors' release evaluates. `squash264`: so is view 0, and the others are drawn in the image squashed to 264x264, as the
-release trains; a crop is then a box of the source. `full`: view 0 likewise, the others show 36 to 100 % of the image, in
-its own shape. Each view is one antialiased resize of just its box, from the
-decoded image. The release resizes twice, to 264x264 and from there to 224x224: that is our deviation from it.
+release trains; a crop is then a box of the source. `full`: view 0 likewise, the others show 36 to 100 % of the image in
+its own shape. Each view is one antialiased resize of just its box, from the decoded image. The release resizes twice,
+to 264x264 and from there to 224x224: that is our deviation from it.
 
 View 0 of `standard` has two versions. In the first it is cut like the others, up to 0.74 pixels beside torchvision's
 Resize(256) and CenterCrop(224), which round to whole pixels; the second is theirs, pixel for pixel: the whole image is

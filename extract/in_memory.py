@@ -45,9 +45,9 @@ def extract_features(
     `images`: paths, Pillow images, or uint8 arrays (H, W, 3) of RGB. Files are read as `amnet-extract` reads them; a
     Pillow image is set upright by its EXIF orientation, converted to sRGB by its profile and laid over white if it is
     transparent; an array is sRGB as it stands. `weights` and `plan` are those of the command: a name or a file, by
-    default `$AMNET_WEIGHTS` or imagenet1k-v1; standard, squash, squash264 or full. `trunk` is that of the command too, and
-    decides the last three axes; `variant` that of a file of weights that names none. View 0 is what heads score: with
-    weights and plan of their own training, which `head.provenance.spec` tells, or the scores mean nothing.
+    default `$AMNET_WEIGHTS` or imagenet1k-v1; standard, squash, squash264 or full. `trunk` is that of the command too,
+    and decides the last three axes; `variant` that of a file of weights that names none. View 0 is what heads score:
+    with weights and plan of their own training, which `head.provenance.spec` tells, or the scores mean nothing.
 
     Random crops are drawn by `seed`, the view's number and the image's id: of `ids`, else a path's file name, else the
     image's place in the list, from 0, as text. Where these agree, the features are bit for bit those of

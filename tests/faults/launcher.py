@@ -34,7 +34,7 @@ def die_at(call: int, share: float) -> None:
         return pwrite(file, data, offset)
 
     def or_die(function):
-        return lambda *arguments: die() if next(calls) == call else function(*arguments)
+        return lambda *given, **named: die() if next(calls) == call else function(*given, **named)
 
     os.pwrite, os.fsync, os.link = pwrite_or_die, or_die(fsync), or_die(link)
 
