@@ -24,7 +24,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.datasets.records import SplitList
 
 PRESETS = ("amnet", "paper", "released")
-SHAPE, BATCH, STEPS, EPOCHS = (1, 2, 8), 256, 10, 4
+SHAPE, BATCH, STEPS, EPOCHS = (1, 2, 8), 256, 40, 3
 HERE = Path(__file__).parents[1]
 RUN = "import sys; from headtrain.cli import main; main()"
 IN_ONE_PASS = f"import headtrain.training.pass_size as size; size.CHUNK = {BATCH}; {RUN}"

@@ -46,7 +46,7 @@ def main(root: Path, weights: str, work: Path, only: tuple[str, ...], fast: bool
         if only and name not in only:
             continue
         plan = "squash264" if name.startswith("released") else "standard"
-        features = extracted(work / f"{plan}.h5", root, weights, plan, 10)
+        features = extracted(work / f"{plan}.h5", root, weights, plan)
         out = work / "sweeps" / (f"{name}-no-attention" if fast and name in QUESTIONS else name)
         more = ["--no-attention"] if fast and name in QUESTIONS else []
         command("amnet-head", "sweep", "--features", features, *words, *more, "--out", out, "--resume")

@@ -41,6 +41,7 @@ class Updates:
         self.bank, self.members = bank, [*members]
         self.averages = stack([member.average.head for member in members], trained=False)
         self.groups = [*groups_of(members)]
+        self.of_groups = [[a[group.rows] for a in self.averages.parameters.values()] for group in self.groups]
         moments = {name: stacked_moments(members, name) for name in bank.parameters}
         self.replayed = replays(bank.device)  # then what changes from step to step lies on the card
         self.optimiser = torch.optim.Adam(
@@ -89,8 +90,7 @@ class Updates:
         if self.clips is not None:
             self.clip(self.clips)
         self.optimiser.step()
-        for n, (group, of_group) in enumerate(zip(self.groups, self.optimiser.param_groups, strict=True)):
-            averages = [average[group.rows] for average in self.averages.parameters.values()]
+        for n, (averages, of_group) in enumerate(zip(self.of_groups, self.optimiser.param_groups, strict=True)):
             weight = [self.followed[n]] * len(averages) if self.replayed else self.follows[n]
             torch._foreach_lerp_(averages, of_group["params"], weight)
 
