@@ -191,6 +191,13 @@ def progress(what: str, total: int, unit: str) -> "tqdm[NoReturn]":
     return tqdm(total=total, unit=unit, desc=what, mininterval=interval, smoothing=0.05)
 
 
+def say_above(text: str) -> None:
+    """Print a line of text on stderr, above the progress bar if one is shown."""
+    from tqdm import tqdm
+
+    tqdm.write(printable(text), sys.stderr)
+
+
 def printable(text: str) -> str:
     """Return a text as one line for any terminal: file names may hold line breaks, escape codes, marks that turn the
     direction of what follows, and bytes that are no UTF-8.

@@ -137,9 +137,11 @@ def _fastest_precision(kind: str) -> str:
     return "float16"
 
 
-def default_workers(kind: str) -> int:
-    """Return the number of decoding threads: beside a CPU trunk a few are plenty, a GPU wants all cores (up to 32)."""
-    cores = available_cores()
+def default_workers(kind: str, sharers: int = 1) -> int:
+    """Return the number of decoding threads: beside a CPU trunk a few are plenty, a GPU wants all cores (up to 32) that
+    it has to itself, of so many that share them.
+    """
+    cores = max(1, available_cores() // sharers)
     return max(1, cores // 4) if kind == "cpu" else min(cores, 32)
 
 

@@ -61,10 +61,11 @@ class Cutter:
     seed: int
     limits: Limits = Limits()  # noqa: RUF009 (frozen)
     clock: Clock = field(default_factory=Clock, compare=False)
+    sharers: int = 1  # processes that decode at once, each in its part of the memory
     budget: Budget = field(init=False, compare=False)  # of the memory that large pictures share
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "budget", Budget(self.limits.decoding_bytes))
+        object.__setattr__(self, "budget", Budget(self.limits.decoding_bytes // self.sharers))
 
     @property
     def total(self) -> int:

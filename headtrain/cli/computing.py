@@ -23,6 +23,7 @@ class Computing:
     compiled: bool | None = None  # None: where the work is long enough
     residency: str = "auto"
     check: bool = True  # every view that is trained on against its checksum
+    sharers: int = 1  # processes that share the main memory, this one among them
 
 
 def kernel_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators

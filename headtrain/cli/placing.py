@@ -53,7 +53,8 @@ def placed(
     device = computing.device
     held = needed(subsets, collection.views, settings)
     gpu_free = 0 if device == "cpu" else available_bytes(device)
-    found = choose(computing.residency, len(held.rows), collection.view_bytes, device, gpu_free, available_bytes("cpu"))
+    ram_free = available_bytes("cpu") // computing.sharers
+    found = choose(computing.residency, len(held.rows), collection.view_bytes, device, gpu_free, ram_free)
     say(f"views: {found.where} ({found.why})", err=True)
     loaded = found.gpu + found.ram
     if not loaded:

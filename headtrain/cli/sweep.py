@@ -1,7 +1,5 @@
 """`amnet-head sweep`: every combination of some settings, or a search, on every split, many heads in a pass."""
 
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, printable, progress, say
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
 from amnet_common.errors import ConfigError, OutputError
+from amnet_common.machine.cards import parse_devices, present_devices
 from amnet_common.only_writer import clear_locks, only_writer
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
 from headtrain.cli.folds import fold_options, with_lists
@@ -36,14 +35,10 @@ from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
-    from headtrain.runs.documents import Diverged, Result
     from headtrain.settings.configuration import TrainingConfig
     from headtrain.sweep.passes import Pass
-    from headtrain.sweep.room import Halved, NoRoom
     from headtrain.sweep.sweeping import SweepReport
-    from headtrain.training.loop import Damaged, Pruned
-    from headtrain.training.planned import PlannedRun, Setup
-    from headtrain.training.tensorboard import EventLogs
+    from headtrain.training.planned import Setup
 
 AUTO = "auto"
 
@@ -75,20 +70,24 @@ AUTO = "auto"
 @no_test_option
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/events.")
 @device_option
+@click.option("--devices", metavar="LIST", help="Several cards: all, 0,1 or cuda:0,cuda:1. Each has a process of its "
+              "own, which trains its part of the passes.")  # fmt: skip
 @setting_options
 def sweep(
     features: Sequence[Path], grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
     folds: int | None, repeats: int | None,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
-    no_test: bool, tensorboard: bool, device: str,
+    no_test: bool, tensorboard: bool, device: str, devices: str | None,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> int:  # fmt: skip
     """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard.
 
-    Exit status 1: some heads diverged, or have damaged files; the others are trained.
+    Exit status 1: some heads diverged, or have damaged files; the others are trained. 2: wrong use or input, or a
+    process of --devices died.
     """
     refuse_contradictions(given["seed"], ranges, trials, halving)
+    cards = chosen_cards(devices, device, trials)
     with only_writer(out, make_folders=True):
         refuse_or_resume(out, resume)
         clear_locks(out)
@@ -100,6 +99,8 @@ def sweep(
         untested = left_untested(no_test, base.training, out if resume else None)
         from amnet_common.machine.devices import choose_device
         from amnet_common.machine.memory import keep_freed_memory
+        from headtrain.cli.sweep_course import watch
+        from headtrain.cli.sweep_shares import Share, Shared
         from headtrain.features.splits import split_subsets
         from headtrain.sweep.room import Room
         from headtrain.sweep.sweeping import Halving
@@ -109,8 +110,10 @@ def sweep(
 
         events = EventLogs() if tensorboard else None
         keep_freed_memory()
-        computing = Computing(choose_device(device), precision, compiled, residency, check)
-        most, settings = heads_chooser(heads_per_pass, computing.device), base.training
+        several = len(cards) > 1  # which their own processes open
+        chosen = cards[0] if several else choose_device(cards[0] if cards else device)
+        computing, settings = Computing(chosen, precision, compiled, residency, check), base.training
+        most = heads_chooser(heads_per_pass, chosen)
         subsets = {k: split_subsets(collection, k, settings.data_seed, allow_missing, settings.select_on)
                    for k in splits}  # fmt: skip
         for of_split in subsets.values():
@@ -125,16 +128,25 @@ def sweep(
         def train(plan: "Sequence[Pass]") -> "Iterable[SweepReport]":
             return train_all(setups, plan, Halving(halving) if halving else None, source_of, room)
 
-        ways = Ways(most, train, load)
+        ways = Ways(most, train, load, describe_plan)
+        shared = None
+        if several:
+            shared = Shared(
+                Share((*features,), folds, repeats, (out,) if resume else (), allow_missing, computing, kernels,
+                      not untested, halving, given["architecture"] if base.head.has_own else None, load is not None),
+                cards,
+            )  # fmt: skip
+            ways = Ways((lambda _: 1) if load else most, shared.train, None, shared.describe)
         if trials:
             reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, ways)
         else:
             reports, total = of_grid(setups, base, grids, range(seeds), out, ways)
         failed = watch(reports, total, out, events)
+        lost = shared.say_lost() if shared else 0
         keep_out_of_fold(out, collection)
         if any(out.glob(f"*/split-*/{RUN}")):  # where no head has room none is begun
             print_summary(out)
-        return NOT_ALL_WELL if failed else 0
+        return max(lost, NOT_ALL_WELL if failed else 0)
 
 
 class Ways(NamedTuple):
@@ -145,6 +157,7 @@ class Ways(NamedTuple):
     most: Callable[[Config], int]
     train: "Callable[[Sequence[Pass]], Iterable[SweepReport]]"
     load: "Callable[[int, Sequence[TrainingConfig]], object] | None"
+    describe: "Callable[[int, int, Sequence[Pass]], str]"
 
 
 def of_grid(
@@ -163,7 +176,7 @@ def of_grid(
     if ways.load:
         ways.load(min(splits), [point.config.training for point in found])
     plan = passes(runs, ways.most)
-    say(describe_plan(len(found), len(splits), plan), err=True)
+    say(ways.describe(len(found), len(splits), plan), err=True)
     return ways.train(plan), sum(one.config.training.epochs for _, one in runs)
 
 
@@ -200,6 +213,16 @@ def refuse_contradictions(seed: int | None, ranges: Sequence[str], trials: int |
         raise ConfigError("--halving: expected without --trials, which compares heads that are trained to their end")
 
 
+def chosen_cards(devices: str | None, device: str, trials: int | None) -> tuple[str, ...]:
+    """Return the cards that --devices names; none without it. Raises ConfigError."""
+    if devices is None:
+        return ()
+    if trials:
+        raise ConfigError("--devices: expected without --trials, which are chosen by the results of those before; the "
+                          "heads of --grid do not wait for each other")  # fmt: skip
+    return present_devices(parse_devices(devices, device))
+
+
 def refuse_or_resume(out: Path, resume: bool) -> None:
     """Raise OutputError for a folder that is there without --resume, RunError for one that is not with it."""
     if resume:
@@ -229,66 +252,6 @@ def describe_plan(points: int, splits: int, plan: "Sequence[Pass]") -> str:
 def describe_search(left: int, trials: int, heads: int, size: int) -> str:
     """Describe how much a search has to do still: trials, heads and batches."""
     return f"{left} of {trials} trials to go: {left * heads} heads, in batches of {min(size, trials)} trials"
-
-
-def watch(reports: "Iterable[SweepReport]", total: int, out: Path, events: "EventLogs | None") -> int:
-    """Show one bar of `total` epochs over all heads, a line for each head at its end; return how many have no result
-    though they were not pruned.
-    """
-    from headtrain.runs.documents import Diverged
-    from headtrain.runs.log import Epoch
-    from headtrain.sweep.room import Halved, NoRoom
-    from headtrain.training.loop import Damaged
-
-    done: Counter[PlannedRun] = Counter()
-    failed = 0
-    with progress("sweep", total, "epochs") as bar:
-        try:
-            for planned, report in reports:
-                if isinstance(report, Epoch):
-                    bar.update(report.epoch - done[planned])
-                    done[planned] = report.epoch
-                    if events:
-                        events.follow(planned.run)
-                    continue
-                if isinstance(report, Halved):
-                    bar.write(printable(f"note: {describe_halved(report)}"), sys.stderr)
-                    continue
-                failed += isinstance(report, Diverged | Damaged | NoRoom)
-                if events and not isinstance(report, Damaged | NoRoom):
-                    events.end(planned.run)
-                total -= planned.config.training.epochs - done[planned]
-                bar.total = total
-                bar.write(printable(f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}"))
-        except KeyboardInterrupt as stop:
-            raise type(stop)(f"{out} keeps its saved epochs; the same command with --resume goes on") from None
-    return failed
-
-
-def describe_halved(report: "Halved") -> str:
-    """Describe a pass that goes on in two."""
-    return (f"no room for {report.heads} heads together ({report.why}): they go on from their saved epochs, at most "
-            f"{report.most} together; a smaller --heads-per-pass or --batch-size, or --residency ram or disk, takes "
-            "less")  # fmt: skip
-
-
-def describe_end(report: "Result | Pruned | Diverged | Damaged | NoRoom") -> str:
-    """Describe how the training of a head ended."""
-    from headtrain.runs.documents import Diverged
-    from headtrain.sweep.room import NoRoom
-    from headtrain.training.loop import Damaged, Pruned
-
-    if isinstance(report, Pruned):
-        return f"pruned after epoch {report.epoch}"
-    if isinstance(report, Diverged):
-        return f"diverged: {report.why}"
-    if isinstance(report, Damaged):
-        return f"left out: {report.why}"
-    if isinstance(report, NoRoom):
-        return (f"left out: no room for it even alone ({report.why}); a smaller --batch-size takes less, or "
-                "--residency ram or disk; --resume goes on")  # fmt: skip
-    assert report.best, "a training has a best epoch"
-    return f"val rho {report.best.val_rho:.4f} in epoch {report.best.epoch} of {report.epochs}"
 
 
 def keep_out_of_fold(out: Path, collection: Collection) -> None:

@@ -13,13 +13,13 @@ SHARE = 0.5  # of the memory that is free beside the views; the batches want som
 MOST_ON_CPU = 16  # where more heads in a pass save no time
 
 
-def heads_that_fit(config: Config, device: str) -> int:
+def heads_that_fit(config: Config, device: str, sharers: int = 1) -> int:
     """Estimate how many heads fit in the memory that is free on `device`, at least 1; views that are to lie there must
-    be there already.
+    be there already. So many processes share the main memory; a GPU's is this one's.
 
     Raises ConfigError if not even one fits in all that is free.
     """
-    free, one = available_bytes(device), bytes_of_head(config)
+    free, one = available_bytes(device) // (sharers if device == "cpu" else 1), bytes_of_head(config)
     if one > free:
         raise ConfigError(
             f"--heads-per-pass: expected {one / 1e9:.1f} GB for a head, found {free / 1e9:.1f} GB "
