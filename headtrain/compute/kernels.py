@@ -23,7 +23,7 @@ from headtrain.heads.head import Head, Output
 from headtrain.heads.noise import STILL
 
 AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
-PAYS_FROM = {"cpu": 15_000, "cuda": 1_000_000}  # views shown to heads in all epochs; compiling takes 20 to 40 s once
+PAYS_FROM = {"cpu": 15_000, "cuda": 750_000}  # views shown to heads in all epochs; compiling takes 15 to 40 s once
 
 MOST_KERNELS = 64  # of a process, by shape and settings; above it torch would go on eagerly without a word
 

