@@ -20,7 +20,7 @@ from headtrain.runs.log import Epoch
 from headtrain.settings.configuration import Config
 from headtrain.training.epoch import predict_subset, train_epoch
 from headtrain.training.member import Member, begin, resume
-from headtrain.training.outcome import drop_state, finish
+from headtrain.training.outcome import drop_state, finish, predict_test
 from headtrain.training.pace import Pace
 from headtrain.training.planned import PlannedRun, Setup, Standing, standings
 from headtrain.training.team import Team
@@ -149,11 +149,14 @@ def chosen(members: Sequence[Member], prune: Choose) -> list[bool]:
 
 
 def finish_each(members: list[Member], setup: Setup) -> Generator[Report]:
-    """Save and test members that are finished, and let go of each when it has been reported."""
+    """Save and test members that are finished, all at once, and let go of each when it has been reported."""
     save_all(members)
+    tested = [member.planned.run for member in members if setup.test and not member.blind]
+    found = predict_test(tested, setup, members[0].config.training.eval_view)
+    predicted = dict(zip(tested, found, strict=True))
     while members:
         planned, member = members[0].planned, members.pop(0)
-        ended = diverge(member, BLIND) if member.blind else finish(member, setup)
+        ended = diverge(member, BLIND) if member.blind else finish(member, setup, predicted.get(planned.run))
         del member
         yield planned, ended
 

@@ -1,7 +1,10 @@
 """The end of a run: its best checkpoint is tested, once, then or later, and what came out is written."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.folding import with_lists_of
@@ -14,16 +17,14 @@ from headtrain.heads.checkpoint import load_head
 from headtrain.runs.documents import Begun, Result, other_than, read_begun, read_result, write_result
 from headtrain.runs.folder import RESULT, RUN, STATE, TEST
 from headtrain.runs.results import made_from, predictions_of_test, refuse_diverged, with_test
-from headtrain.settings.configuration import Config
 from headtrain.training.epoch import predict_subset
 from headtrain.training.member import Member
 from headtrain.training.planned import Setup, identity_of
 
 
-def finish(member: Member, setup: Setup) -> Result:
-    """Write what came out of a member that is finished, its best checkpoint tested if `setup.test` says so.
-
-    Raises OutputError and CollectionError.
+def finish(member: Member, setup: Setup, predicted: np.ndarray | None) -> Result:
+    """Write what came out of a member that is finished, and what its best checkpoint predicts for the test list; None:
+    it is not to be tested. Raises OutputError.
     """
     run, epochs = member.planned.run, member.epochs
     best = [epoch for epoch in epochs if epoch.best][-1]
@@ -32,8 +33,8 @@ def finish(member: Member, setup: Setup) -> Result:
         run, setup.split, best=best, lowest_mse=lowest[0], epochs=len(epochs), preset=member.config.preset,
         seconds=sum(epoch.seconds for epoch in epochs),
     )  # fmt: skip
-    if setup.test:
-        result = tested(trained, setup, member.config)
+    if predicted is not None:
+        result = tested(trained, setup, predicted)
     else:
         result = replace(made_from(trained, setup.collection, setup.subsets), tested=False)
         write_result(result)
@@ -47,13 +48,20 @@ def drop_state(run: Path) -> None:
         (run / STATE).unlink(missing_ok=True)
 
 
-def tested(trained: Result, setup: Setup, config: Config) -> Result:
-    """Test the best checkpoint of a run on its test list, and write test.csv, then metrics.json.
+def predict_test(runs: Sequence[Path], setup: Setup, view: int) -> np.ndarray:
+    """Compute what the best checkpoints of runs predict for the test list, which is read once: (N, n) float64.
 
-    Raises OutputError and CollectionError.
+    Raises CollectionError for damaged features.
     """
-    head, test = load_head(trained.run, setup.device), setup.subsets.test
-    (predicted,) = predict_subset([head], setup.collection, test, config.training.eval_view)
+    heads = [load_head(run, setup.device) for run in runs]
+    return predict_subset(heads, setup.collection, setup.subsets.test, view) if heads else np.empty((0, 0))
+
+
+def tested(trained: Result, setup: Setup, predicted: np.ndarray) -> Result:
+    """Write test.csv, then metrics.json, of a run whose best checkpoint predicts these scores (n,) for its test list.
+
+    Raises OutputError.
+    """
     predictions = predictions_of_test(predicted, setup.collection, setup.subsets)
     result = with_test(trained, predictions, setup.collection, setup.subsets)
     write_predictions(trained.run / TEST, predictions)
@@ -77,7 +85,8 @@ def tested_later(run: Path, collection: Collection, device: str) -> Result:
         if lines := other_than(run, identity_of(setup, begun.config)):
             raise RunError(f"{run} is of other features or lists than {collection.path}: {'; '.join(lines)}; "
                            "--head tests it on any")  # fmt: skip
-        return tested(trained, setup, begun.config)
+        (predicted,) = predict_test([run], setup, asked.eval_view)
+        return tested(trained, setup, predicted)
 
 
 def to_be_tested(run: Path) -> tuple[Begun, Result]:

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from amnet_common.errors import RunError
+from headtrain.compute import kernels
 from headtrain.evaluation.predictions import read_predictions
 from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.runs.documents import Result
 from headtrain.runs.folder import RESULT, STATE, TEST
 from headtrain.settings.configuration import override
+from headtrain.training import outcome
 from headtrain.training.loop import train_together
 from headtrain.training.planned import PlannedRun, Setup
 
@@ -145,3 +147,41 @@ def test_a_kill_while_losers_are_pruned_finds_the_others_saved(make_learnable, c
         list(steps)
     states = [torch.load(one.run / STATE, weights_only=True) for one in planned]
     assert [len(state["epochs"]) for state in states] == [2, 2, 2]
+
+
+def test_banks_whose_heads_end_one_by_one_are_compiled_for_few_numbers_of_heads(
+    make_learnable, configs, tmp_path, monkeypatch
+):
+    """Compiled kernels are made for a number of heads: a row stays, idle, until half of all are."""
+    sizes = []
+
+    def counted(bank, *given):
+        if not sizes or sizes[-1] != len(bank.heads):
+            sizes.append(len(bank.heads))
+        return kernels.forward(bank, *given)
+
+    monkeypatch.setattr(kernels, "compiled_forward", lambda: counted)
+    collection = make_learnable()
+    subsets = split_subsets(collection, 1, 0, allow_missing=False)
+    setup = Setup(collection, subsets, 1, kernels=kernels.Kernels(compiled=True))
+    wanted = [override(configs[0], seed=number, epochs=number + 1) for number in range(8)]
+    planned = [PlannedRun(config, tmp_path / str(number)) for number, config in enumerate(wanted)]
+    ends = [job.run.name for job, report in train_together(setup, planned) if isinstance(report, Result)]
+    assert ends == [*"01234567"]
+    assert sizes == [8, 4, 2, 1]
+    train_all(collection, wanted[6:7], tmp_path / "alone")
+    found, alone = weights(tmp_path / "6"), weights(tmp_path / "alone" / "0")
+    for name, tensor in alone.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-4, rtol=0)
+
+
+def test_the_test_list_is_read_once_for_all_heads_that_end_together(make_learnable, configs, tmp_path, monkeypatch):
+    together, usual = [], outcome.predict_subset
+
+    def counted(heads, *given):
+        together.append(len(heads))
+        return usual(heads, *given)
+
+    monkeypatch.setattr(outcome, "predict_subset", counted)
+    train_all(make_learnable(), [*configs, override(configs[0], epochs=2, seed=9)], tmp_path)
+    assert together == [1, 3]
