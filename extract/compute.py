@@ -49,6 +49,7 @@ class Compute:
     threads: int  # torch's, on the CPU
     compiled: bool = False
     versions: tuple[tuple[str, str], ...] = ()  # of libraries that the trunk is of, beside torch and torchvision
+    usual: bool = True  # of the trunk that was measured so
 
     @property
     def kind(self) -> str:
@@ -68,7 +69,7 @@ class Compute:
         }
         if self.kind == "cpu":
             chosen |= {"threads": self.threads, "capability": torch.backends.cpu.get_cpu_capability()}
-        if self.precision == "bfloat16":
+        if self.precision == "bfloat16" and self.usual:
             chosen |= {"first_convolutions": "float32"}  # extract.trunk.to_bfloat16
         return {**chosen, "mode": COMPILED if self.compiled else EAGER, **versions}
 
@@ -84,7 +85,8 @@ def choose_compute(
 
     What is not asked for is as in `begun`, the kernel path of a file, or the best for the hardware and for a file of
     so many views; of another kind of device only the precision counts. On a CPU, torch gets that number of threads.
-    Another trunk than the usual one is not compiled, and computed in the precisions alone that it is known to bear.
+    Another trunk than the usual one is not compiled, and computed in float32 unless half precision is asked for
+    (`extract.fidelity`).
 
     Raises ConfigError for a device that is not there, an unknown precision (of a newer file) or one that the trunk is
     not known to bear, a batch below 1, or compiled kernels that are asked for where there is no compiler.
@@ -112,7 +114,7 @@ def choose_compute(
             f"--compile: expected the trunk that was measured so, found --trunk {trunk.name}; leave it out"
         )
     compiled = trunk.usual and choose_compiled(hardware.compiled, device, views, kept.get("mode"))
-    return Compute(device, precision, batch, torch.get_num_threads(), compiled, trunk.versions)
+    return Compute(device, precision, batch, torch.get_num_threads(), compiled, trunk.versions, trunk.usual)
 
 
 def choose_compiled(wanted: bool | None, device: str, views: int, begun: str | None) -> bool:

@@ -49,7 +49,8 @@ class FrozenTrunk:
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         usual = weights.trunk.usual
-        trunk = measured_trunk(weights, compute) if usual else build_grid_trunk(weights.trunk, weights.state)
+        dtype = PRECISIONS[compute.precision]
+        trunk = measured_trunk(weights, compute) if usual else build_grid_trunk(weights.trunk, weights.state, dtype)
         self.trunk = trunk.to(compute.device)
         self.run: Callable[[Tensor], Tensor] = compiled(self.trunk) if compute.compiled else self.trunk
         self.size, self.signed = weights.trunk.size, not usual

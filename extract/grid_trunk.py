@@ -1,4 +1,4 @@
-"""A trunk of any maker as it is written: pixels in, a grid of locations out. Nothing is folded, compiled or rounded."""
+"""A trunk of any maker as it is written: pixels in, a grid of locations out. Nothing is folded or compiled."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,9 @@ class GridTrunk(nn.Module):
     forward: uint8 RGB (B, size, size, 3) -> features (B, h, w, D) in float32, of any sign.
     """
 
-    def __init__(self, trunk: TrunkDescription, network: nn.Module) -> None:
+    def __init__(self, trunk: TrunkDescription, network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.trunk, self.network = trunk, network
+        self.trunk, self.network, self.dtype = trunk, network.to(dtype), dtype
         self.pixels = PixelConstants(trunk.mean, trunk.std)
         self.eval().requires_grad_(False)
 
@@ -29,15 +29,19 @@ class GridTrunk(nn.Module):
         return (x - self.pixels.mean) / self.pixels.std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.network(self.normalise(pixels))
+        x = self.network(self.normalise(pixels).to(self.dtype)).float()
         if x.ndim == 3:  # (B, N, D): class and register tokens stand first
             x = x[:, self.trunk.tokens_left_out :]
             return x.reshape(len(x), *self.trunk.grid, -1)  # (B, h, w, D)
         return x if self.trunk.channels_last else x.permute(0, 2, 3, 1)  # (B, h, w, D)
 
 
-def build_grid_trunk(trunk: TrunkDescription, state: Mapping[str, Tensor]) -> GridTrunk:
-    """Build the float32 trunk of a description with these weights. Raises WeightsError if they do not fit."""
+def build_grid_trunk(
+    trunk: TrunkDescription, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+) -> GridTrunk:
+    """Build the trunk of a description with these weights, its network in `dtype`. Raises WeightsError if they do not
+    fit.
+    """
     with torch.random.fork_rng(devices=[]):
         network = maker_of(trunk.maker).network(trunk)
     wanted = wanted_state(network)
@@ -45,7 +49,7 @@ def build_grid_trunk(trunk: TrunkDescription, state: Mapping[str, Tensor]) -> Gr
         raise WeightsError(f"--trunk {trunk.name}: expected {len(wanted)} tensors of {trunk.state}, found {len(state)}")
     names = {plain(name): name for name in network.state_dict()}
     network.load_state_dict({names[name]: tensor for name, tensor in state.items()}, strict=False)
-    return GridTrunk(trunk, network)
+    return GridTrunk(trunk, network, dtype)
 
 
 WRAPPER = "extractor."

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ExistsError
 from amnet_common.making import made_here
 from extract.compute import Compute, Hardware, choose_compute
+from extract.fidelity import refuse_unfaithful
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
 from extract.job import PIXELS, Job, decide, refuse_other_features, refuse_unlike_model
@@ -119,7 +119,11 @@ def created(job: Job, tools: Tools) -> Job:
 
 
 def create(request: Request, tools: Tools) -> str:
-    """Create the collection of a request, empty. Raises ExistsError if the name is taken, SpecError, OutputError."""
+    """Create the collection of a request, empty. Raises ExistsError if the name is taken, SpecError, OutputError, and
+    ConfigError for a precision that the trunk does not bear.
+    """
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
+    apart = refuse_unfaithful(cutter, tools.weights, tools.compute, tools.trunk)
     scales = _scales(request, tools)
     spec = make_spec(tools.weights, request, tools.compute, scales)
     refuse_unlike_model(request, json.loads(spec.to_json()))
@@ -132,7 +136,7 @@ def create(request: Request, tools: Tools) -> str:
             request.plan.views,
             spec,
             tools.compute.kernel_path(),
-            provenance(request.dataset, request.weights),
+            provenance(request.dataset, request.weights) | ({} if apart is None else {"apart_from_float32": apart}),
             scales,
             replace=request.overwrite,
         )
@@ -147,7 +151,7 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
     return sample_scales(cutter, tools.trunk, tools.compute.batch_size)
 
 
-def provenance(dataset: Dataset, weights: str) -> Mapping[str, object]:
+def provenance(dataset: Dataset, weights: str) -> dict[str, object]:
     """Return where a collection comes from: kept for people, never compared but to save time (weight_source.py)."""
     return {
         **dataset.about,

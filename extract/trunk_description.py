@@ -27,14 +27,14 @@ class TrunkDescription:
     std: tuple[float, ...] = ()
     tokens_left_out: int = 0  # class and register tokens, which stand before the grid's
     channels_last: bool = False  # whether the node has (B, h, w, D), or (B, D, h, w) as most
-    precisions: tuple[str, ...] = PRECISIONS  # in which its features are known to be right
+    precisions: tuple[str, ...] = PRECISIONS  # that it can be computed in, the usual one first
     published: tuple[str, ...] = ("imagenet1k-v1", "imagenet1k-v2")  # names of weights that its maker publishes
     state: str = "ResNet50 up to layer3"  # whose state dict its weights are, in messages
     versions: tuple[tuple[str, str], ...] = ()  # of libraries beside torch and torchvision, for the kernel path
 
     @property
     def usual(self) -> bool:
-        """Tell whether it is the trunk that was measured: folded, in half precision and compiled."""
+        """Tell whether it is the trunk that was measured: folded and compiled, and true in half precision."""
         return self.name == USUAL
 
     @property

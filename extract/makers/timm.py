@@ -54,7 +54,7 @@ def describe(name: TrunkName) -> TrunkDescription:
         maker="timm", network=name.network, node=node, grid=(grid.rows, grid.columns), channels=grid.channels,
         size=size, short_side=int(size / config["crop_pct"]), interpolation=interpolation_of(config),
         mean=tuple(config["mean"]), std=tuple(config["std"]), tokens_left_out=left_out,
-        channels_last=grid.channels_last, precisions=("float32",), published=(PRETRAINED,),
+        channels_last=grid.channels_last, published=(PRETRAINED,),
         state=f"timm's {name.network}" + (f" up to {node}" if node else ""),
         versions=(("timm", timm.__version__),),
     )  # fmt: skip

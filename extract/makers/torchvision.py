@@ -42,7 +42,7 @@ def describe(name: TrunkName) -> TrunkDescription:
         maker="torchvision", network=name.network, node=node, grid=(grid.rows, grid.columns), channels=grid.channels,
         size=size, short_side=round(resize * size / crop), interpolation=usual.interpolation.value,
         mean=tuple(usual.mean), std=tuple(usual.std), tokens_left_out=left_out,
-        channels_last=grid.channels_last, precisions=("float32",), published=tuple(map(source_of, published)),
+        channels_last=grid.channels_last, published=tuple(map(source_of, published)),
         state=f"torchvision's {name.network} up to {node}",
     )  # fmt: skip
 

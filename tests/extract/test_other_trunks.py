@@ -14,7 +14,7 @@ from torchvision import models
 from amnet import extract_features
 from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError, WeightsError
-from extract import makers
+from extract import fidelity, makers
 from extract.cli import main
 from extract.compute import Hardware, choose_compute
 from extract.grid_trunk import build_grid_trunk, wanted_state
@@ -204,14 +204,12 @@ def test_published_weights_that_cannot_be_had_are_one_line(monkeypatch):
     assert "imagenet1k-features" not in described("vgg16").published  # which want other pixels
 
 
-def test_half_precision_and_compiling_are_for_the_trunk_that_was_measured():
+def test_other_trunks_compute_in_float32_unasked_and_are_never_compiled():
     trunk = described("resnet18-layer3")
     found = choose_compute(Hardware("cpu"), 10**9, trunk=trunk)
     assert (found.precision, found.compiled) == ("float32", False)
-    with pytest.raises(
-        ConfigError, match="--precision: expected float32 with --trunk torchvision:resnet18/layer3, whose"
-    ):
-        choose_compute(Hardware("cpu", "bfloat16"), trunk=trunk)
+    half = choose_compute(Hardware("cpu", "bfloat16"), trunk=trunk)
+    assert (half.precision, "first_convolutions" in half.kernel_path()) == ("bfloat16", False)
     with pytest.raises(ConfigError, match="--compile: expected the trunk that was measured so, found --trunk torchv"):
         choose_compute(Hardware("cpu", compiled=True), trunk=trunk)
 
@@ -257,6 +255,27 @@ def test_codes_are_made_of_what_is_never_negative_and_of_nothing_else(photos):
     assert refused.exit_code == 2
     assert "--dtype uint8: expected features that are never negative, as behind a ReLU, found -" in refused.stderr
     assert not photos.with_name("u.h5").exists()
+
+
+def test_half_precision_is_tried_on_the_images_at_hand_and_refused_where_it_does_not_keep_the_features(
+    photos, monkeypatch
+):
+    words = ("--trunk", "resnet18-layer3", "--precision", "bfloat16")
+    assert extract(photos, *words).exit_code == 0
+    collection = Collection(photos.with_name("t.h5"))
+    exact = extract_features([photos / f"{n}.png" for n in range(4)], "untrained", trunk="resnet18-layer3")
+    found = collection.read_dequantised(range(4)).reshape(4, -1).astype(np.float64)
+    wanted = exact.reshape(4, -1).astype(np.float64)
+    apart = (np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)).max()
+    assert 0 < apart == pytest.approx(collection.provenance["apart_from_float32"], rel=0.05)
+    monkeypatch.setattr(fidelity, "MOST", apart / 2)
+    refused = extract(photos, *words, out="u.h5")
+    assert refused.exit_code == 2
+    assert "--precision bfloat16: expected features of --trunk torchvision:resnet18/layer3 within" in refused.stderr
+    assert "apart on 4 images; leave --precision out" in refused.stderr
+    assert not photos.with_name("u.h5").exists()
+    assert extract(photos, "--trunk", "resnet18-layer3", out="u.h5").exit_code == 0
+    assert "apart_from_float32" not in Collection(photos.with_name("u.h5")).provenance
 
 
 def test_plans_are_cut_to_the_size_of_the_trunk(photos):
