@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amnet_common.collection.layout import DTYPES
+from amnet_common.machine.cpu_limit import available_cores
 from amnet_common.machine.devices import multiplies_bfloat16
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE
-from extract.compute import PAYS_FROM, Compute, available_cores
+from extract.compute import PAYS_FROM, Compute
 from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 
 LIMITS = (TRUNK, PICTURES, WRITE)

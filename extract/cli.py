@@ -1,7 +1,7 @@
 """`amnet-extract`: images to a collection."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from extract.found import look
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.makers import described, lines_at_hand
-from extract.request import Request, Shard
+from extract.request import AUTO, Request, Shard
+from extract.runners import begun_without_srun, place_among
 from extract.summary import finish
 from extract.trunk_description import USUAL
 from extract.weight_source import VARIANT_NAMES, Expected, chosen_source, is_remembered
@@ -79,7 +80,8 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
               " this collection, so that both can be linked.")  # fmt: skip
 @click.option("--except", "old", type=PATH, multiple=True, help="Leave out images that this collection holds, by"
               " content. May be given again.")  # fmt: skip
-@click.option("--shard", default="1/1", help="I/N: fill only part I of N parts of the rows.")
+@click.option("--shard", default="1/1", help="I/N: fill only part I of N parts of the rows; auto: by the variables of"
+              " Slurm, torchrun or Kubernetes.")  # fmt: skip
 @click.option("--limit", type=int, help="Fill only the first N rows; the same command without it does the rest.")
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
 @click.option("--update", is_flag=True, help="Extract images anew whose files have changed.")
@@ -120,6 +122,7 @@ def main(
     2: wrong use or input, or a process of --devices died; 130: interrupted; 143: terminated.
     """
     asked_for = None if devices is None else parse_devices(devices, device)
+    part = chosen_shard(shard, os.environ)
     dataset = load_dataset(name, root, labels, Choice(excluded, included), columns)
     dataset = replace(dataset, about={**dataset.about, **named(score_name)})
     for note in [*dataset.notes, *(score_notes(dataset) if labels else ())]:
@@ -149,7 +152,7 @@ def main(
         seed=defaults.seed if seed is None else seed,
         dtype=dtype or defaults.dtype,
         precision=model.spec.precision if model and precision == "auto" else precision,
-        shard=Shard.parse(shard),
+        shard=part,
         limit=limit,
         limits=Limits(max_megapixels),
         like=model,
@@ -168,6 +171,20 @@ def main(
 
     hardware = Hardware(cards[0], batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
     return print_plan(job, hardware, cards) if dry_run else run(job, hardware, cards, progress)
+
+
+def chosen_shard(text: str, variables: Mapping[str, str]) -> Shard:
+    """Return the shard of that text; for auto, the one that the variables of a batch system name, with a line about it.
+
+    Raises ConfigError.
+    """
+    if text != AUTO:
+        return Shard.parse(text)
+    place = place_among(variables)
+    for note in (f"--shard auto: {place.described(variables)}", begun_without_srun(variables)):
+        if note:
+            say(f"note: {note}", err=True)
+    return Shard(place.number, place.count)
 
 
 def score_notes(dataset: Dataset) -> Iterator[str]:

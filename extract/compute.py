@@ -1,6 +1,5 @@
 """On what, in what arithmetic and by which kernels the trunk runs: decided once for the whole job."""
 
-import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,9 @@ import torchvision
 
 from amnet_common.errors import ConfigError
 from amnet_common.machine.compiler import compiler_works, no_compiler
+from amnet_common.machine.cpu_limit import available_cores
 from amnet_common.machine.devices import choose_device, multiplies_bfloat16
+from amnet_common.machine.threads import usual_threads
 from extract.trunk_description import USUAL_TRUNK, TrunkDescription
 
 AUTO = "auto"
@@ -108,7 +109,7 @@ def choose_compute(
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision: expected {', '.join(PRECISIONS)}, found {precision!r}")
     if kind == "cpu":
-        torch.set_num_threads(hardware.threads or kept.get("threads") or torch.get_num_threads())
+        torch.set_num_threads(hardware.threads or kept.get("threads") or usual_threads())
     if hardware.compiled and not trunk.usual:
         raise ConfigError(
             f"--compile: expected the trunk that was measured so, found --trunk {trunk.name}; leave it out"
@@ -145,8 +146,3 @@ def default_workers(kind: str, sharers: int = 1) -> int:
     """
     cores = max(1, available_cores() // sharers)
     return max(1, cores // 4) if kind == "cpu" else min(cores, 32)
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

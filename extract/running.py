@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-import torch
-
 from amnet_common.collection.layout import PENDING
 from amnet_common.commands import deferred_interrupt, say
 from amnet_common.machine.memory import release
+from amnet_common.machine.threads import usual_threads
 from extract.breakdown import Work, breakdown
 from extract.compute import Compute, Hardware, default_workers
 from extract.job import Job
@@ -112,7 +111,7 @@ def one_of(hardware: Hardware, job: Job, count: int) -> Hardware:
     """
     if count == 1 or hardware.threads or hardware.device != "cpu" or job.collection or job.request.like:
         return hardware
-    return replace(hardware, threads=max(1, torch.get_num_threads() // count))
+    return replace(hardware, threads=max(1, usual_threads() // count))
 
 
 def say_breakdown(

@@ -1,10 +1,9 @@
 """How much memory a container or a job of a cluster leaves to its processes: the machine may have far more."""
 
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-CGROUPS, OF_THIS_PROCESS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+from amnet_common.machine.control_groups import CGROUPS, OF_THIS_PROCESS, groups_above
 
 
 class Files(NamedTuple):
@@ -17,8 +16,10 @@ class Files(NamedTuple):
     pages_of_files: tuple[str, ...]  # lines of memory.stat
 
 
-VERSION_1 = Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
-VERSION_2 = Files("memory.max", "memory.current", ("inactive_file", "active_file"))
+FILES = {
+    1: Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
+    2: Files("memory.max", "memory.current", ("inactive_file", "active_file")),
+}
 
 
 def left_by_limits(groups: Path = OF_THIS_PROCESS, root: Path = CGROUPS) -> int | None:
@@ -26,24 +27,8 @@ def left_by_limits(groups: Path = OF_THIS_PROCESS, root: Path = CGROUPS) -> int 
 
     None where none of them has a limit, or the system has no such groups.
     """
-    found = [left_in(group, files) for group, files in groups_above(groups, root)]
+    found = [left_in(group, FILES[version]) for group, version in groups_above("memory", groups, root)]
     return min((left for left in found if left is not None), default=None)
-
-
-def groups_above(groups: Path, root: Path) -> Iterator[tuple[Path, Files]]:
-    """Yield the folders of the process's group and of all above it; in a container only the upper ones may be seen."""
-    try:
-        lines = groups.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if kinds and "memory" not in kinds.split(","):
-            continue
-        top, files = (root / "memory", VERSION_1) if kinds else (root, VERSION_2)
-        inside = PurePosixPath(path.lstrip("/"))
-        for one in (inside, *inside.parents):
-            yield top / one, files
 
 
 def left_in(group: Path, files: Files) -> int | None:

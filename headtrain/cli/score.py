@@ -85,15 +85,15 @@ def job_of(
     computing: Computing,
 ) -> "Scoring":  # fmt: skip
     """Load the heads, choose how they are computed, and say so."""
+    from amnet_common.machine.beginning import begin_to_compute
     from amnet_common.machine.devices import choose_device
-    from amnet_common.machine.memory import keep_freed_memory
     from headtrain.compute.kernels import choose_kernels
     from headtrain.scoring.ensemble import load_ensemble
     from headtrain.scoring.formats import format_of
     from headtrain.scoring.job import ALL, Scoring
 
     kind, device = format_of(out, kind), choose_device(computing.device)
-    keep_freed_memory()
+    begin_to_compute()
     heads = load_ensemble(runs, device)
     made = {path: head.provenance for path, head in heads.items()}
     collections = joined_for(made, collections)

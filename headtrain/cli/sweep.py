@@ -97,8 +97,8 @@ def sweep(
         dataset = str(collection.provenance.get("dataset"))
         base = merged(dataset, name, file, given, None, collection.view_shape)
         untested = left_untested(no_test, base.training, out if resume else None)
+        from amnet_common.machine.beginning import begin_to_compute
         from amnet_common.machine.devices import choose_device
-        from amnet_common.machine.memory import keep_freed_memory
         from headtrain.cli.sweep_course import watch
         from headtrain.cli.sweep_shares import Share, Shared
         from headtrain.features.splits import split_subsets
@@ -109,7 +109,7 @@ def sweep(
         from headtrain.training.tensorboard import EventLogs
 
         events = EventLogs() if tensorboard else None
-        keep_freed_memory()
+        begin_to_compute()
         several = len(cards) > 1  # which their own processes open
         chosen = cards[0] if several else choose_device(cards[0] if cards else device)
         computing, settings = Computing(chosen, precision, compiled, residency, check), base.training

@@ -83,8 +83,8 @@ def train(
     splits = chosen_splits(collection, split)
     dataset = str(collection.provenance.get("dataset"))
     config = merged(dataset, name, file, given, begun_with(out, splits, resume), collection.view_shape)
+    from amnet_common.machine.beginning import begin_to_compute
     from amnet_common.machine.devices import choose_device
-    from amnet_common.machine.memory import keep_freed_memory
     from headtrain.evaluation.metrics import flat_line
     from headtrain.features.splits import split_subsets
     from headtrain.runs.documents import Result
@@ -92,7 +92,7 @@ def train(
     from headtrain.training.tensorboard import EventLogs
 
     events = EventLogs() if tensorboard else None
-    keep_freed_memory()
+    begin_to_compute()
     computing = Computing(choose_device(device), precision, compiled, residency, check)
     out = out or free_run_name(Path("runs"), f"{collection.stem}-{config.preset}-{split}")
     refuse_other_out(out, splits, resume)

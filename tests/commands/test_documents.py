@@ -1,5 +1,6 @@
 """The README and the commands agree."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from amnet_common import commands
 from amnet_common.cli import main as cache
 from extract.cli import main as extract
 from headtrain.cli import main as head
@@ -39,3 +41,15 @@ def test_every_package_is_named_in_pyproject():
         for path in (ROOT / top).rglob("__init__.py")
     }
     assert set(listed) == found
+
+
+def test_the_table_of_exit_statuses_has_those_that_commands_end_with_and_no_page_names_another():
+    constants = {value for name, value in vars(commands).items() if name.isupper() and isinstance(value, int)}
+    table = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    assert {int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {0, *constants}
+    named = {
+        int(status)
+        for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for status in re.findall(r"\bstatus (\d+)", path.read_text(encoding="utf-8"))
+    }
+    assert named <= {0, *constants}
