@@ -13,7 +13,14 @@ from headtrain.heads.noise import Factors
 def affine(layer: nn.Linear, x: Tensor) -> Tensor:
     """Compute W x + b of a layer; in bfloat16 the product alone is rounded, not the sum."""
     y = functional.linear(x, layer.weight)
-    return y if layer.bias is None else y + layer.bias
+    return y if layer.bias is None else plus(y, layer.bias)
+
+
+def plus(y: Tensor, bias: Tensor) -> Tensor:
+    """Compute y + b in the precision of b. Said so, torch 2.7's compiler does not make one kernel of product and sum,
+    which fails for a product in bfloat16.
+    """
+    return y.to(bias.dtype) + bias
 
 
 class LstmCell(nn.Module):
@@ -33,7 +40,7 @@ class LstmCell(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         (h, c), (w_ih, w_hh, b_ih, b_hh) = state, (getattr(self, name) for name in self.names)
-        gates = functional.linear(x, w_ih) + b_ih + (functional.linear(h, w_hh) + b_hh)  # (B, 4 * H)
+        gates = plus(functional.linear(x, w_ih), b_ih) + plus(functional.linear(h, w_hh), b_hh)  # (B, 4 * H)
         i, f, g, o = gates.chunk(4, dim=-1)  # (B, H) each
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
