@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from killed_training import kill_in_the_second_epoch
 from safetensors.torch import load_file
 
 import amnet
 from amnet_common.errors import RunError
 from headtrain.cli import main as head
 from headtrain.heads import own
-from headtrain.training import loop
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-head.md").read_text(encoding="utf-8")
 (CLASS,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
@@ -75,16 +75,9 @@ def test_the_commands_of_the_page_do_what_it_says(here):
 
 def test_a_killed_training_of_such_a_head_ends_with_the_weights_of_an_undisturbed_one(monkeypatch):
     train("--out", "whole")
-    once = loop.one_epoch
-
-    def killed_in_the_second(team, setup):
-        if team.going[0].epochs:
-            raise KeyboardInterrupt
-        return once(team, setup)
-
-    monkeypatch.setattr(loop, "one_epoch", killed_in_the_second)
-    train("--out", "killed", status=130)
-    monkeypatch.setattr(loop, "one_epoch", once)
+    with monkeypatch.context() as patched:
+        kill_in_the_second_epoch(patched)
+        train("--out", "killed", status=130)
     train("--out", "killed", "--resume")
     for name in ("best", "last"):
         assert equal(f"killed/{name}.safetensors", f"whole/{name}.safetensors")

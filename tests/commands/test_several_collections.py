@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from killed_training import kill_in_the_second_epoch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -23,7 +24,6 @@ from headtrain.heads import own
 from headtrain.heads.checkpoint import load_head
 from headtrain.leaderboard.listing import listed
 from headtrain.scoring.scores import score_collection
-from headtrain.training import loop
 
 COUNT = 20
 IDS = tuple(f"{row:02}.jpg" for row in range(COUNT))
@@ -225,16 +225,9 @@ def test_a_killed_training_ends_with_the_bits_of_an_undisturbed_one(make, monkey
     make("a", (4, 6, 16)), make("b", shape, reversed(range(COUNT)))
     words = (*A, *B, "--residency", residency)
     train(*A, *B, "--out", "whole")
-    once = loop.one_epoch
-
-    def killed_in_the_second(team, setup):
-        if team.going[0].epochs:
-            raise KeyboardInterrupt
-        return once(team, setup)
-
-    monkeypatch.setattr(loop, "one_epoch", killed_in_the_second)
-    train(*words, "--out", "killed", status=130)
-    monkeypatch.setattr(loop, "one_epoch", once)
+    with monkeypatch.context() as patched:
+        kill_in_the_second_epoch(patched)
+        train(*words, "--out", "killed", status=130)
     train(*words, "--out", "killed", "--resume")
     for name in ("best", "last"):
         assert equal(f"killed/{name}.safetensors", f"whole/{name}.safetensors")
