@@ -1,9 +1,10 @@
 """`amnet-extract`: images to a collection."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,6 +17,7 @@ from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.datasets.records import Dataset, subset
+from amnet_common.errors import ConfigError
 from amnet_common.images import Limits
 from amnet_common.machine.cards import parse_devices, present_devices
 from amnet_common.table_options import table_options
@@ -27,8 +29,14 @@ from extract.makers import described, lines_at_hand
 from extract.request import AUTO, Request, Shard
 from extract.runners import begun_without_srun, place_among
 from extract.summary import finish
+from extract.sync.carrying_out import plan_sync, synchronise
+from extract.sync.deciding import Policy
+from extract.sync.parts import all_parts
 from extract.trunk_description import USUAL
 from extract.weight_source import VARIANT_NAMES, Expected, chosen_source, is_remembered
+
+if TYPE_CHECKING:
+    from extract.compute import Hardware
 
 PATH = click.Path(path_type=Path)
 DEFAULT_PLAN, DEFAULT_AUGS, DEFAULT_SEED, DEFAULT_DTYPE = ViewPlan.name, ViewPlan.augs, Request.seed, Request.dtype
@@ -87,6 +95,9 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option("--update", is_flag=True, help="Extract images anew whose files have changed.")
 @click.option("--rehash", is_flag=True, help="Look for changed files by content, not by size and time.")
 @click.option("--only-begun", is_flag=True, help="Leave out images that the collection was not begun with.")
+@click.option("--sync", "follow", is_flag=True, help="Keep the collection in step with the folder or table: new, "
+              "changed and renamed images, and those that are gone.")  # fmt: skip
+@click.option("--prune", is_flag=True, help="With --sync: erase the features of images that are gone or have changed.")
 @click.option("--overwrite", is_flag=True, help="Throw away the collection that is there and begin anew.")
 @click.option("--dry-run", is_flag=True, help="Print images, views, bytes, free disk and time from a short probe.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
@@ -111,8 +122,8 @@ def main(
     plan: str | None, plan_version: int | None, augs: int | None, trunk_name: str | None,
     weights: str | None, variant: str | None, expect_weights: str,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
-    limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, overwrite: bool,
-    dry_run: bool, device: str, devices: str | None, precision: str, compiled: bool | None,
+    limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, follow: bool, prune: bool,
+    overwrite: bool, dry_run: bool, device: str, devices: str | None, precision: str, compiled: bool | None,
     batch_size: int | None, threads: int | None, workers: int | None, max_megapixels: float,
     allow_other_kernels: bool, columns: Columns,
 ) -> int:  # fmt: skip
@@ -121,6 +132,11 @@ def main(
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
     2: wrong use or input, or a process of --devices died; 130: interrupted; 143: terminated.
     """
+    if follow:
+        refuse_beside_sync({"--shard": shard != "1/1", "--limit": limit, "--except": old, "--only-begun": only_begun,
+                            "--overwrite": overwrite})  # fmt: skip
+    elif prune:
+        raise ConfigError("--prune: expected with --sync, found without")
     asked_for = None if devices is None else parse_devices(devices, device)
     part = chosen_shard(shard, os.environ)
     dataset = load_dataset(name, root, labels, Choice(excluded, included), columns)
@@ -130,12 +146,12 @@ def main(
     if old:
         dataset = without_known(dataset, [Collection(path) for path in old])
     expected = Expected.parse(expect_weights)
-    model = Collection(like) if like else None
+    out = followed(out or Path(f"{name}.h5"))
+    model = Collection(like) if like else kept_in_step(out) if follow else None
     defaults = Defaults.of(model) if model else Defaults()
     trunk = described(trunk_name or defaults.trunk)
     with expected.named():
         source = chosen_source(weights, trunk.published)
-    out = followed(out or Path(f"{name}.h5"))
     if only_begun:
         begun_with = set(Collection(out).ids)
         dataset = subset(dataset, np.array([id_ in begun_with for id_ in dataset.ids]))
@@ -162,15 +178,66 @@ def main(
         rehash=rehash,
         allow_other_kernels=allow_other_kernels,
     )
+    hardware = Asked(device, asked_for, batch_size, threads, workers, compiled)
+    if follow:
+        policy = Policy(rehash, retry_failed)
+        return (
+            plan_sync(request, policy, hardware.plan) if dry_run else synchronise(request, policy, prune, hardware.run)
+        )
     job = decide(request, look(request), planned=dry_run)
     if nothing_to_do(job) and not (dry_run or expect_weights):
         return finish(job, [], 0.0)
-    cards = (device,) if asked_for is None else present_devices(asked_for)
-    from extract.compute import Hardware  # torch takes seconds to import
-    from extract.running import print_plan, run
+    return hardware.plan(job) if dry_run else hardware.run(job)
 
-    hardware = Hardware(cards[0], batch_size=batch_size, threads=threads, workers=workers, compiled=compiled)
-    return print_plan(job, hardware, cards) if dry_run else run(job, hardware, cards, progress)
+
+@dataclass(frozen=True)
+class Asked:
+    """Hold what the command says of the hardware; torch, which takes seconds to import, is loaded when it is used."""
+
+    device: str
+    devices: tuple[str, ...] | None  # of --devices
+    batch_size: int | None
+    threads: int | None
+    workers: int | None
+    compiled: bool | None
+
+    def _chosen(self) -> tuple["Hardware", tuple[str, ...]]:
+        cards = (self.device,) if self.devices is None else present_devices(self.devices)
+        from extract.compute import Hardware
+
+        hardware = Hardware(cards[0], batch_size=self.batch_size, threads=self.threads, workers=self.workers,
+                            compiled=self.compiled)  # fmt: skip
+        return hardware, cards
+
+    def plan(self, job: Job) -> int:
+        """Print what a job will cost, and return the exit status."""
+        hardware, cards = self._chosen()
+        from extract.running import print_plan
+
+        return print_plan(job, hardware, cards)
+
+    def run(self, job: Job, begun: Callable[[Job], object] = lambda _: None) -> int:
+        """Carry a job out, and return the exit status; `begun` gets it once its file is there."""
+        hardware, cards = self._chosen()
+        from extract.running import run
+
+        return run(job, hardware, cards, progress, begun)
+
+
+def refuse_beside_sync(given: Mapping[str, object]) -> None:
+    """Raise ConfigError for an option that means nothing for a collection that is kept in step; `given` by name."""
+    for option, value in given.items():
+        if value:
+            raise ConfigError(f"--sync: expected without {option}, found both; a collection that is kept in step holds "
+                              "all images of the folder or table")  # fmt: skip
+
+
+def kept_in_step(out: Path) -> Collection | None:
+    """Return what --sync goes on with, whose settings a command takes that names none; None: it begins."""
+    if os.path.exists(out):
+        return Collection(out)
+    parts = all_parts(out, None)
+    return Collection(parts[0].path) if parts else None
 
 
 def chosen_shard(text: str, variables: Mapping[str, str]) -> Shard:

@@ -137,7 +137,8 @@ def refuse_unlike_model(request: Request, wanted: Mapping[str, object]) -> None:
         known = request.like.spec.as_dict()
         unlike = differences({key: known.get(key) for key in wanted}, wanted)
         if unlike:
-            raise SpecError(f"--like {request.like.path}: expected its spec, found another: {'; '.join(unlike)}")
+            option = "--out" if request.follows else "--like"
+            raise SpecError(f"{option} {request.like.path}: expected its spec, found another: {'; '.join(unlike)}")
 
 
 def refuse_unlike(collection: Collection, unlike: list[str], cure: str = ANEW) -> None:

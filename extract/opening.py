@@ -3,31 +3,26 @@
 import contextlib
 import json
 import os
-import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DTYPES
 from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
-from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, ExistsError
-from amnet_common.making import made_here
 from extract.compute import Compute, Hardware, choose_compute
 from extract.fidelity import refuse_unfaithful
 from extract.found import look, taken_alone
 from extract.frozen_trunk import FrozenTrunk
 from extract.job import PIXELS, Job, decide, refuse_other_features, refuse_unlike_model
-from extract.known import resolved_root
 from extract.other_weights import load_other_weights
 from extract.pipeline import Cutter
+from extract.provenance import provenance
 from extract.request import Request
 from extract.scales import sample_scales
-from extract.weight_source import remembered
 from extract.weights import Weights, load_weights
 
 
@@ -149,16 +144,3 @@ def _scales(request: Request, tools: Tools) -> np.ndarray | None:
         return request.like.scales
     cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
     return sample_scales(cutter, tools.trunk, tools.compute.batch_size)
-
-
-def provenance(dataset: Dataset, weights: str) -> dict[str, object]:
-    """Return where a collection comes from: kept for people, never compared but to save time (weight_source.py)."""
-    return {
-        **dataset.about,
-        "dataset": dataset.name,
-        "image_root": resolved_root(dataset),
-        **remembered(weights),
-        "amnet": amnet_common.__version__,
-        "python": sys.version.split()[0],
-        "made": made_here(),
-    }

@@ -42,10 +42,17 @@ def print_plan(job: Job, hardware: Hardware, devices: Sequence[str]) -> int:
     return 0
 
 
-def run(job: Job, hardware: Hardware, devices: Sequence[str], bar: MakeBar) -> int:
+def run(
+    job: Job,
+    hardware: Hardware,
+    devices: Sequence[str],
+    bar: MakeBar,
+    begun: Callable[[Job], object] = lambda _: None,
+) -> int:
     """Create or resume the collection, fill its rows, say how it went, and return the exit status.
 
-    Of several devices each has a process, and `hardware` names the first.
+    Of several devices each has a process, and `hardware` names the first. `begun` gets the job once its file is there,
+    before the first row.
     """
     request, count = job.request, len(devices)
     refuse_unlike_cards(devices, request.allow_other_kernels)
@@ -57,6 +64,7 @@ def run(job: Job, hardware: Hardware, devices: Sequence[str], bar: MakeBar) -> i
     if new:
         tools = made_ready(tools, job)  # before a file says that it is computed so
     job = open_job(job, tools)
+    begun(job)
     say_aside(f"{request.out}: {job.images} of {len(request.dataset.ids)} images to do, {request.plan.views} views "
               f"each; {tools.describe()}{beside(devices)}")  # fmt: skip
     if not job.images:

@@ -10,7 +10,7 @@ import numpy as np
 
 import amnet_common
 from amnet_common.collection.folding import FOLDING, folds_of, read_groups
-from amnet_common.collection.layout import PATH_BYTES
+from amnet_common.collection.layout import HELD_ROW, PATH_BYTES
 from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
 from amnet_common.collection.reader import Collection
@@ -59,14 +59,12 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     sources = [(_relative(part.path, out), part.structure.uuid) for part in parts]
     dataset = join_datasets(collections)
     refuse_other_views(out, parts)
-    ids = [encode_id(id_) for id_ in dataset.ids]
-    row_of = {id_: row for row, id_ in enumerate(ids)}
-    choose_parts(ids, [held_by(row_of, part) for part in parts], parts)  # refuses overlaps
+    held = held_together(dataset.ids, collections)
     names = "+".join(sorted({str(collection.provenance.get("dataset")) for collection in collections}))
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
             "made": made_here()}  # fmt: skip
     about = first.provenance if _same_table(collections) else without(OF_TABLE, first.provenance)
-    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made})
+    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made}, held)
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 
@@ -103,7 +101,8 @@ def relabel(
         made |= {} if twins is None else {"look_alikes": len(twins)}
     sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
     kept = without(OF_LISTS, collection.provenance)
-    create_link(out, dataset, collection.spec, sources, {**(without(OF_TABLE, kept) if labels else kept), **made})
+    about = {**(without(OF_TABLE, kept) if labels else kept), **made}
+    create_link(out, dataset, collection.spec, sources, about, collection.held)
     return Collection(out)
 
 
@@ -179,6 +178,28 @@ def kernel_differences(collections: Iterable[Collection]) -> list[str]:
     first: Mapping[str, Any] = parts[0].planes.kernel_path
     unlike = ((part.path, differences(first, part.planes.kernel_path)) for part in parts[1:])
     return [f"{path}: {'; '.join(lines)}" for path, lines in unlike if lines]
+
+
+def held_together(ids: Sequence[str], collections: Sequence[Collection]) -> np.ndarray | None:
+    """Return which row of which of all parts each id is, (N,) of layout.HELD_ROW, where one of the collections says so
+    of its rows; None: none does, and a link finds its rows by their ids.
+
+    Raises CollectionError if two collections have features of one id.
+    """
+    row_of = {encode_id(id_): row for row, id_ in enumerate(ids)}
+    chosen = choose_parts([*row_of], [held_by(row_of, collection) for collection in collections], collections)
+    if all(collection.held is None for collection in collections):
+        return None
+    held = np.zeros(len(ids), HELD_ROW)
+    starts = np.cumsum([0, *(len(collection.parts) for collection in collections)])
+    for number, collection in enumerate(collections):
+        mine = np.flatnonzero(chosen.parts == number)
+        where, own = collection.where(), chosen.own[mine]
+        held["part"][mine], held["row"][mine] = starts[number] + where.parts[own], where.own[own]
+        if collection.held is not None:
+            for name in ("size", "mtime_ns"):
+                held[name][mine] = collection.held[name][own]
+    return held
 
 
 def _merge_scores(scores: np.ndarray, rows: np.ndarray, collection: Collection) -> None:

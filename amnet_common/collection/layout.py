@@ -18,6 +18,7 @@ from amnet_common.datasets.records import SplitList
 
 FORMAT = "amnet-collection"
 VERSION = 1
+HELD_VERSION = 2  # of links that say which row of which part each of their rows is
 VIEW_SHAPE = DEFAULT_VIEW_SHAPE
 GRID, CHANNELS = VIEW_SHAPE[0], VIEW_SHAPE[-1]
 DTYPES: Mapping[str, np.dtype] = {"float16": np.dtype("<f2"), "uint8": np.dtype("u1")}
@@ -28,10 +29,19 @@ PATH_BYTES = 1024
 
 SEGMENT, FEATURES, IMAGES, VIEWS, CHECKSUMS = "segments/0000", "features", "images", "views", "checksums"
 LABELS, SPLITS, SPLIT_SCORES, SCALES, SOURCES = "labels", "splits", "split_scores", "scales", "sources"
+HELD = "held"
 INTEGRITY = "seal"  # SHA-256 of every byte of the file outside the tables that change
 
 BOX = 5  # top, left, height, width in source pixels after EXIF orientation; flip 0 or 1
 SOURCE = np.dtype([("path", f"S{PATH_BYTES}"), ("uuid", "S32")])  # a part of a linked collection
+HELD_ROW = np.dtype(
+    [
+        ("part", "<u4"),  # number of the source that holds the row
+        ("row", "<u8"),  # of that part
+        ("size", "<u8"),  # bytes, and
+        ("mtime_ns", "<i8"),  # time of an image file found to have the same content though not the part's time; or 0
+    ]
+)
 
 
 def image_dtype(id_bytes: int) -> np.dtype[np.void]:
@@ -100,6 +110,7 @@ class Structure:
     splits: Mapping[str, SplitList]
     planes: Planes | None  # None: a linked collection, whose features lie in its sources
     sources: tuple[tuple[str, str], ...]  # (path relative to the file's folder, uuid) of each
+    held: np.ndarray | None  # (N,) of HELD_ROW; None: rows are found in the parts by their ids
     integrity: Extent  # (32,) uint8
     stored_integrity: bytes  # what /seal says: no two files have the same, for it covers the uuid
 

@@ -2,13 +2,14 @@
 
 A link stores ids, scores and splits, and where its parts lie; marks and features are read live from the parts, so that
 parts may still be filled. Each row takes its features from the part that has them; two parts that both have features
-of one id overlap, which is refused.
+of one id overlap, which is refused. A link that follows a folder says itself which row of which part each of its rows
+is (`/held`): a part may then hold features of images that are gone, have changed or have had another name since.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -90,7 +91,16 @@ class Chosen(NamedTuple):
     own: np.ndarray
 
 
-def held_by(row_of: Mapping[bytes, int], part: Part) -> Held:
+class Holder(Protocol):
+    """Hold rows under ids: a part, or a whole collection."""
+
+    path: Path
+    status: np.ndarray  # (n,) uint8
+
+    def raw_ids(self) -> Sequence[bytes]: ...
+
+
+def held_by(row_of: Mapping[bytes, int], part: Holder) -> Held:
     """Find the ids of a link, `row_of` by id, in a part."""
     ids = part.raw_ids()
     rows = np.fromiter((row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
@@ -98,7 +108,18 @@ def held_by(row_of: Mapping[bytes, int], part: Part) -> Held:
     return Held(rows[own], own)
 
 
-def choose_parts(ids: Sequence[bytes], held: Sequence[Held], parts: Sequence[Part]) -> Chosen:
+def chosen_rows(path: Path, held: np.ndarray, parts: Sequence[Part]) -> Chosen:
+    """Return what `held` (N,) of layout.HELD_ROW says. Raises CollectionError for a row that a part does not have."""
+    sizes = np.array([len(part.images) for part in parts])
+    beyond = held["row"] >= sizes[held["part"]]
+    if beyond.any():
+        one = held[int(np.argmax(beyond))]
+        raise CollectionError(f"{path}: /held: expected rows of its parts, found row {one['row']} of "
+                              f"{parts[one['part']].path}, which has {sizes[one['part']]}")  # fmt: skip
+    return Chosen(held["part"].astype(np.int64), held["row"].astype(np.int64))
+
+
+def choose_parts(ids: Sequence[bytes], held: Sequence[Held], parts: Sequence[Holder]) -> Chosen:
     """Choose the part that each of N ids is read from: the one that has it done, else failed, else pending.
 
     `held[p]`: what part p has. Raises CollectionError if two parts have one id done, or none has it.

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
-from amnet_common.collection.linking import choose_parts, held_by, open_parts
+from amnet_common.collection.linking import Chosen, choose_parts, chosen_rows, held_by, open_parts
 from amnet_common.collection.marks import view_checksum
 from amnet_common.collection.part import Part
 from amnet_common.collection.prefetch import P, read_ahead
@@ -26,7 +26,7 @@ from amnet_common.collection.quantise import dequantise
 from amnet_common.collection.raw import read_exactly, read_table
 from amnet_common.collection.spec import Spec, image_list_sha256
 from amnet_common.collection.structure import read_structure
-from amnet_common.datasets.records import SplitList, check_ids, decode_id
+from amnet_common.datasets.records import SplitList, check_ids, decode_id, encode_id
 from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
 
 READ_THREADS = 4  # two to four saturate a page cache; more only wait for the same memory
@@ -62,6 +62,7 @@ class Collection:
     """
 
     joined: tuple["Collection", ...] = ()  # of a JoinedCollection, its collections
+    held: np.ndarray | None = None  # (N,) of layout.HELD_ROW; None: rows of a link are found in its parts by id
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
@@ -70,8 +71,10 @@ class Collection:
         self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
         raw_ids = self._raw_ids(structure)
         self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
-        row_of = {id_: row for row, id_ in enumerate(raw_ids)} if self.linked else {}
-        self._held = [held_by(row_of, part) for part in self.parts] if self.linked else []
+        self.held = structure.held
+        self._chosen = None if structure.held is None else chosen_rows(self.path, structure.held, self.parts)
+        row_of = {id_: row for row, id_ in enumerate(raw_ids)} if self.linked and self._chosen is None else {}
+        self._held = [held_by(row_of, part) for part in self.parts] if row_of else []
         first = self.parts[0].planes
         self.uuid, self.image_list = structure.uuid, structure.image_list
         self.spec: Spec = structure.spec
@@ -132,6 +135,14 @@ class Collection:
     def __reduce__(self) -> tuple[Callable[[Path, int, str], "Collection"], tuple[Path, int, str]]:
         return _reopen, (self.path.absolute(), self.threads, self.uuid)
 
+    def raw_ids(self) -> list[bytes]:
+        """Return the ids as the bytes that are stored."""
+        return [encode_id(id_) for id_ in self.ids]
+
+    def where(self) -> Chosen:
+        """Return the number of the part of each row, (N,) int64, and its row there, (N,) int64, as things stand now."""
+        return Chosen(self._part_of, self._row_of)
+
     def error(self, row: int) -> str:
         """Tell why a failed row failed; return an empty text for other rows."""
         return bytes(self.images["error"][row]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
@@ -140,9 +151,10 @@ class Collection:
         """Return where the image of a row was when its features were made, or where it is now below `root`.
 
         Without `root` it is a path below the image root of the row's part. The image need not exist. No id leaves its
-        root: that was checked on opening.
+        root: that was checked on opening. A link that follows a folder remembers the root itself.
         """
-        remembered = self.parts[self._part_of[row]].structure.provenance.get("image_root", "")
+        made = self.parts[self._part_of[row]].structure.provenance if self.held is None else self.provenance
+        remembered = made.get("image_root", "")
         return Path(root if root is not None else str(remembered)) / self.ids[row]
 
     def read(
@@ -211,7 +223,8 @@ class Collection:
             self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
             return
         n, ids = len(self), self._raw_ids_in_links
-        self._part_of, self._row_of = choose_parts(ids, self._held, self.parts)  # (N,), (N,) in that part
+        # (N,), (N,) in that part
+        self._part_of, self._row_of = self._chosen or choose_parts(ids, self._held, self.parts)
         self.images = np.zeros(n, image_dtype(max(map(len, ids), default=1)))  # (N,) of layout.image_dtype
         self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
         self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
@@ -224,6 +237,7 @@ class Collection:
             self.images[mine] = part.images[rows].astype(self.images.dtype)
             self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
             self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)
+        self.images["id"] = ids  # a part may have another for a row that `/held` names
         self.damaged = np.flatnonzero(damaged)  # row numbers whose mark does not hold
 
     def _refuse_unreadable(self, rows: np.ndarray, views: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from amnet_common.collection.integrity import integrity_sha256
 from amnet_common.collection.layout import (
     FEATURES,
     FORMAT,
+    HELD,
+    HELD_ROW,
+    HELD_VERSION,
     IMAGES,
     INTEGRITY,
     LABELS,
@@ -78,11 +81,19 @@ def create_skeleton(
 
 
 def create_link(
-    path: Path, dataset: Dataset, spec: Spec, sources: list[tuple[str, str]], provenance: Mapping[str, Any]
+    path: Path,
+    dataset: Dataset,
+    spec: Spec,
+    sources: Sequence[tuple[str, str]],
+    provenance: Mapping[str, Any],
+    held: np.ndarray | None = None,
+    replace: bool = False,
 ) -> None:
     """Publish a linked collection at `path`, whole or not at all: ids, scores, splits, and where the features lie.
 
-    `sources`: (path relative to the folder of `path`, uuid) of each part. Raises OutputError as `create_skeleton`.
+    `sources`: (path relative to the folder of `path`, uuid) of each part. `held` (N,) of layout.HELD_ROW: which row of
+    which part each row is; None: the parts are asked for the ids. `replace`: an older file is thrown away. Raises
+    OutputError as `create_skeleton`.
     """
     ids = [encode_id(id_) for id_ in dataset.ids]
     table = np.array([(os.fsencode(name), uuid_.encode()) for name, uuid_ in sources], SOURCE)
@@ -90,8 +101,12 @@ def create_link(
     def fill(file: h5py.File) -> None:
         _fill_common(file, dataset, ids, spec, provenance, uuid.uuid4().hex)
         _static(file, SOURCES, table)
+        if held is not None:
+            _static(file, HELD, np.asarray(held, HELD_ROW))
+            file.attrs["format_version"] = HELD_VERSION
 
-    _publish_file(path, fill, _static_bytes(dataset) + table.nbytes, 0, replace=False)
+    more = 0 if held is None else held.nbytes
+    _publish_file(path, fill, _static_bytes(dataset) + table.nbytes + more, 0, replace)
 
 
 def fixed(text: str) -> np.bytes_:

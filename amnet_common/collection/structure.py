@@ -20,6 +20,9 @@ import numpy as np
 from amnet_common.collection.layout import (
     CHECKSUMS,
     FORMAT,
+    HELD,
+    HELD_ROW,
+    HELD_VERSION,
     IMAGES,
     INTEGRITY,
     LABELS,
@@ -49,7 +52,7 @@ from amnet_common.small_texts import json_object
 
 ROOT_ATTRIBUTES = ("format", "format_version", "uuid", "spec", "fingerprint", "roster", "provenance")
 DATASETS: Mapping[str, Sequence[str]] = {IMAGES: (), INTEGRITY: (), LABELS: ("sha256",), SCALES: ("sha256",),
-            SOURCES: ("sha256",), SEGMENT: ("kernel_path",), VIEWS: (), CHECKSUMS: ()}  # fmt: skip
+            SOURCES: ("sha256",), HELD: ("sha256",), SEGMENT: ("kernel_path",), VIEWS: (), CHECKSUMS: ()}  # fmt: skip
 LISTS: Mapping[str, Sequence[str]] = {SPLITS: ("sha256",), SPLIT_SCORES: ("sha256",)}
 MOST_PARTS = 100_000  # of a link
 MEMORY_SHARE = 0.5  # tables that would take more of the machine's memory are not read
@@ -72,7 +75,7 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
         answer = ask(Question(os.path.abspath(path), ROOT_ATTRIBUTES, DATASETS, LISTS, MOST_LISTS))
         if "unreadable" in answer:
             raise ValueError(answer["unreadable"])
-        check_format(answer["attributes"], str(path))
+        check_format(answer["attributes"], str(path), linked_by_row=HELD in answer["datasets"])
         structure = _Reading(answer, path, found.st_size).structure()
         if file_identity(os.stat(path)) != file_identity(found):
             raise CollectionError(f"{path}: expected one file, found it replaced while it was read; open it again")
@@ -85,8 +88,10 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
 
 
-def check_format(attributes: Facts, where: str) -> None:
+def check_format(attributes: Facts, where: str, linked_by_row: bool = False) -> None:
     """Check format name and version, before anything else is believed.
+
+    `linked_by_row`: the file says which row of which part each of its rows is, which version 2 alone does.
 
     Raises CollectionError for another format or version.
     """
@@ -96,9 +101,10 @@ def check_format(attributes: Facts, where: str) -> None:
         raise CollectionError(f"{where}: expected a collection ({FORMAT}), found another HDF5 file") from error
     if name != FORMAT:
         raise CollectionError(f"{where}: expected format {FORMAT}, found {name!r}")
-    if version != VERSION:
-        raise CollectionError(f"{where}: expected format version {VERSION}, found {version}"
-                              f"{'; a newer amnet reads it' if version > VERSION else ''}")  # fmt: skip
+    wanted = HELD_VERSION if linked_by_row else VERSION
+    if version != wanted:
+        raise CollectionError(f"{where}: expected format version {wanted}, found {version}"
+                              f"{'; a newer amnet reads it' if version > wanted else ''}")  # fmt: skip
 
 
 class _Reading:
@@ -137,6 +143,7 @@ class _Reading:
             splits={name: self._split(name, rows) for name in self._lists()},
             planes=None if linked else self._planes(images, spec),
             sources=self._sources() if linked else (),
+            held=self._held(rows) if linked and HELD in self.datasets else None,
             integrity=integrity,
             stored_integrity=read_table(self.path, integrity).tobytes(),
         )
@@ -186,6 +193,13 @@ class _Reading:
         if any(b"\0" in path for path in table["path"].tolist()):
             raise ValueError(f"/{SOURCES} names a path that no system takes")
         return tuple((os.fsdecode(bytes(path)), _hex(bytes(uuid).decode())) for path, uuid in table)
+
+    def _held(self, rows: int) -> np.ndarray:
+        held = self._static(HELD, (rows,), HELD_ROW)
+        sources = self._kind(SOURCES)[0][0]
+        if held["part"].max() >= sources:
+            raise ValueError(f"/{HELD} names part {held['part'].max()} of {sources}")
+        return held
 
     def _lists(self) -> list[str]:
         """The names of the split lists, each of which has scores."""

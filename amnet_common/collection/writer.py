@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from amnet_common.collection.holes import make_holes, overwrite
 from amnet_common.collection.layout import DONE, FAILED, PENDING, Extent
 from amnet_common.collection.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
 from amnet_common.collection.part import Part
@@ -124,6 +125,16 @@ class RowWriter:
             image["id"], image["status"] = id_, PENDING
             self._write_entry(self._marks, row, self._images)
         self._fsync()
+
+    def erase(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Overwrite everything but the ids of `rows`, which `undo` has marked pending, with zeros, on the disk."""
+        self._refuse_replaced()
+        with self._disk_errors():
+            for extent in (self._planes.checksums, self._planes.views, self._planes.features):
+                overwrite(self._file, extent, rows)
+            os.fsync(self._file)
+            make_holes(self._file, self._planes.features, rows)
+            os.fsync(self._file)
 
     def _close_row(self, row: int, facts: ImageFacts, status: int, error: bytes, clipped: int = 0) -> None:
         image = self._images[row : row + 1]
