@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test test-oldest check docs results coverage faults fuzz audit bench bench-gpu clean
+.PHONY: demo test test-oldest check docs results coverage faults fuzz year audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -37,6 +37,10 @@ coverage: .venv/installed
 
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
+
+# A library of 365 nights, and commands killed at every call to the disk: minutes.
+year: .venv/installed
+	AMNET_NIGHTS=365 AMNET_ALL_CALLS=1 $(BIN)/pytest tests/extract/test_year.py
 
 # Hours, if you have them: AMNET_FUZZ_EXAMPLES is the number of files for each reader.
 fuzz: export AMNET_FUZZ_EXAMPLES ?= 2000

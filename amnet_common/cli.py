@@ -21,9 +21,10 @@ from amnet_common.datasets import Columns
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.datasets.folds import Folding
-from amnet_common.errors import ConfigError, OutputError
+from amnet_common.errors import CollectionError, ConfigError, OutputError
 from amnet_common.only_writer import only_writer
 from amnet_common.table_options import table_options
+from amnet_common.upkeep import compact_command, remove_command
 
 if TYPE_CHECKING:
     from amnet_common.agreement import Consistency
@@ -35,6 +36,10 @@ PATH = click.Path(path_type=Path)
 @version_option
 def main() -> None:
     """Look into collections of cached features, check, join, relabel and export them."""
+
+
+main.add_command(compact_command)
+main.add_command(remove_command)
 
 
 @main.command()
@@ -91,10 +96,14 @@ def _check_rows(parts: Sequence[Part], quick: bool, problems: list[Problem]) -> 
 @main.command("link")
 @click.argument("parts", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="The linked collection; it holds no features of its own.")
-def link_command(parts: tuple[Path, ...], out: Path) -> None:
+@click.option("--append", is_flag=True, help="Add them to the link OUT, behind what it has.")
+def link_command(parts: tuple[Path, ...], out: Path, append: bool) -> None:
     """Join parts and collections into one, without copying a feature byte. They must stay where they are."""
     with only_writer(out):
-        joined = link(parts, out)
+        if append and not Collection(out).linked:
+            raise CollectionError(f"--append: expected --out {out} to be a linked collection, found one with features "
+                                  "of its own; name it among the parts of a new link")  # fmt: skip
+        joined = link((out, *parts) if append else parts, out, replace_old=append)
     for line in joined.kernel_differences:
         say(f"note: other kernels, last bits may differ: {line}", err=True)
     collection = joined.collection

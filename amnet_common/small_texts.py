@@ -22,13 +22,18 @@ def small_text(path: Path, most: int = MOST_BYTES) -> str:
 
     A byte order mark, as Windows' Notepad writes it, is left out. Raises OSError and ValueError.
     """
+    return small_bytes(path, most).decode("utf-8-sig")
+
+
+def small_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file of at most `most` bytes, as `small_text` does, without decoding it. Raises OSError and ValueError."""
     with open(path, "rb", opener=without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"more than {most} bytes")
-    return data.decode("utf-8-sig")
+    return data
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DTYPES, PENDING
+from amnet_common.collection.parts_folder import all_parts
 from amnet_common.collection.score_names import named
 from amnet_common.commands import OneLineErrors, progress, say, version_option
 from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
@@ -31,7 +32,6 @@ from extract.runners import begun_without_srun, place_among
 from extract.summary import finish
 from extract.sync.carrying_out import plan_sync, synchronise
 from extract.sync.deciding import Policy
-from extract.sync.parts import all_parts
 from extract.trunk_description import USUAL
 from extract.weight_source import VARIANT_NAMES, Expected, chosen_source, is_remembered
 

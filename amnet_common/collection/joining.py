@@ -41,9 +41,10 @@ class Joined:
     kernel_differences: tuple[str, ...]  # allowed, but worth knowing: last bits of the features
 
 
-def link(paths: Sequence[Path], out: Path) -> Joined:
+def link(paths: Sequence[Path], out: Path, replace_old: bool = False) -> Joined:
     """Join collections into a linked one at `out`, in the order of their rows, without copying features.
 
+    `replace_old`: `out` may be there, and then loses its name when the new one is whole.
     A part may be linked itself: then its own parts are. Raises SpecError for unlike specs, CollectionError for
     overlapping ids or parts that the link may not name, DatasetError if one list gives one image two scores,
     OutputError if `out` cannot be created.
@@ -64,7 +65,7 @@ def link(paths: Sequence[Path], out: Path) -> Joined:
     made = {"dataset": names, "linked": [str(path) for path in paths], "amnet": amnet_common.__version__,
             "made": made_here()}  # fmt: skip
     about = first.provenance if _same_table(collections) else without(OF_TABLE, first.provenance)
-    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made}, held)
+    create_link(out, dataset, first.spec, sources, {**without(OF_LISTS, about), **made}, held, replace_old)
     return Joined(Collection(out), tuple(kernel_differences(collections)))
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ class ImageFacts:
     mtime_ns: int = 0
     width: int = 0  # pixels
     height: int = 0
+
+
+class Tables(NamedTuple):
+    """Hold the tables of N rows, V views: records, (N, V) checksums, (N, V, 5) boxes."""
+
+    images: np.ndarray
+    checksums: np.ndarray
+    boxes: np.ndarray
 
 
 def nearest_mtime(mtime_ns: int) -> int:
@@ -88,6 +96,14 @@ class RowWriter:
         if start < end and not lock_range(self._file, start, end - start):  # no bytes would mean all up to the end
             raise BusyError(f"{self.path}: expected rows {first} to {last - 1} for this process alone, found another "
                             "writing there; wait, or give each process rows of its own with --shard I/N")  # fmt: skip
+
+    def status(self, rows: np.ndarray) -> np.ndarray:
+        """Return the status of rows as it was when this writer began; one whose mark does not hold is pending."""
+        return self._status[rows]
+
+    def tables(self) -> Tables:
+        """Return the tables of the rows as they are here."""
+        return Tables(self._images, self._checksums, self._boxes)
 
     def is_done(self, row: int) -> bool:
         """Tell whether `row` was done when this writer began."""
@@ -143,6 +159,25 @@ class RowWriter:
         image["width"], image["height"] = facts.width, facts.height
         image["clipped"], image["status"], image["error"] = clipped, status, error
         image["kernels"] = self._kernels if status == DONE else 0
+        self._mark_later(row)
+
+    def adopt(self, row: int, image: np.void, features: np.ndarray, boxes: np.ndarray) -> None:
+        """Take a row over from another collection of the same spec at the next sync, done or failed as it is there.
+
+        `image`: its record, whose id counts for nothing; `features` (V, h, w, D) as stored, (0, ...) of a failed row;
+        `boxes` (V, 5).
+        """
+        self._checksums[row], self._boxes[row] = 0, boxes
+        for view, plane in enumerate(features):
+            self.write_view(row, view, plane)
+        record = self._images[row : row + 1]
+        for name in record.dtype.names or ():
+            if name != "id":
+                record[name] = image[name]
+        self._mark_later(row)
+
+    def _mark_later(self, row: int) -> None:
+        image = self._images[row : row + 1]
         image["crc32c"] = row_checksum(image[0], self._checksums[row], self._boxes[row])
         self._unmarked.append(row)
         if len(self._unmarked) >= SYNC_ROWS or time.monotonic() - self._synced >= SYNC_SECONDS:

@@ -12,6 +12,7 @@ from amnet_common.collection import Collection
 from amnet_common.collection.description import counts
 from amnet_common.collection.layout import FAILED
 from amnet_common.collection.part import Part
+from amnet_common.collection.parts_folder import all_parts, folder_of, next_path, remove_superseded
 from amnet_common.collection.skeleton import create_link
 from amnet_common.commands import say
 from amnet_common.datasets import Dataset
@@ -31,7 +32,7 @@ from extract.provenance import provenance
 from extract.request import Request
 from extract.sync.deciding import Policy, Today, compare, resumable
 from extract.sync.known import KnownRows
-from extract.sync.parts import all_parts, folder_of, next_path, own_name, sources_of
+from extract.sync.parts import own_name, sources_of
 from extract.sync.pruning import prune, unnamed_rows
 
 Extract = Callable[[Job, Callable[[Job], object]], int]  # carries a job out; calls the function once its file is there
@@ -74,6 +75,8 @@ def synchronise(request: Request, policy: Policy, pruned: bool, extract: Extract
     another command is at this collection; as `extract` does; SpecError if the collection is of other settings.
     """
     with only_writer(request.out):
+        if os.path.lexists(request.out):
+            remove_superseded(request.out, Collection(request.out))
         night = looked_at(request, policy)
         say(f"{request.out}: {night.today.line()}", err=True)
         for line in notes(night):

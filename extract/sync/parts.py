@@ -1,54 +1,13 @@
-"""Where the parts of a collection that follows a folder lie: `photos.h5.parts/0001.h5`, `0002.h5` and so on."""
+"""The parts of a collection as its link names them, and the second name of a file that becomes one of them."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from amnet_common.collection import Collection
 from amnet_common.collection.part import Part
-from amnet_common.errors import CollectionError, OutputError
-
-NAME = re.compile(r"(\d{4,9})\.h5")
-
-
-def folder_of(out: Path) -> Path:
-    """Return the folder of the parts of the collection `out`."""
-    return out.with_name(f"{out.name}.parts")
-
-
-def numbered(folder: Path) -> list[Path]:
-    """Return the parts in a folder, in the order of their numbers; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
-
-
-def next_path(folder: Path) -> Path:
-    """Return the path of the part that comes after those in a folder."""
-    last = max((int(path.stem) for path in numbered(folder)), default=0)
-    return folder / f"{last + 1:04d}.h5"
-
-
-def all_parts(out: Path, base: Collection | None) -> list[Part]:
-    """Return the parts of a collection, then those in its folder that it does not name, of its spec.
-
-    The collection may have been removed, or a run killed before it named its part. What is no whole part is left out.
-    """
-    named = list(base.parts) if base else []
-    known = {os.path.realpath(part.path) for part in named} | {part.structure.uuid for part in named}
-    for path in numbered(folder_of(out)):
-        if os.path.realpath(path) in known:
-            continue
-        try:
-            part = Part(path)
-        except CollectionError:
-            continue
-        spec = named[0].structure.spec if named else part.structure.spec
-        if part.structure.spec == spec and part.structure.uuid not in known:
-            named.append(part)
-    return named
+from amnet_common.collection.parts_folder import folder_of, next_path, numbered
+from amnet_common.errors import OutputError
 
 
 def own_name(out: Path, base: Collection) -> Path:

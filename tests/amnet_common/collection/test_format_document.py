@@ -34,6 +34,7 @@ NAMES = (
     "SPLIT_SCORES",
     "SCALES",
     "SOURCES",
+    "HELD",
     "INTEGRITY",
 )
 
