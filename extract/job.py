@@ -26,6 +26,7 @@ PIXELS = "rgb8, colour profile to sRGB, exif upright, first frame, transparency 
 ANEW = "the settings it was begun with, another --out, or --overwrite to throw it away"
 RELABEL = ("amnet-cache relabel {path} --labels TABLE --out NEW.h5 to give its features other scores and lists, which "
            "want no extraction; to go on filling it, those it was begun with")  # fmt: skip
+FOLLOW = "; or --sync, which keeps a collection in step with a folder or table"
 MOST_NAMED = 5  # changed files named in the error
 
 
@@ -118,7 +119,8 @@ def refuse_other(request: Request, collection: Collection) -> None:
     wanted = known_settings(request)
     unlike = differences(wanted, {key: getattr(collection.spec, key) for key in wanted})
     labels, images = label_differences(request.dataset, collection), image_list_differences(request.dataset, collection)
-    refuse_unlike(collection, [*unlike, *labels, *images], RELABEL if labels and not (unlike or images) else ANEW)
+    cure = RELABEL if labels and not (unlike or images) else ANEW + FOLLOW if images else ANEW
+    refuse_unlike(collection, [*unlike, *labels, *images], cure)
 
 
 def refuse_other_features(job: Job, collection: Collection, spec: Spec, kernel_path: Mapping[str, Any]) -> None:
@@ -192,7 +194,7 @@ def refuse_link(request: Request, collection: Collection) -> None:
     if collection.linked:
         names = ", ".join(str(part.path) for part in collection.parts)
         raise CollectionError(f"--out {request.out}: expected a file with features of its own, found a linked "
-                              f"collection; fill its parts instead: {names}")  # fmt: skip
+                              f"collection; fill its parts instead: {names}; --sync goes on with one that follows a folder")  # fmt: skip
 
 
 def refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:
