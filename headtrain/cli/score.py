@@ -110,6 +110,7 @@ def describe(counts: "Counts", out: Path, seconds: float) -> str:
     """Describe what was done, and how fast."""
     kept = f", {counts.kept} kept" if counts.kept else ""
     kept += f", {counts.resumed} from before the interruption" if counts.resumed else ""
+    kept += f", {counts.gone} gone" if counts.gone else ""
     missing = f", {counts.missing} images without features left empty" if counts.missing else ""
     return f"{out}: {counts.scored} images scored{kept}{missing}; {counts.scored / max(seconds, 1e-9):.0f} images/s"
 

@@ -26,6 +26,7 @@ class Counts:
     resumed: int = 0  # rows of an earlier call that was stopped
     kept: int = 0  # of the older table
     missing: int = 0  # images without features
+    gone: int = 0  # rows of the older table whose images are not there any more
     total: float = 0.0  # of the scores that were made now
     squares: float = 0.0  # likewise
 

@@ -13,12 +13,14 @@ from amnet_common.files import whole_file
 from amnet_common.small_texts import reason_of
 from headtrain.scoring.rows import ScoreRow, as_record, as_texts, columns, from_record, no_formula, shown
 
-Write = Callable[[Path, Iterable[ScoreRow], int, bool], None]
+Write = Callable[[Path, Iterable[ScoreRow], int, bool, Mapping[str, Any] | None], None]
 Read = Callable[[Path], Generator[Mapping[str, Any]]]
 GROUP = 16_384  # rows of a Parquet file written together
 
 
-def write_csv(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
+def write_csv(
+    path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False, _: Mapping[str, Any] | None = None
+) -> None:
     """Write a table as CSV, with a header. Bytes of names that are not UTF-8 stand as \\xNN."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
@@ -32,7 +34,9 @@ def read_csv(path: Path) -> Generator[Mapping[str, Any]]:
         yield from csv.DictReader(file)
 
 
-def write_jsonl(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
+def write_jsonl(
+    path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False, _: Mapping[str, Any] | None = None
+) -> None:
     """Write a table as JSON lines, one object a line, ASCII."""
     with open(path, "w", encoding="ascii") as file:
         file.writelines(json.dumps(as_record(row, steps, labelled), allow_nan=False) + "\n" for row in rows)
@@ -47,13 +51,18 @@ def read_jsonl(path: Path) -> Generator[Mapping[str, Any]]:
             raise ValueError("lists in each other without end") from error
 
 
-def write_parquet(path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False) -> None:
+def write_parquet(
+    path: Path, rows: Iterable[ScoreRow], steps: int, labelled: bool = False, about: Mapping[str, Any] | None = None
+) -> None:
     """Write a table as Parquet: texts are strings, figures float64; bytes of names that are not UTF-8 stand as \\xNN.
-    Raises ExtraError without pyarrow.
+    `about`, what the scores are of, stands as JSON in the file's metadata, under `amnet`. Raises ExtraError without
+    pyarrow.
     """
     arrow, parquet = _arrow()
     kinds = {name: arrow.string() for name in ("id", "status", "reason", "features", "collection", "split")}
     schema = arrow.schema([(name, kinds.get(name, arrow.float64())) for name in columns(steps, labelled)])
+    if about is not None:
+        schema = schema.with_metadata({"amnet": json.dumps(about)})
     with parquet.ParquetWriter(path, schema) as writer:
         left = iter(rows)
         while some := list(islice(left, GROUP)):
@@ -97,7 +106,7 @@ def written_id(id_: str, kind: str, safe: bool = False) -> str:
 def write_whole(path: Path, kind: str, rows: Iterable[ScoreRow], steps: int) -> None:
     """Write a whole table or none. Raises OutputError."""
     with whole_file(path, "--out") as temporary:
-        WRITERS[kind](temporary, rows, steps, False)
+        WRITERS[kind](temporary, rows, steps, False, None)
 
 
 def read_rows(path: Path, kind: str, steps: int) -> Generator[ScoreRow]:

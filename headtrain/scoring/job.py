@@ -1,9 +1,9 @@
 """The scores of whole collections as one table: in bounded memory, resumed after a kill, added to when they grow.
 
-Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says where each block ends and what
-features it is of. OUT gets its name when all of it is there. OUT.json says what the scores are of: heads, views,
-features. A score is taken over, from a part or from an older OUT, only for the very same features, by the checksums of
-their views.
+Rows go to OUT.part, block by block, in the order of the collections; OUT.part.json says what they are scores of, and
+OUT.part.blocks where each block ends and what images and features it is of. OUT gets its name when all of it is there.
+OUT.json says what the scores are of: heads, views, features. A score is taken over, from a part or from an older OUT,
+only for the very same features, by the checksums of their views.
 """
 
 import contextlib
@@ -19,9 +19,11 @@ from typing import Any
 import crc32c
 import numpy as np
 
+import amnet_common
 from amnet_common.collection import Collection
 from amnet_common.errors import ExistsError, OutputError, RunError
 from amnet_common.files import replace_by, temporary_beside, whole_file, write_json
+from amnet_common.making import made_here
 from amnet_common.small_texts import checked
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.checkpoint import checkpoint_of
@@ -29,7 +31,9 @@ from headtrain.heads.head import Head
 from headtrain.runs.documents import damage_named, read_json
 from headtrain.scoring.blocks import Counts, score_block
 from headtrain.scoring.ensemble import steps_of
-from headtrain.scoring.formats import WRITERS, read_rows, write_csv, written_id
+from headtrain.scoring.formats import WRITERS, read_rows, write_csv
+from headtrain.scoring.marks import add_mark, begun_marks, marks_of, read_marks
+from headtrain.scoring.older import Following, Matched, Older, follows
 from headtrain.scoring.rows import LABELS, ScoreRow, as_record, as_texts
 from headtrain.scoring.scores import refuse_other_shape
 from headtrain.scoring.standing import Standing, standing, with_labels
@@ -111,12 +115,14 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
     if adding:
         refuse_other_table(job, identity)
     try:
-        counts = _fill_part(job, identity, Matched(job) if adding else None, advance)
+        older = older_rows(job) if adding else None
+        counts = _fill_part(job, identity, older, advance)
         _publish(job, identity, adding)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(f"--out {job.out}: cannot be written: {error.strerror}") from error
+    counts.gone = older.gone if older else 0
     return counts
 
 
@@ -127,7 +133,8 @@ def _clear_what_a_kill_left(job: Scoring) -> None:
         if known.get("part") == _sha256(job.part) and known.get("sha256") == _sha256(job.out):
             job.part.unlink()
     if not job.part.exists():
-        about(job.part).unlink(missing_ok=True)
+        for left in (about(job.part), marks_of(job.part)):
+            left.unlink(missing_ok=True)
 
 
 def identity_of(job: Scoring) -> dict[str, Any]:
@@ -148,6 +155,11 @@ def named(job: Scoring) -> dict[str, Any]:
     return {"runs": list(job.heads), "features": [str(collection.path) for collection in job.collections]}
 
 
+def made() -> dict[str, Any]:
+    """Tell when and with which versions a table was written."""
+    return {"amnet": amnet_common.__version__, "made": made_here()}
+
+
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -166,21 +178,22 @@ def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
     lines = unlike(begun, identity, COMPARED, job)
     if lines:
         raise RunError(f"--append: {job.out} has scores of something else: {'; '.join(lines)}")
-    matched = Matched(job)
+    older = older_rows(job)
     for collection in job.collections:
         for id_ in collection.ids:
-            matched.take(id_)
-    matched.finish()
+            older.take(id_)
+    older.finish()
 
 
 def _fill_part(
-    job: Scoring, identity: Mapping[str, Any], old: "Matched | None", advance: Callable[[int], object]
+    job: Scoring, identity: Mapping[str, Any], old: Older | None, advance: Callable[[int], object]
 ) -> Counts:
     """Write OUT.part to its end, from the last block that an earlier call left whole."""
     counts, heads = Counts(), [*job.heads.values()]
     known: dict[Path, Standing] = {}
     whole = _whole_blocks(job, identity)
-    with open(job.part, "r+b") as file:
+    write_json(about(job.part), {"identity": {**identity, **named(job)}, "blocks": whole[:1]})
+    with begun_marks(marks_of(job.part), whole[1:]) as marks, open(job.part, "r+b") as file:
         file.truncate(whole[-1][0])
         file.seek(whole[-1][0])
         for number, (collection, rows) in enumerate(blocks(job), 1):
@@ -193,8 +206,7 @@ def _fill_part(
                 file.write(_lines(table, job))
                 file.flush()
                 os.fsync(file.fileno())
-                whole.append([file.tell(), block_checksum(collection, rows)])
-                write_json(about(job.part), {"identity": {**identity, **named(job)}, "blocks": whole})
+                add_mark(marks, file.tell(), block_checksum(collection, rows))
             else:
                 counts.resumed += len(rows)
             advance(len(rows))
@@ -222,8 +234,10 @@ def unlike(begun: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]
 
 
 def block_checksum(collection: Collection, rows: np.ndarray) -> int:
-    """Compute the CRC-32C of what a block's rows depend on: which images have features, and which."""
-    return int(crc32c.crc32c(collection.checksums[rows].tobytes(), crc32c.crc32c(collection.status[rows].tobytes())))
+    """Compute the CRC-32C of what a block's rows depend on: the ids, which images have features, and which."""
+    names = crc32c.crc32c("\0".join(collection.ids[row] for row in rows).encode("utf-8", "surrogateescape"))
+    marks = crc32c.crc32c(collection.status[rows].tobytes(), names)
+    return int(crc32c.crc32c(collection.checksums[rows].tobytes(), marks))
 
 
 def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
@@ -231,18 +245,22 @@ def _whole_blocks(job: Scoring, identity: Mapping[str, Any]) -> list[list[int]]:
     the same; of a new part the header alone. Raises RunError for a part of another scoring.
     """
     if not goes_on(job):
-        about(job.part).unlink(missing_ok=True)
+        for left in (about(job.part), marks_of(job.part)):
+            left.unlink(missing_ok=True)
         with whole_file(job.part, "--out") as temporary:  # in place of a link that stands there, not through it
             write_csv(temporary, (), job.steps, job.labelled)
         return [[job.part.stat().st_size, 0]]
     begun = read_json(about(job.part), "what a part says of itself")
     with damage_named(about(job.part)):
-        lines = unlike(checked("identity", dict, begun["identity"]), identity, identity, job)
+        # a collection that follows a folder is another one each night: its blocks tell how far it is the same
+        keys = [key for key in identity if key != "collections" or not follows(job.collections)]
+        lines = unlike(checked("identity", dict, begun["identity"]), identity, keys, job)
         if lines or job.part.stat().st_size < begun["blocks"][-1][0]:
             found = "; ".join(lines) or "it has been cut"
             raise RunError(f"--out {job.out}: {job.part} is left of another scoring ({found}); go on with that one, or "
                            f"remove it and {about(job.part).name}")  # fmt: skip
         ends = [[checked("blocks", int, one) for one in (block[0], block[1])] for block in begun["blocks"]]
+    ends += read_marks(marks_of(job.part), ends[-1][0], job.part.stat().st_size)
     whole = ends[:1]
     for block, (collection, rows) in zip(ends[1:], blocks(job), strict=False):
         if block[1] != block_checksum(collection, rows):
@@ -267,56 +285,38 @@ def blocks(job: Scoring) -> Iterator[tuple[Collection, np.ndarray]]:
             yield collection, np.arange(start, min(start + size, len(collection)))
 
 
+def older_rows(job: Scoring) -> Older:
+    """Return the rows of the table that is added to."""
+    kind = Following if follows(job.collections) else Matched
+    ids = (id_ for collection in job.collections for id_ in collection.ids)
+    return kind(job.out, job.kind, job.steps, job.safe_csv, ids)
+
+
 def views_of(job: Scoring, collection: Collection) -> range:
     """Return the views of a collection that are scored."""
     return range(collection.views if job.views == ALL else 1)
-
-
-class Matched:
-    """Match the rows of the table that is added to with the images of the new one, in their order: the new table has
-    all of them, and others in between.
-    """
-
-    def __init__(self, job: Scoring) -> None:
-        self._job, self._old = job, read_rows(job.out, job.kind, job.steps)
-        self._next = next(self._old, None)
-
-    def take(self, id_: str) -> ScoreRow | None:
-        """Return the old row of this image, if its turn has come; else None."""
-        found = self._next
-        if found is None or found.id != written_id(id_, self._job.kind, self._job.safe_csv):
-            return None
-        self._next = next(self._old, None)
-        return found
-
-    def finish(self) -> None:
-        """Raise RunError if an old row was not met again."""
-        if self._next is not None:
-            raise RunError(
-                f"--append: expected all images of {self._job.out} in the same order, found "
-                f"{self._next.id!r} elsewhere or not at all; name the collections as before, or score anew"
-            )
 
 
 def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
     """The part as a whole table of its format, under its name. A kill in between leaves what the same command, or
     --append, resumes: OUT.json knows the table that is being replaced too.
     """
-    with contextlib.ExitStack() as made:
+    with contextlib.ExitStack() as undone:
         ready = job.part
         if job.kind != "csv":
-            ready = made.enter_context(temporary_beside(job.out))
-            WRITERS[job.kind](ready, read_rows(job.part, "csv", job.steps), job.steps, job.labelled)
+            ready = undone.enter_context(temporary_beside(job.out))
+            rows = read_rows(job.part, "csv", job.steps)
+            WRITERS[job.kind](ready, rows, job.steps, job.labelled, {**identity, **named(job), **made()})
         _take_place(job, identity, ready, adding)
 
 
 def _take_place(job: Scoring, identity: Mapping[str, Any], ready: Path, adding: bool) -> None:
-    known = {**identity, **named(job)}
+    known = {**identity, **named(job), **made()}
     if adding:
         known["before"] = _sha256(job.out)
     else:
         job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
     write_json(about(job.out), {**known, "sha256": _sha256(ready), "part": _sha256(job.part)})
     replace_by(ready, job.out)
-    about(job.part).unlink(missing_ok=True)
-    job.part.unlink(missing_ok=True)
+    for left in (about(job.part), marks_of(job.part), job.part):
+        left.unlink(missing_ok=True)
