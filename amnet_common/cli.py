@@ -9,14 +9,22 @@ import click
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.collection.description import counts, failed_lines, info_lines, split_line
+from amnet_common.collection.description import counts, facts, failed_lines, info_lines, numbers, split_line
 from amnet_common.collection.duplicates import Duplicates, duplicate_lines, duplicates
 from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.layout import DONE
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
-from amnet_common.commands import OneLineErrorsGroup, deferred_interrupt, progress, say, version_option
+from amnet_common.commands import (
+    OneLineErrorsGroup,
+    deferred_interrupt,
+    progress,
+    say,
+    say_done,
+    summary,
+    version_option,
+)
 from amnet_common.datasets import Columns
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
@@ -51,6 +59,7 @@ main.add_command(remove_command)
 def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
     """Show what a collection holds, from which weights and view plan, and how much of it is done."""
     collection = Collection(file)
+    summary(**facts(collection))
     if twins:
         lines = duplicate_lines(collection, looked_for_twins(collection, images))
     else:
@@ -75,12 +84,15 @@ def verify(file: Path, quick: bool, mend: bool) -> int:
     repaired = repair(problems) if mend else 0
     _name(problems)
     bad = len({(problem.path, problem.row) for problem in problems if problem.row is not None})
+    summary(bad=bad, repaired=repaired, problems=len(problems))
     if repaired:
-        say(f"{file}: {repaired} bad rows marked pending; the same amnet-extract fills them again")
+        say_done(f"{file}: {repaired} bad rows marked pending; the same amnet-extract fills them again")
     elif bad:
-        say(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
+        say_done(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
     elif not problems:
-        say(f"{file}: {counts(Collection(file))}; {'structure and marks' if quick else 'all checksums'} hold")
+        collection = Collection(file)
+        summary(**numbers(collection))
+        say_done(f"{file}: {counts(collection)}; {'structure and marks' if quick else 'all checksums'} hold")
     return 1 if problems else 0
 
 
@@ -107,7 +119,8 @@ def link_command(parts: tuple[Path, ...], out: Path, append: bool) -> None:
     for line in joined.kernel_differences:
         say(f"note: other kernels, last bits may differ: {line}", err=True)
     collection = joined.collection
-    say(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
+    summary(**numbers(collection), parts=len(collection.parts))
+    say_done(f"{out}: {counts(collection)}, in {len(collection.parts)} parts")
 
 
 @main.command("relabel")
@@ -150,9 +163,10 @@ def relabel_command(
         collection = relabel(file, labels, out, folding, group, columns, lambda note: say(f"note: {note}", err=True),
                              score_name, twins)  # fmt: skip
     scored = int((~np.isnan(collection.labels)).sum())
-    say(f"{out}: {counts(collection)}; {scored} images have a score")
+    summary(**numbers(collection), scored=scored, splits=len(collection.splits))
+    say_done(f"{out}: {counts(collection)}; {scored} images have a score")
     if folding:
-        say(f"{out}: {folding} of these {scored}, seed {folding.seed}; {split_line(collection)}")
+        say_done(f"{out}: {folding} of these {scored}, seed {folding.seed}; {split_line(collection)}")
     for line in [range_line(collection.labels) or "no image has a score", *questions(collection.labels)]:
         say(f"note: {line}", err=True)
 
@@ -188,7 +202,8 @@ def export_command(file: Path, out: Path, views: str) -> None:
             check_interrupt()
             bar.update(rows)
     missing = f"; {len(collection) - number} without features are left out" if number < len(collection) else ""
-    say(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
+    summary(images=len(collection), exported=number, bytes=out.stat().st_size)
+    say_done(f"{out}: {number} of {len(collection)} images, {out.stat().st_size / 1e9:.2f} GB{missing}")
 
 
 @main.command("trials")
@@ -219,8 +234,9 @@ def trials_command(file: Path, out: Path, measure: str, halves: int, seed: int) 
 
             found = split_half(trials, MEASURES[measure], halves, seed, advance)
         scored = write_scores(out, trials, measure)
-    say(f"{out}: {scored} of {len(trials.ids)} images have a score ({measure}), from {len(trials.image)} trials of "
-        f"{len(trials.observers)} observers")  # fmt: skip
+    summary(images=len(trials.ids), scored=scored, trials=len(trials.image), observers=len(trials.observers))
+    say_done(f"{out}: {scored} of {len(trials.ids)} images have a score ({measure}), from {len(trials.image)} trials "
+             f"of {len(trials.observers)} observers")  # fmt: skip
     if trials.again:
         say(f"note: {trials.again} trials are of an image that the same observer had in a trial of that kind before",
             err=True)  # fmt: skip

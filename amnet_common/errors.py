@@ -6,7 +6,7 @@ Every class is also a builtin, so that callers who know nothing of amnet can cat
 
 
 class AmnetError(Exception):
-    """Provide the base of all errors that the commands turn into one line and exit status 2."""
+    """Provide the base of all errors that the commands turn into one line and exit status 2, some 75."""
 
 
 class DatasetError(AmnetError, ValueError):
@@ -57,8 +57,20 @@ class ExistsError(OutputError, FileExistsError):
     """Report that a file was to be made under a name that is taken."""
 
 
-class BusyError(AmnetError, BlockingIOError):
+class TryLaterError(AmnetError):
+    """Provide the base of errors that the same command may not meet later: the commands end with exit status 75."""
+
+
+class BusyError(TryLaterError, BlockingIOError):
     """Report that another process is writing the same rows."""
+
+
+class BegunAnewError(TryLaterError, CollectionError):
+    """Report that another process has put another collection where this one was at work."""
+
+
+class LostStoreError(TryLaterError, DatasetError):
+    """Report that the disk or the server of the images has gone in the middle."""
 
 
 class ExtraError(AmnetError, ImportError):

@@ -5,24 +5,21 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.compacting import compact
-from amnet_common.collection.description import counts
+from amnet_common.collection.description import counts, numbers
 from amnet_common.collection.parts_folder import remove_superseded
 from amnet_common.collection.removing import Removal, carry_out, planned
-from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say
+from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say, say_done, summary
 from amnet_common.datasets.records import decode_id
 from amnet_common.errors import ConfigError, DatasetError
 from amnet_common.only_writer import only_writer
+from amnet_common.progress import Progress
 from amnet_common.small_texts import small_bytes
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 PATH = click.Path(path_type=Path)
 
@@ -41,14 +38,15 @@ def compact_command(file: Path, out: Path | None) -> None:
         rows = len(Collection(file))
         with progress("copy", rows, "images") as copied, progress("verify", rows, "images") as checked:
 
-            def advance(bar: "tqdm[NoReturn]", count: int) -> None:
+            def advance(bar: Progress, count: int) -> None:
                 check_interrupt()
                 bar.update(count)
 
             done = compact(file, out, partial(advance, copied), partial(advance, checked))
     collection = Collection(out or file)
-    say(f"{collection.path}: {counts(collection)}, in one file"
-        + ("" if done else " with features of its own already; nothing to do"))  # fmt: skip
+    summary(collection.path, **numbers(collection), copied=done)
+    say_done(f"{collection.path}: {counts(collection)}, in one file"
+             + ("" if done else " with features of its own already; nothing to do"))  # fmt: skip
 
 
 @click.command("remove", cls=OneLineErrors)
@@ -77,8 +75,9 @@ def remove_command(file: Path, ids: tuple[str, ...], table: Path | None, ignore_
             carry_out(file, removal, advance)
         remove_superseded(file, Collection(file))
     erased = sum(map(len, removal.rows.values()))
-    say(f"{file}: {len(removal.keep) - int(removal.keep.sum())} images removed, {erased} rows erased; "
-        f"{counts(Collection(file))}")  # fmt: skip
+    collection, removed = Collection(file), len(removal.keep) - int(removal.keep.sum())
+    summary(file, **numbers(collection), removed=removed, erased=erased)
+    say_done(f"{file}: {removed} images removed, {erased} rows erased; {counts(collection)}")  # fmt: skip
     for line in removal_notes(removal):
         say(f"note: {line}", err=True)
 

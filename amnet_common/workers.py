@@ -1,25 +1,23 @@
 """Worker processes, one a card: each is given its task, its messages come out, and one that dies is named.
 
-They are begun anew, never forked: a fork of a process that has used CUDA cannot use it. They leave Ctrl-C to the
-command, which asks them to stop by SIGTERM; whoever is asked stops at its next message. Lines that they print on stderr
-come out as messages too, so that they do not run into the command's progress bar.
+They are begun anew, never forked: a fork of a process that has used CUDA cannot use it. They leave Ctrl-C and SIGHUP to
+the command, which asks them to stop by SIGTERM; whoever is asked stops at its next message. Lines that they print on
+stderr come out as messages too, so that they do not run into the command's progress bar; they show no progress.
 """
 
 import contextlib
 import io
 import multiprocessing
 import signal
-import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Lock
 from typing import Any
 
-from amnet_common.commands import BAD_INPUT, Terminated, ending, say
-from amnet_common.errors import LineWarning
+from amnet_common.commands import BAD_INPUT, Terminated, ending, warnings_in_lines
+from amnet_common.reporting import Reporter, say_aside, say_wrong
 
 GLANCE = 0.2  # seconds between two looks whether the command is to stop
 Tell = Callable[[object], None]  # sends a message; raises Terminated where the worker is to stop
@@ -28,9 +26,14 @@ Work = Callable[[Any, Tell], None]  # a function of a module, as the other proce
 
 @dataclass(frozen=True)
 class Note:
-    """Hold a line that the command is to print."""
+    """Hold a line that the command is to print; `wrong`: of what is not as it should be."""
 
     text: str
+    wrong: bool = False
+
+    def emit(self, line: object) -> None:
+        """Print a line about what it says."""
+        (say_wrong if self.wrong else say_aside)(line)
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,9 @@ def _begun(work: Work, task: object) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(work, task, sender), daemon=True)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the other process inherits: Ctrl-C in a
-    try:  # terminal goes to all, and none may die of it while it begins
+    left = {signal.SIGINT, signal.SIGHUP}  # which a terminal sends to all: none may die of it while it begins
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, left)  # which the other process inherits
+    try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -112,7 +116,8 @@ def _begun(work: Work, task: object) -> tuple[Connection, BaseProcess]:
 def _serve(work: Work, task: object, sender: Connection) -> None:
     """Work in the process itself: the work's messages, then why it ended, if not because all is done."""
     asked: list[int] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     sending = Lock()
 
@@ -129,12 +134,32 @@ def _serve(work: Work, task: object, sender: Connection) -> None:
             raise Terminated from None
 
     try:
-        with contextlib.redirect_stderr(_Lines(send)), _warnings_in_lines():
+        speaker = _Speaker(send)
+        with speaker.speaking(), contextlib.redirect_stderr(_Lines(send)), warnings_in_lines(speaker):
             work(task, tell)
     except (KeyboardInterrupt, Exception) as error:
         how = ("terminated", BAD_INPUT) if isinstance(error, KeyboardInterrupt) else ending(error)
         with contextlib.suppress(OSError):
             send(Lost(*how))
+
+
+class _Speaker(Reporter):
+    """Speak through the command: what is said on stderr becomes notes, and no progress is shown."""
+
+    def __init__(self, send: Callable[[object], None]) -> None:
+        super().__init__(bars=False)
+        self._send = send
+
+    def aside(self, line: str, shown: bool = True) -> None:
+        if shown:
+            self._note(Note(line))
+
+    def wrong(self, line: str) -> None:
+        self._note(Note(line, wrong=True))
+
+    def _note(self, note: Note) -> None:
+        with contextlib.suppress(OSError):  # the command has gone, which the work finds out
+            self._send(note)
 
 
 class _Lines(io.TextIOBase):
@@ -145,25 +170,8 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         *whole, self._begun = (self._begun + text).split("\n")
-        with contextlib.suppress(OSError):  # the command has gone, which the work finds out
+        with contextlib.suppress(OSError):
             for line in whole:
                 if line and "\r" not in line:
                     self._send(Note(line))
         return len(text)
-
-
-@contextlib.contextmanager
-def _warnings_in_lines() -> Iterator[None]:
-    """Print warnings of ours as a line, and others as Python does."""
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def shown(message: Warning | str, category: type[Warning], *where: Any) -> None:  # noqa: ANN401 - as showwarning
-            if issubclass(category, LineWarning):
-                say(f"warning: {message}", err=True)
-            else:
-                usual(message, category, *where)
-
-        warnings.simplefilter("always", LineWarning)
-        warnings.showwarning = partial(shown)
-        yield

@@ -13,7 +13,7 @@ from amnet_common.collection import Collection
 from amnet_common.collection.layout import DTYPES, PENDING
 from amnet_common.collection.parts_folder import all_parts
 from amnet_common.collection.score_names import named
-from amnet_common.commands import OneLineErrors, progress, say, version_option
+from amnet_common.commands import OneLineErrors, progress, say, say_done, summary, version_option
 from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
@@ -130,7 +130,7 @@ def main(
     """Run the frozen network once over several views of every image and keep the features in one HDF5 file.
 
     The same command again goes on where it stopped. Exit status 0: all done; 1: done, but some images failed;
-    2: wrong use or input, or a process of --devices died; 130: interrupted; 143: terminated.
+    2: wrong use or input, or a process of --devices died; 75: try again later; 129, 130, 143: stopped from without.
     """
     if follow:
         refuse_beside_sync({"--shard": shard != "1/1", "--limit": limit, "--except": old, "--only-begun": only_begun,
@@ -298,7 +298,8 @@ def without_known(dataset: Dataset, old: list[Collection]) -> Dataset:
     for line in except_notes(dataset, old, new, names):
         say(f"note: {line}", err=True)
     if not new.keep.any():
-        say(f"nothing to do: every image is in {names}")
+        say_done(f"nothing to do: every image is in {names}")
+        summary(images=len(dataset.ids), done_now=0)
         raise click.exceptions.Exit(0)
     return subset(dataset, new.keep)
 

@@ -194,7 +194,8 @@ def refuse_link(request: Request, collection: Collection) -> None:
     if collection.linked:
         names = ", ".join(str(part.path) for part in collection.parts)
         raise CollectionError(f"--out {request.out}: expected a file with features of its own, found a linked "
-                              f"collection; fill its parts instead: {names}; --sync goes on with one that follows a folder")  # fmt: skip
+                              f"collection; fill its parts instead: {names}; --sync goes on with one that follows a "
+                              "folder")  # fmt: skip
 
 
 def refuse_changes(request: Request, collection: Collection, changes: Changes) -> None:

@@ -12,7 +12,7 @@ from amnet_common.collection.layout import DTYPES
 from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
-from amnet_common.errors import CollectionError, ExistsError
+from amnet_common.errors import BegunAnewError, ExistsError
 from extract.compute import Compute, Hardware, choose_compute
 from extract.fidelity import refuse_unfaithful
 from extract.found import look, taken_alone
@@ -106,7 +106,7 @@ def created(job: Job, tools: Tools) -> Job:
         return decide(job.request, look(job.request))
     collection = Collection(job.request.out)
     if collection.uuid != uuid:
-        raise CollectionError(
+        raise BegunAnewError(
             f"--out {job.request.out}: expected the collection {uuid} that this command has made, "
             f"found {collection.uuid}: another process has begun it anew; run the command again"
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
-from amnet_common.errors import CollectionError, DatasetError, ImageError
+from amnet_common.errors import BegunAnewError, ImageError, LostStoreError
 from amnet_common.images import Budget, Limits, Picture, decoded, ignored_pillow_warnings, read_source
 from extract.clock import CUT, DECODE, PICTURES, READ, TRUNK, WRITE, Clock
 from extract.crops import ViewPlan, cut_views, evaluation_frame, on_image, plan_views
@@ -130,8 +130,8 @@ def extract_rows(
     `after_batch` is called after each batch of views, and may raise to stop. The cutter's clock gets the time of every
     stage.
 
-    Raises BusyError if another process writes within the row range, CollectionError if it has put another collection
-    there; DatasetError when the disk of the images is gone, OutputError when the disk does not take what is written:
+    Raises BusyError if another process writes within the row range, BegunAnewError if it has put another collection
+    there; LostStoreError when the disk of the images is gone, OutputError when the disk does not take what is written:
     what is finished by then is kept.
     """
     path, redo = filling.path, filling.redo
@@ -143,9 +143,9 @@ def extract_rows(
         ThreadPoolExecutor(1, "write") as disk,
     ):
         if filling.uuid and writer.uuid != filling.uuid:  # no other can replace it now
-            raise CollectionError(f"--out {path}: expected the collection {filling.uuid} that this command has looked "
-                                  f"at, found {writer.uuid}: another process has begun it anew; run the command "
-                                  "again")  # fmt: skip
+            raise BegunAnewError(f"--out {path}: expected the collection {filling.uuid} that this command has looked "
+                                 f"at, found {writer.uuid}: another process has begun it anew; run the command "
+                                 "again")  # fmt: skip
         rows = sorted({row for row in filling.rows if not writer.is_done(row)} | set(redo))
         writer.undo(redo)
         clock = cutter.clock
@@ -159,7 +159,7 @@ def extract_rows(
         with clock(WRITE):
             writer.sync()
         if lasting.lost:
-            raise DatasetError(
+            raise LostStoreError(
                 f"{lasting.lost} {path} keeps what is finished; the same command again goes on from there"
             )
 

@@ -4,12 +4,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
 
 from amnet_common.collection.layout import PENDING
-from amnet_common.commands import deferred_interrupt, say
+from amnet_common.commands import deferred_interrupt, say, say_wrong
 from amnet_common.machine.memory import release
 from amnet_common.machine.threads import usual_threads
+from amnet_common.progress import Progress
 from extract.breakdown import Work, breakdown
 from extract.compute import Compute, Hardware, default_workers
 from extract.job import Job
@@ -21,10 +21,7 @@ from extract.room import memory_explained
 from extract.sharing import Course, fill_shares, lost_lines, refuse_unlike_cards, shares
 from extract.summary import finish
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-MakeBar = Callable[[str, int, str], "tqdm[NoReturn]"]  # what, how many, of what: `amnet_common.commands.progress`
+MakeBar = Callable[[str, int, str], Progress]  # what, how many, of what: `amnet_common.commands.progress`
 
 
 def print_plan(job: Job, hardware: Hardware, devices: Sequence[str]) -> int:
@@ -97,7 +94,7 @@ def run(
             status = job.collection.status
             seen = [report for report in seen if status[report.row] != PENDING]  # its mark is lost with who was killed
             for line in lost_lines(given, course, status):
-                say_aside(line)
+                say_wrong(line)
     elapsed = time.monotonic() - started
     say_breakdown(job, seen, course, elapsed, compute, workers)
     return max([finish(job, seen, elapsed), *(lost.status for lost in course.lost.values())])

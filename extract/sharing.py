@@ -16,7 +16,7 @@ import torch
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import PENDING
 from amnet_common.commands import say_above
-from amnet_common.errors import CollectionError, ConfigError
+from amnet_common.errors import BegunAnewError, ConfigError
 from amnet_common.workers import Lost, Note, Tell, by_workers
 from extract.compute import Compute, Hardware
 from extract.job import Job
@@ -104,7 +104,7 @@ def fill_shares(
             elif isinstance(message, Counter):
                 course.seconds += message
             elif isinstance(message, Note):
-                say_above(f"{name_of(given, number)}: {message.text}")
+                say_above(f"{name_of(given, number)}: {message.text}", message.emit)
             else:
                 yield message
 
@@ -116,8 +116,8 @@ def fill_share(share: Share, tell: Tell) -> None:
     """
     collection = Collection(share.request.out)
     if collection.uuid != share.uuid:
-        raise CollectionError(f"--out {share.request.out}: expected the collection {share.uuid} that this command has "
-                              f"begun, found {collection.uuid}; run the command again")  # fmt: skip
+        raise BegunAnewError(f"--out {share.request.out}: expected the collection {share.uuid} that this command has "
+                             f"begun, found {collection.uuid}; run the command again")  # fmt: skip
     job = Job(share.request, collection, share.rows, share.redo, missing=share.missing)
     tools = load_tools(job, share.hardware)
     job = open_job(job, tools)

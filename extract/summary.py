@@ -8,7 +8,8 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, FAILED, PENDING
-from amnet_common.commands import say
+from amnet_common.commands import say, say_done, say_wrong
+from amnet_common.commands import summary as facts
 from amnet_common.images.colours import CONVERTED, IGNORED
 from extract.job import Job
 
@@ -22,17 +23,21 @@ def finish(job: Job, reports: list["RowReport"], seconds: float) -> int:
     """Name what failed, print the last line, and return the exit status: 1 if rows of the command have failed."""
     request, failed = job.request, [report for report in reports if report.error]
     for report in failed[:MOST_NAMED]:
-        say(f"failed: {request.dataset.ids[report.row]}: {report.error}", err=True)
+        say_wrong(f"failed: {request.dataset.ids[report.row]}: {report.error}")
     if len(failed) > MOST_NAMED:
-        say(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}", err=True)
+        say_wrong(f"... and {len(failed) - MOST_NAMED} more; all: amnet-cache info --failed {request.out}")
     for line in notes(job):
         say(line, err=True)
     assert job.collection is not None
     if job.images:
         job.collection.refresh()  # with what other processes have filled meanwhile
     done = [report for report in reports if not report.error]
-    say(summary(job, job.collection, len(done), seconds) + profiles(done))
-    return 1 if (status_in_range(job, job.collection) == FAILED).any() else 0
+    say_done(summary(job, job.collection, len(done), seconds) + profiles(done))
+    marks = status_in_range(job, job.collection)
+    facts(request.out, images=len(marks), done=int((marks == DONE).sum()), done_now=len(done),
+          failed=int((marks == FAILED).sum()), failed_now=len(failed),
+          pending=int((job.collection.status == PENDING).sum()), bytes=request.out.stat().st_size)  # fmt: skip
+    return 1 if (marks == FAILED).any() else 0
 
 
 def status_in_range(job: Job, collection: Collection) -> np.ndarray:

@@ -62,9 +62,28 @@ def input_line(spec: Spec) -> str:
 
 def counts(collection: Collection) -> str:
     """Count the images by status, as text: `2000 images: 1990 done, 3 failed, 7 pending`."""
-    number = {status: int((collection.status == status).sum()) for status in (DONE, FAILED, PENDING)}
-    return (f"{len(collection)} images: {number[DONE]} done, {number[FAILED]} failed, "
-            f"{number[PENDING]} pending")  # fmt: skip
+    number = numbers(collection)
+    return (f"{number['images']} images: {number['done']} done, {number['failed']} failed, "
+            f"{number['pending']} pending")  # fmt: skip
+
+
+def numbers(collection: Collection) -> dict[str, int]:
+    """Count the images of a collection by status."""
+    status = collection.status
+    marks = {"done": DONE, "failed": FAILED, "pending": PENDING}
+    return {"images": len(collection)} | {name: int((status == mark).sum()) for name, mark in marks.items()}
+
+
+def facts(collection: Collection) -> dict[str, object]:
+    """Return what programs may want to know of a collection."""
+    made, spec = collection.provenance, collection.spec
+    return {
+        **numbers(collection), "damaged": len(collection.damaged), "views": collection.views,
+        "parts": len(collection.parts), "scored": int((~np.isnan(collection.labels)).sum()),
+        "splits": {name: len(split.rows) for name, split in collection.splits.items()}, "dataset": made.get("dataset"),
+        "image_root": made.get("image_root"), "uuid": collection.uuid, "fingerprint": spec.fingerprint,
+        "spec": spec.as_dict(),
+    }  # fmt: skip
 
 
 def kernel_lines(collection: Collection) -> Iterator[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection import Collection
-from amnet_common.collection.description import counts
+from amnet_common.collection.description import counts, numbers
 from amnet_common.collection.layout import FAILED
 from amnet_common.collection.part import Part
 from amnet_common.collection.parts_folder import all_parts, folder_of, next_path, remove_superseded
 from amnet_common.collection.skeleton import create_link
-from amnet_common.commands import say
+from amnet_common.commands import say, say_done, say_wrong, summary
 from amnet_common.datasets import Dataset
 from amnet_common.errors import OutputError, SpecError
 from amnet_common.files import remove_leftovers
@@ -79,6 +79,8 @@ def synchronise(request: Request, policy: Policy, pruned: bool, extract: Extract
             remove_superseded(request.out, Collection(request.out))
         night = looked_at(request, policy)
         say(f"{request.out}: {night.today.line()}", err=True)
+        summary(request.out, **{kind.replace(" ", "_"): count for kind, count in night.today.kinds.items()},
+                gone=len(night.today.gone))  # fmt: skip
         for line in notes(night):
             say(f"note: {line}", err=True)
         status = carry_out(night, extract)
@@ -217,8 +219,8 @@ def tell_pruned(out: Path) -> None:
     parts = all_parts(out, collection)
     unnamed = sum(map(len, unnamed_rows(parts, collection.held).values()))
     if unnamed > len(collection):
-        say(f"note: not pruned: {unnamed} images are gone or have changed and {len(collection)} are there; is a disk "
-            f"missing? amnet-cache compact {out} drops them all the same", err=True)  # fmt: skip
+        say_wrong(f"note: not pruned: {unnamed} images are gone or have changed and {len(collection)} are there; is a "
+                  f"disk missing? amnet-cache compact {out} drops them all the same")  # fmt: skip
     elif unnamed:
         prune(parts, collection.held)
         say(f"{out}: features of {unnamed} images that are gone or have changed are erased", err=True)
@@ -228,6 +230,7 @@ def finish(out: Path, status: int) -> int:
     """Print what the collection holds now, and return the exit status: 1 if images have failed."""
     collection = Collection(out)
     parts = f", in {len(collection.parts)} parts" if collection.linked else ""
-    say(f"{out}: {counts(collection)}{parts}")
+    summary(out, **numbers(collection), parts=len(collection.parts))
+    say_done(f"{out}: {counts(collection)}{parts}")
     failed = 1 if (collection.status == FAILED).any() else 0
     return max(status, failed) if status > 1 else failed  # of a part it counts images that have changed since too

@@ -131,7 +131,7 @@ class Looking:
             trunk = described_trunk(Path(name), spec)
             paths = [photo.path for photo in drop.photos]
             found = extracted(paths, folder, spec, self.weights, self.device, augs, trunk)
-            if found is None:
+            if isinstance(found, int):
                 raise ConfigError(f"amnet-extract could not read the photographs; the terminal says why. The head "
                                   f"wants {trunk}")  # fmt: skip
             drop.features[key] = found

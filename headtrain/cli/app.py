@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_wrong
 from amnet_common.errors import ConfigError
 from headtrain.cli.options import PATH, device_option, refuse_twice
 from headtrain.cli.own_heads import arch_option
@@ -40,7 +40,7 @@ def app(runs: Sequence[Path], weights: str | None, port: int, browser: bool, dev
         refuse_joint("app", name, head)
         refuse_other_weights(name, head, weights or os.environ.get("AMNET_WEIGHTS"))
         if line := flat_in_its_test(Path(name)):
-            say(line, err=True)
+            say_wrong(line)
     with tempfile.TemporaryDirectory(prefix="amnet-") as work:
         try:
             server = Server(Looking(heads, Path(work), weights, device), Path(work), port)
@@ -52,5 +52,7 @@ def app(runs: Sequence[Path], weights: str | None, port: int, browser: bool, dev
                 webbrowser.open(server.url)
             try:
                 server.serve_forever()
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
+                if type(stop) is not KeyboardInterrupt:  # a scheduler or the terminal, and not the one who looks
+                    raise
                 say("ended", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_wrong
 from amnet_common.errors import ConfigError, MissingRowsError
 from headtrain.cli.options import PATH, device_option, features_option
 from headtrain.cli.outputs import MAPS, PICTURE, overwrite_option, writing
@@ -70,7 +70,7 @@ def looked(
     looks = looks_of(collection, head, rows, view, images)
     for look in looks:
         if look.missing:
-            say(f"{look.id}: drawn without its picture: {look.missing}", err=True)
+            say_wrong(f"{look.id}: drawn without its picture: {look.missing}")
     return looks
 
 

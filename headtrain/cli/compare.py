@@ -3,14 +3,14 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, progress, say
+from amnet_common.commands import OneLineErrors, progress, say, say_done, say_wrong, summary
 from amnet_common.errors import CollectionError, OutputError, RunError
 from amnet_common.files import whole_folder
 from amnet_common.only_writer import only_writer
@@ -70,6 +70,8 @@ def compare(ctx: click.Context, runs: Sequence[Path]) -> None:
     one_seeded, other_seeded = (any(is_trained(one) for path in side for one in results[path]) for side in sides)
     found = compared(a, b, seeded=(one_seeded, other_seeded))
     one, other = map(described_side, sides)
+    summary(difference=found.difference, low=found.low, high=found.high, p=found.p, images=found.images,
+            splits=found.splits, real=found.real)  # fmt: skip
     say(f"{one} - {other}: rho {found.difference:+.4f}, 95 % [{found.low:+.4f}, {found.high:+.4f}], "
         f"p = {found.p:.3g}, {found.images} images in {found.splits} splits: {verdict(found)}")  # fmt: skip
     if line := corrected_difference([[results[path] for path in side] for side in sides]):
@@ -165,7 +167,8 @@ def baseline(
             fit_all(collection, splits, made, data_seed, allow_missing)
             for name in BASELINES:
                 write_out_of_fold(made / name, collection)
-        print_table([out / name for name in BASELINES])
+        print_table([out / name for name in BASELINES], say_done)
+        summary(out, systems=len(BASELINES), splits=len(splits))
         for name in BASELINES:
             if name != CONSTANT:
                 say_out_of_fold(out / name, collection)
@@ -211,8 +214,8 @@ def fit_all(collection: Collection, splits: Sequence[int], out: Path, data_seed:
             say(f"{name}, split {number}: {found.chosen}", err=True)
 
 
-def print_table(runs: Sequence[Path]) -> None:
-    """Print the table of these runs."""
+def print_table(runs: Sequence[Path], tell: Callable[[object], None] = say) -> None:
+    """Print the table of these runs, by `tell`; `say_done` where it tells how a work has gone."""
     from headtrain.evaluation.baselines import CONSTANT
     from headtrain.evaluation.metrics import flat_line
     from headtrain.leaderboard.table import mean_line, name_of, table_lines
@@ -220,12 +223,13 @@ def print_table(runs: Sequence[Path]) -> None:
     systems = finished_of(runs)
     data = data_of_runs([result for _, results in systems for result in results])
     for line in table_lines([(name_of(path, results), results) for path, results in systems], data):
-        say(line)
+        tell(line)
+    summary(rho={str(path): [one.metrics.rho for one in results] for path, results in systems})
     for path, results in systems:
         if line := mean_line(results):
             say(f"{path}: {line}", err=True)
         if results[0].result.system != CONSTANT and (line := flat_line(path, [one.metrics for one in results])):
-            say(line, err=True)
+            say_wrong(line)
     for line in simpler_lines(systems):
         say(line, err=True)
 
@@ -283,7 +287,7 @@ def finished_of(runs: Sequence[Path]) -> "list[tuple[Path, list[RunResult]]]":
     if not found:
         raise RunError("; ".join(reasons))
     for reason in reasons:
-        say(f"left out: {reason}", err=True)
+        say_wrong(f"left out: {reason}")
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.folding import FOLDING
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_done, say_wrong, summary
 from amnet_common.datasets import Columns
 from amnet_common.datasets.columns import ID, SCORE
 from amnet_common.datasets.score_table import read_score_table
@@ -103,8 +103,8 @@ def evaluate(
                                       "was trained on, found some")  # fmt: skip
                 said, chosen = predictions_of(readers, tables, weights, average == "rank", collection, seen)
                 if paths and np.array_equal(said.test, subsets.test.scores):
-                    say(f"warning: split {number}: the table gives every test image the very score that people gave: "
-                        "these seem to be their scores, not a system's", err=True)  # fmt: skip
+                    say_wrong(f"warning: split {number}: the table gives every test image the very score that people "
+                              "gave: these seem to be their scores, not a system's")  # fmt: skip
                 fitted = fitting or weights in CHOOSING
                 val_rho = math.nan if fitted else spearman(said.val, subsets.val.scores)
                 result = Result(
@@ -118,7 +118,8 @@ def evaluate(
                 unknown = UNKNOWN if np.isnan(said.val).any() else f"{val_rho:.4f}"
                 of_val = (SEEN_BY_FILES if by_files else SEEN) if fitting else FITTED if fitted else unknown
                 say(f"split {number}: val rho {of_val}{told}", err=True)
-        print_table([out])
+        print_table([out], say_done)
+        summary(out)
         if not paths:  # a table says nothing of what it was made from
             say_out_of_fold(out, collection)
 
@@ -192,7 +193,7 @@ def readers_of(
         if len(collections) > 1:
             say(f"split {split}: {run} reads {own.path}", err=True)
         for line in trunk_differences(head.provenance, own):
-            say(f"warning: {run} was trained on other features: {line}", err=True)
+            say_wrong(f"warning: {run} was trained on other features: {line}")
     for idle in collections[1:]:
         if not any(idle.path in reader.collection.files for reader in readers):
             say(f"note: split {split}: no head reads {idle.path}", err=True)

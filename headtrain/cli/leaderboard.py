@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_wrong
+from amnet_common.commands import summary as facts
 from headtrain.cli.options import PATH
 
 FORMATS = ("table", "csv", "json")
@@ -50,7 +51,7 @@ def leaderboard(
         rows = board.ordered(rows, column or "val-rho", reverse)
     if summary or conditions:
         for run, why in found.damaged:
-            say(f"{run}: damaged, left out: {why}", err=True)
+            say_wrong(f"{run}: damaged, left out: {why}")
     else:
         rows = board.with_damaged(rows, found.damaged)
     write = {"table": row_text.as_table, "csv": row_text.as_csv, "json": row_text.as_json}[form]
@@ -60,7 +61,9 @@ def leaderboard(
         rows, some = board.without_test(rows)
         notes += [HIDDEN] * some
     if rows:
-        click.echo(write(rows))
+        for line in write(rows).split("\n"):
+            say(line)
+    facts(heads=len(heads), damaged=len(found.damaged))
     for line in ("; ".join(notes), board.overlap_line(heads) if summary else ""):
         if line:
             say(line, err=True)
@@ -68,4 +71,4 @@ def leaderboard(
         say(line, err=True)
     for head in (one for one in heads if summary or str(one.run) in shown):
         if line := flat_line(head.run, [head.test]):
-            say(line, err=True)
+            say_wrong(line)

@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from amnet_common.collection.folding import with_lists_of
 from amnet_common.collection.side_by_side import opened
-from amnet_common.commands import say
+from amnet_common.commands import say, say_wrong, summary
 from amnet_common.errors import ConfigError
 from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import say_out_of_fold
@@ -67,13 +67,15 @@ def test_on_own_lists(
                     continue
                 result = tested_later(folder, collections[files_of[folder]], chosen)
                 say(describe_result(result, folder))
+                summary(folder)
                 if line := flat_line(folder, [result.test]):
-                    say(line, err=True)
+                    say_wrong(line)
             if len(found) > 1:
                 results = [read_result(folder) for folder in found]
                 print_mean(results, path)
                 where = tuple(features) or features_files(results[0])
                 say_out_of_fold(path, with_lists_of(collections.get(where) or opened(where), results[0].folding))
+        summary(tested=len(begun), left=len(tested))
         if scatter:
             shown = {str(one): read_predictions(one / TEST) for one in every}
             save(scatter_figure(shown, on_axis(None, [read_result(one).features for one in every])), scatter)

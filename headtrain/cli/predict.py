@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import BAD_INPUT, NOT_ALL_WELL, OneLineErrors, say
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say, say_wrong, summary
 from amnet_common.errors import RunError, SpecError
 from headtrain.cli.options import PATH, device_option
 from headtrain.cli.outputs import TABLE, overwrite_option, writing
@@ -40,17 +40,19 @@ def predict(
     """Score image files and the images below folders. Exit status 1: some could not be read."""
     with writing("--out", out, TABLE, overwrite) if out else contextlib.nullcontext():
         rows = predicted(paths, runs, weights, out, device)
-    if rows is None:  # amnet-extract has said why
-        return BAD_INPUT
+    if isinstance(rows, int):  # amnet-extract has said why
+        return rows
     for row in rows:
         say(line_of(row))
-    return NOT_ALL_WELL if any(row.score is None for row in rows) else 0
+    failed = sum(row.score is None for row in rows)
+    summary(images=len(rows), scored=len(rows) - failed, failed=failed)
+    return NOT_ALL_WELL if failed else 0
 
 
 def predicted(
     paths: Sequence[Path], runs: Sequence[Path], weights: str | None, out: Path | None, device: str
-) -> "list[ScoreRow] | None":
-    """Score photographs, and write them to `out` if it is given; None if they cannot be extracted."""
+) -> "list[ScoreRow] | int":
+    """Score photographs, and write them to `out` if it is given; the exit status of amnet-extract if that fails."""
     from amnet_common.machine.devices import choose_device
     from headtrain.scoring.ensemble import load_ensemble, steps_of
     from headtrain.scoring.formats import format_of, write_whole
@@ -73,14 +75,14 @@ def predicted(
         for path, head in heads.items():
             refuse_other_weights(path, head, weights or os.environ.get("AMNET_WEIGHTS"))
         collection = extracted(photos, Path(work), spec, weights, device, augs, trunk)
-        if collection is None:
-            return None
+        if isinstance(collection, int):
+            return collection
         for path, head in heads.items():
             refuse_other_trunk(path, head, collection)
         rows = list(scored([*heads.values()], collection, photos))
     for path in heads:
         if line := flat_in_its_test(Path(path)):
-            say(line, err=True)
+            say_wrong(line)
     if out:
         write_whole(out, kind, rows, steps_of([*heads.values()]))
     return rows

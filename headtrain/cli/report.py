@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amnet_common.commands import OneLineErrors, progress, say
+from amnet_common.commands import OneLineErrors, progress, say_done, say_wrong, summary
 from amnet_common.errors import ConfigError
 from headtrain.cli.compare import finished_of
 from headtrain.cli.options import PATH, features_option, score_name_in, score_name_option
@@ -61,6 +61,7 @@ def write_report(
     text = page(found, title or f"amnet: {', '.join(run.name for run, _ in systems)}")
     write_page(out, text)
     if small.missing:
-        say(f"{small.missing} of {len(small.table)} pictures are not shown: "
-                   f"{next(one['missing'] for one in small.table if one['missing'])}", err=True)  # fmt: skip
-    say(f"{out}: {len(text) / 1e6:.1f} MB")
+        say_wrong(f"{small.missing} of {len(small.table)} pictures are not shown: "
+                  f"{next(one['missing'] for one in small.table if one['missing'])}")  # fmt: skip
+    summary(runs=len(systems), pictures=len(small.table), not_shown=small.missing)
+    say_done(f"{out}: {len(text) / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_done, say_wrong
 from amnet_common.errors import ConfigError
 from amnet_common.only_writer import only_writer
 from headtrain.cli.options import PATH, PRESET_NAMES
@@ -52,11 +52,11 @@ def import_(checkpoint: Path, out: Path, steps: int, no_attention: bool, last_st
     with only_writer(out, make_folders=True):
         save_imported(out, head, checkpoint)
     for line in contradictions(checkpoint.absolute(), steps, not no_attention, output, mean):
-        say(f"warning: {checkpoint}: {line}", err=True)
+        say_wrong(f"warning: {checkpoint}: {line}")
     if names := released.passed_over(head):
         more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         line = f"{checkpoint}: passed over, as no part of the head: {', '.join(names[:MOST_NAMES])}{more}"
         say(line, err=True)
     trunk = "with" if head.provenance and "weights_sha256" in head.provenance.spec else "without"
-    say(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
-               f"{checkpoint.name} came {trunk} its trunk")  # fmt: skip
+    say_done(f"{out}: a released head of {steps} steps {'without' if no_attention else 'with'} attention; "
+             f"{checkpoint.name} came {trunk} its trunk")  # fmt: skip

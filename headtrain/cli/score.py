@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import OneLineErrors, progress, say
+from amnet_common.commands import OneLineErrors, progress, say, say_done, say_wrong, summary
 from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_twice
@@ -73,9 +73,10 @@ def score(
                 counts = write_table(job, append, overwrite, bar.update)
             except KeyboardInterrupt as stop:
                 raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
-        say(describe(counts, out, time.monotonic() - begun))
+        say_done(describe(counts, out, time.monotonic() - begun))
+        summary(out, scored=counts.scored, kept=counts.kept, resumed=counts.resumed, missing=counts.missing)
         if line := flat_scores(counts.spread, [*job.heads.values()]):
-            say(line, err=True)
+            say_wrong(line)
         print_test(job)
         print_ends(job, top, bottom)
 
@@ -139,8 +140,9 @@ def print_test(job: "Scoring") -> None:
     left = f"{left_out[TRAIN]} training and {left_out[VAL]} validation images are left out"
     if found.images >= LEAST:
         low, high = found.interval.low, found.interval.high
-        say(f"{job.out}: rho {found.rho:.4f} [{low:.3f}, {high:.3f}] with people's scores on its {found.images} test "
-            f"images; {left}")  # fmt: skip
+        summary(test_images=found.images, rho=found.rho, rho_low=low, rho_high=high)
+        say_done(f"{job.out}: rho {found.rho:.4f} [{low:.3f}, {high:.3f}] with people's scores on its {found.images} "
+                 f"test images; {left}")  # fmt: skip
     elif any(left_out.values()):
         say(f"note: {job.out} has no test images of these heads ({left}): a rho over all its rows would say nothing of "
             "new images", err=True)  # fmt: skip

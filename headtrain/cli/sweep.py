@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say, say_done, summary
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.machine.cards import parse_devices, present_devices
 from amnet_common.only_writer import clear_locks, only_writer
@@ -141,12 +141,12 @@ def sweep(
             reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, ways)
         else:
             reports, total = of_grid(setups, base, grids, range(seeds), out, ways)
-        failed = watch(reports, total, out, events)
+        ended = watch(reports, total, out, events)
         lost = shared.say_lost() if shared else 0
         keep_out_of_fold(out, collection)
-        if any(out.glob(f"*/split-*/{RUN}")):  # where no head has room none is begun
-            print_summary(out)
-        return max(lost, NOT_ALL_WELL if failed else 0)
+        print_summary(out)
+        summary(out, heads=ended.heads, failed=ended.failed, pruned=ended.pruned)
+        return max(lost, NOT_ALL_WELL if ended.failed else 0)
 
 
 class Ways(NamedTuple):
@@ -269,9 +269,12 @@ def print_summary(out: Path) -> None:
     from headtrain.leaderboard.listing import listed
     from headtrain.leaderboard.text import as_table
 
+    if not any(out.glob(f"*/split-*/{RUN}")):  # where no head has room none is begun
+        return
     if heads := listed(out).heads:
         rows, some = without_test(summary_rows(heads))
-        click.echo(as_table(rows))
+        for line in as_table(rows).split("\n"):
+            say_done(line)
         for line in (HIDDEN if some else "", overlap_line(heads)):
             if line:
                 say(line, err=True)

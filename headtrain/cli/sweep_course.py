@@ -1,11 +1,12 @@
 """How a sweep goes: one bar over all heads, a line for each at its end."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from amnet_common.commands import printable, progress
+from amnet_common.commands import progress, say_above, say_done
 from headtrain.runs.documents import Diverged, Result
 from headtrain.runs.log import Epoch
 from headtrain.sweep.room import Halved, NoRoom
@@ -15,12 +16,19 @@ from headtrain.training.planned import PlannedRun
 from headtrain.training.tensorboard import EventLogs
 
 
-def watch(reports: Iterable[SweepReport], total: int, out: Path, events: EventLogs | None) -> int:
-    """Show one bar of `total` epochs over all heads, a line for each head at its end; return how many have no result
-    though they were not pruned.
-    """
+@dataclass
+class Ended:
+    """Count the heads that have come to their end now: all, those without a result, and those that were pruned."""
+
+    heads: int = 0
+    failed: int = 0
+    pruned: int = 0
+
+
+def watch(reports: Iterable[SweepReport], total: int, out: Path, events: EventLogs | None) -> Ended:
+    """Show one bar of `total` epochs over all heads, a line for each head at its end; return how they have ended."""
     done: Counter[PlannedRun] = Counter()
-    failed = 0
+    ended = Ended()
     with progress("sweep", total, "epochs") as bar:
         try:
             for planned, report in reports:
@@ -31,17 +39,21 @@ def watch(reports: Iterable[SweepReport], total: int, out: Path, events: EventLo
                         events.follow(planned.run)
                     continue
                 if isinstance(report, Halved):
-                    bar.write(printable(f"note: {describe_halved(report)}"), sys.stderr)
+                    say_above(f"note: {describe_halved(report)}")
                     continue
-                failed += isinstance(report, Diverged | Damaged | NoRoom)
+                failed = isinstance(report, Diverged | Damaged | NoRoom)
+                ended.heads += 1
+                ended.failed += failed
+                ended.pruned += isinstance(report, Pruned)
                 if events and not isinstance(report, Damaged | NoRoom):
                     events.end(planned.run)
                 total -= planned.config.training.epochs - done[planned]
                 bar.total = total
-                bar.write(printable(f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}"))
+                line = f"{planned.run.parent.name} {planned.run.name}: {describe_end(report)}"
+                say_above(line, partial(say_done, wrong=failed))
         except KeyboardInterrupt as stop:
             raise type(stop)(f"{out} keeps its saved epochs; the same command with --resume goes on") from None
-    return failed
+    return ended
 
 
 def describe_halved(report: Halved) -> str:

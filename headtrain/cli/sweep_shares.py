@@ -1,7 +1,6 @@
 """A sweep shared among the cards of a machine: one process a card trains passes of its own, into the same folders."""
 
 import contextlib
-import io
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from amnet_common.commands import deferred_interrupt, say, say_above
+from amnet_common.commands import deferred_interrupt, say_above, say_wrong
 from amnet_common.machine.devices import choose_device
 from amnet_common.machine.memory import keep_freed_memory
+from amnet_common.reporting import Reporter
 from amnet_common.workers import Lost, Note, Tell, by_workers
 from headtrain.cli.computing import Computing
 from headtrain.cli.folds import with_lists
@@ -63,7 +63,7 @@ class Shared:
     def train(self, plan: Sequence[Pass]) -> Generator[SweepReport]:
         """Train each part of the passes by a process of its own; yield what `sweep` yields in each.
 
-        Ctrl-C and SIGTERM stop them all, which keep the epochs that they have, before KeyboardInterrupt is raised.
+        Ctrl-C, SIGTERM and SIGHUP stop them all, which keep the epochs that they have, before one is raised.
         """
         common = self.common
         parts = divided(plan, len(self.devices), bool(common.halving))
@@ -81,7 +81,7 @@ class Shared:
                 if isinstance(message, Lost):
                     self.lost[number] = message
                 elif isinstance(message, Note):
-                    say_above(f"{self.name(number)}: {message.text}")
+                    say_above(f"{self.name(number)}: {message.text}", message.emit)
                 else:
                     self._ended[number] += not isinstance(message[1], Epoch | Halved)
                     yield message
@@ -96,8 +96,8 @@ class Shared:
         """
         for number, lost in sorted(self.lost.items()):
             heads = sum(len(one.planned) for one in self.given[number].plan)
-            say(f"{self.name(number)}: {lost.why}; {heads - self._ended[number]} of its {heads} heads are left for "
-                "--resume", err=True)  # fmt: skip
+            say_wrong(f"{self.name(number)}: {lost.why}; {heads - self._ended[number]} of its {heads} heads are left "
+                      "for --resume")  # fmt: skip
         return max((lost.status for lost in self.lost.values()), default=0)
 
     def describe(self, points: int, splits: int, plan: Sequence[Pass]) -> str:
@@ -116,7 +116,7 @@ def train_share(share: Share, tell: Tell) -> None:
     if share.arch:
         name_head(share.arch)
     computing, device = share.computing, choose_device(share.computing.device)
-    with contextlib.redirect_stderr(io.StringIO()):  # the command has said how folds are dealt
+    with Reporter(quiet=True).speaking():  # the command has said how folds are dealt
         collection = with_lists(share.features, share.folds, share.repeats, share.begun)
     settings = share.plan[0].planned[0].config.training
     subsets = {split: split_subsets(collection, split, settings.data_seed, share.allow_missing, settings.select_on)

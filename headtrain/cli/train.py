@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from amnet_common.collection import Collection
-from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say
+from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say, say_done, say_wrong, summary
 from amnet_common.errors import CollectionError, ConfigError
 from headtrain.cli.compare import print_table
 from headtrain.cli.computing import Computing, chosen_kernels, kernel_options
@@ -112,11 +112,12 @@ def train(
         del epochs
         if isinstance(ended, Result):
             results.append(ended)
-            say(describe_result(ended, run))
+            say_done(describe_result(ended, run))
             if line := flat_line(run, [ended.test]):
-                say(line, err=True)
+                say_wrong(line)
         else:
-            say(f"{run}: diverged: {ended.why}", err=True)
+            say_wrong(f"{run}: diverged: {ended.why}")
+    summary(out, trained=len(results), diverged=len(splits) - len(results), **figures_of(results))
     if line := ridge_line(out, results, collection, subsets):
         say(line, err=True)
     if len(splits) > len(results):
@@ -125,6 +126,14 @@ def train(
         print_mean(results, out)
         say_out_of_fold(out, collection)
     return 0
+
+
+def figures_of(results: "Sequence[Result]") -> dict[str, list[float]]:
+    """Return validation and test rho of each split, in their order; test rho where all have been tested."""
+    found = {"val_rho": [result.best.val_rho for result in results if result.best]}
+    if results and all(result.tested for result in results):
+        found["test_rho"] = [result.test.rho for result in results]
+    return found
 
 
 def ridge_line(out: Path, results: "Sequence[Result]", collection: Collection, subsets: "Mapping[int, Subsets]") -> str:
@@ -159,13 +168,13 @@ def tested_before(run: Path, config: Config) -> str:
 def print_mean(results: "Sequence[Result]", out: Path) -> None:
     """Print mean and spread over the splits in `out`, and their table if they have been tested."""
     if all(result.tested for result in results):
-        say(describe_mean(results))
-        print_table([out])
+        say_done(describe_mean(results))
+        print_table([out], say_done)
         return
     from headtrain.leaderboard.board import overlap_line
     from headtrain.leaderboard.listing import listed
 
-    say(describe_validation(results))
+    say_done(describe_validation(results))
     if line := overlap_line(listed(out).heads):
         say(line, err=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amnet_common.collection.folding import with_lists_of
-from amnet_common.commands import OneLineErrors, say
+from amnet_common.commands import OneLineErrors, say, say_wrong, summary
 from headtrain.cli.evaluate import chosen_views
 from headtrain.cli.figure import on_axis
 from headtrain.cli.folds import dealt_before
@@ -83,9 +83,9 @@ def test_command(
             collection = with_lists_of(collection, dealt_before(runs))
         for path, head in heads.items():
             for line in trunk_differences(head.provenance, collection):
-                say(f"warning: {path} was trained on other features: {line}", err=True)
+                say_wrong(f"warning: {path} was trained on other features: {line}")
             if not (head.provenance and head.provenance.trained_on):
-                say(f"warning: what {path} was trained on is not known: none of it could be left out", err=True)
+                say_wrong(f"warning: what {path} was trained on is not known: none of it could be left out")
         images = labelled(collection, name, [*heads.values()])
         views = chosen_views(collection, view, [*heads.values()])
         predictions = tested([*heads.values()], collection, images, views)
@@ -99,8 +99,11 @@ def test_command(
             save(scatter_figure(shown, on_axis(None, features)), scatter)
     say(describe_left_out(images), err=True)
     say(described("all", predictions))
-    if line := flat_line(" ".join(map(str, runs)), [evaluate(predictions.predicted, predictions.scores)]):
-        say(line, err=True)
+    found = evaluate(predictions.predicted, predictions.scores)
+    summary(*(path for path in (out, scatter) if path), images=found.n, rho=found.rho, pearson=found.pearson,
+            mse=found.mse, left_out=images.left_out)  # fmt: skip
+    if line := flat_line(" ".join(map(str, runs)), [found]):
+        say_wrong(line)
     for category, part in by_category(predictions, known):
         say(described(category, part))
 

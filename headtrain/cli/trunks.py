@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from amnet_common.collection import Collection
-from amnet_common.commands import say
+from amnet_common.commands import say_wrong
 
 if TYPE_CHECKING:
     from headtrain.heads.provenance import Provenance
@@ -17,5 +17,5 @@ def warn_of_other_trunks(made: "Mapping[str, Provenance | None]", collections: I
     for collection in collections:
         for name, provenance in made.items():
             if unlike := trunk_differences(provenance, collection):
-                say(f"warning: {name} was trained on other features than those of {collection.path}: "
-                           f"{'; '.join(unlike)}", err=True)  # fmt: skip
+                say_wrong(f"warning: {name} was trained on other features than those of {collection.path}: "
+                          f"{'; '.join(unlike)}")  # fmt: skip

@@ -14,12 +14,14 @@ from amnet_common.collection import Collection
 from amnet_common.datasets import Dataset
 from amnet_common.datasets.folder import is_image_name, read_folder
 from amnet_common.errors import ConfigError, DatasetError
+from amnet_common.reporting import reporter
 
 EXTRACT = "amnet-extract"
 HASH = "weights_sha256"  # in a spec
 USUAL_TRUNK = "resnet50-layer3"
 TOLD = ("msra-2015", "msra-2015-bgr")  # variants that a file of weights may not name
 SOME_FAILED = 1  # its exit status: the others are done
+KILLED = 128  # and the number of the signal: the exit status of what was killed, as a shell has it
 
 
 class Photos(NamedTuple):
@@ -55,13 +57,13 @@ def images_below(folder: Path) -> Dataset:
 def extracted(
     photos: Sequence[Path], work: Path, spec: Mapping[str, Any], weights: str | None, device: str, augs: int = 0,
     trunk: str = "",
-) -> Collection | None:  # fmt: skip
+) -> Collection | int:  # fmt: skip
     """Extract the evaluation view of each photograph and `augs` augmented ones, a row each in their order, cut as the
     features of `spec` are.
 
     `work`: an empty folder for the collection and for links to the photographs. `trunk`: what that of `spec` is called,
-    should other weights be refused. None if amnet-extract fails, which has
-    said why. Raises ConfigError where it is not installed.
+    should other weights be refused. Its exit status if amnet-extract fails,
+    which has said why. Raises ConfigError where it is not installed.
     """
     links = work / "photos"
     links.mkdir()
@@ -77,9 +79,10 @@ def extracted(
     words += ["--weights", weights] if weights else []
     words += ["--variant", spec["variant"]] if weights_file(weights) and spec.get("variant") in TOLD else []
     words += ["--expect-weights", f"{spec[HASH]} {trunk}".rstrip()] if HASH in spec else []
+    words += reporter().words()
     status = subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, check=False).returncode
     if status not in (0, SOME_FAILED):
-        return None
+        return status if status > 0 else KILLED - status
     return Collection(out)
 
 

@@ -125,7 +125,7 @@ def test_repair_while_another_writes_is_refused_in_one_line(path, invoke):
     flip_bit(path, "segments/0000")
     with RowWriter(path):
         result = invoke("verify", path, "--repair")
-    assert result.exit_code == 2
+    assert result.exit_code == 75
     message = f"main verify: {path}: expected rows 0 to 0 for this process alone, found another writing there"
     assert message in result.stderr
     assert "Traceback" not in result.output

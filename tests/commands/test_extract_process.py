@@ -1,4 +1,4 @@
-"""`amnet-extract` as a real process: its console script, Ctrl-C, and SIGTERM."""
+"""`amnet-extract` as a real process: its console script, Ctrl-C, SIGTERM and SIGHUP."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_console_script_is_not_misled_by_files_of_the_working_folder(root, tmp_p
     assert result.stdout.startswith("lamem.h5: 1 images done (1 now), 0 failed, 3 pending")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_command_says_how_to_go_on_and_the_same_command_completes_it(root, out, number, status):
     args = [COMMAND, "--dataset", "folder", "--root", root / "images", "--out", out, *CHEAP, "--augs", "2"]
     assert _run_and_stop(args, number) == status

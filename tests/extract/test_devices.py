@@ -71,7 +71,8 @@ def test_killed_process_is_named_and_the_same_command_computes_what_it_left(pict
     assert unlike_rows("t.h5", "one.h5") == []
 
 
-def test_stopped_command_stops_its_processes_which_keep_what_is_finished(pictures, run, extract):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_stopped_command_stops_its_processes_which_keep_what_is_finished(pictures, run, extract, number, status):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
     dataset = pictures(12)
     extract(dataset, "--limit", "1", "--batch-size", "2", "--device", "cpu", *CHEAP)  # makes the file
@@ -84,9 +85,9 @@ def test_stopped_command_stops_its_processes_which_keep_what_is_finished(picture
         while (collection.status == 1).sum() < 2 and process.poll() is None:
             time.sleep(0.05)
             collection.refresh()
-        os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to all of them
+        os.killpg(process.pid, number)  # as a terminal sends Ctrl-C, or that it has gone, to all of them
         _, rest = process.communicate(timeout=300)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert rest.endswith("interrupted. t.h5 keeps what is finished; the same command again goes on from there\n")
     assert ("Traceback" in rest, "process 1 of 2" in rest) == (False, False)
     collection.refresh()

@@ -84,7 +84,7 @@ def test_a_disk_that_goes_away_stops_the_extraction_and_keeps_what_is_done(pictu
 
     monkeypatch.setattr("extract.pipeline.read_source", read_until_pulled)
     stopped = extract(dataset, "--workers", 1)
-    assert stopped.status == 2
+    assert stopped.status == 75
     assert stopped.stderr.splitlines()[-1].endswith(
         f"{dataset.image_root}: the images cannot be read any more, since '020.png' (missing file): is the disk gone? "
         "t.h5 keeps what is finished; the same command again goes on from there"
