@@ -12,6 +12,7 @@ import pytest
 
 from amnet_common.collection.writer import ImageFacts
 from amnet_common.datasets import load_dataset
+from extract.clock import CUT, DECODE, READ
 from extract.crops import ViewPlan
 from extract.found import look
 from extract.job import decide
@@ -246,3 +247,21 @@ def test_the_slower_of_trunk_and_pictures_is_promised(pictures_rate, speed, limi
     assert (found["speed"], found["time"]) == (f"{speed} views/s, probed: here", time)
     told = "pictures, of which 2 workers read and cut 5.0 views/s; the trunk takes 10.0"
     assert found.get("limit") == (told if limit else None)
+
+
+@pytest.mark.parametrize(("trunk", "read_and_cut", "promised"), [(100.0, 40.0, "40.0"), (30.0, 40.0, "30.0")])
+def test_dry_run_promises_the_slower_of_both_probes(pictures, extract, monkeypatch, trunk, read_and_cut, promised):
+    monkeypatch.setattr("extract.running.probe_rate", lambda *_: trunk)
+    monkeypatch.setattr("extract.running.probe_pictures", lambda *_: read_and_cut)
+    found = fields(extract(pictures(3), "--dry-run", "--augs", 999, "--workers", 2).stdout)
+    assert found["speed"].startswith(f"{promised} views/s, probed: ")
+    assert found["time"] == f"about {duration(3000 / float(promised))}"
+    told = "pictures, of which 2 workers read and cut 40.0 views/s; the trunk takes 100.0"
+    assert found.get("limit") == (told if trunk > read_and_cut else None)
+
+
+def test_pictures_are_probed_from_the_file_to_the_view(pictures):
+    dataset = pictures(3)
+    cutter = Cutter(dataset, ViewPlan(2), 0)
+    assert 0 < probe_pictures(cutter, range(3), 2) < np.inf
+    assert {stage for stage, seconds in cutter.clock.seconds.items() if seconds > 0} == {READ, DECODE, CUT}

@@ -36,6 +36,8 @@ from headtrain.settings.configuration import TrainingConfig
 from headtrain.training.epoch import predict_subset
 
 WAITS_A_STEP = 0  # of the host, however many heads; but for events, where views come from elsewhere than the card
+WAITS_A_VALIDATION = 3  # scales, where views stand, scores
+WAITS_A_PASS = 4  # of training: keys, the order of the targets, where views stand, losses
 SAVING = ("heads/checkpoint.py", "training/resume.py")  # when that is due is decided by the clock
 
 SHAPE, VIEWS = (2, 3, 8), 3
@@ -304,24 +306,39 @@ def test_the_host_waits_no_oftener_a_step_than_it_is_known_to(residency, feature
 
 
 @pytest.mark.parametrize("counts", [(30, 0), (0, 30), (0, 0), (7, 8)])
-def test_validation_waits_once_however_many_batches_it_has(counts, heads, features):
+def test_validation_waits_once_however_many_batches_and_heads_it_has(counts, on_cpu, features):
+    words = ("--seeds", 3, "--heads-per-pass", 3, "--epochs", 1, "--precision", "float32", *SMALL)
+    runs = sorted(path.parent for path in on_cpu("sweep", "uint8", *words).rglob("best.safetensors"))
     collection = Collection(features["uint8"])
     subsets = split_subsets(collection, 1, 0, allow_missing=False)
     held = needed(subsets, VIEWS, [TrainingConfig()])
-    wanted = predict_subset([load_head(heads[0])], collection, subsets.val, 0, 2)
     waits = []
-    for size in (6, 1):
+    for size, count in ((6, 1), (1, 1), (6, 3), (1, 3)):
+        wanted = [predict_subset([load_head(run)], collection, subsets.val, 0, size)[0] for run in runs[:count]]
         with PretendedGpu() as gpu:
-            head = load_head(heads[0]).to("cuda")
+            heads = [load_head(run).to("cuda") for run in runs[:count]]
             source = load(
                 collection, Placement(*counts, 30 - sum(counts), ""), held, "cuda", lambda _: None, check=True
             )
             before = gpu.waits.total()
-            found = predict_subset([head], source, subsets.val, 0, size)
+            found = predict_subset(heads, source, subsets.val, 0, size)
             waits.append(gpu.waits.total() - before)
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        assert found.tobytes() == np.stack(wanted).tobytes()  # of each head alone, on the CPU
         refuse_sins(gpu, "cuda:0")
-    assert waits[0] == waits[1] <= 3  # scales, where views stand, scores
+    assert len({*waits}) == 1
+    assert waits[0] <= WAITS_A_VALIDATION
+
+
+def test_an_epoch_waits_no_oftener_for_three_heads_than_for_one(features, tmp_path):
+    waits = Counter()
+    for heads, epochs in ((1, 2), (1, 3), (3, 2), (3, 3)):
+        words = ("--seeds", heads, "--heads-per-pass", heads, "--epochs", epochs, *SMALL, "--device", "cuda")
+        with PretendedGpu() as gpu:
+            out = tmp_path / f"{heads}-{epochs}"
+            done(amnet_head, "sweep", "--features", features["uint8"], *words, "--out", out)
+        waits[heads, epochs] = sum(n for line, n in gpu.waits.items() if not line.startswith(SAVING))
+    of_one, of_three = (waits[heads, 3] - waits[heads, 2] for heads in (1, 3))
+    assert of_one == of_three <= WAITS_A_VALIDATION + WAITS_A_PASS
 
 
 def test_a_pass_without_room_is_halved_and_ends_as_passes_of_that_size(features, on_cpu, tmp_path):

@@ -13,6 +13,7 @@ from headtrain.features.splits import split_subsets
 from headtrain.heads.checkpoint import LAST, load_head
 from headtrain.runs.documents import Result
 from headtrain.runs.folder import RESULT, STATE, TEST
+from headtrain.runs.log import read_log
 from headtrain.settings.configuration import override
 from headtrain.training import outcome
 from headtrain.training.loop import train_together
@@ -109,6 +110,10 @@ def test_a_bank_that_was_stopped_resumes_to_the_same_weights(make_learnable, con
     for number in "012":
         found, wanted = weights(tmp_path / "cut" / number), weights(tmp_path / "whole" / number)
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+        logged = [
+            [(epoch.val_rho, epoch.val_mse) for epoch in read_log(tmp_path / run / number)] for run in ("cut", "whole")
+        ]
+        assert logged[0] == logged[1]
         assert (tmp_path / "cut" / number / RESULT).exists()
         assert not (tmp_path / "cut" / number / STATE).exists()
 
