@@ -14,7 +14,8 @@ from amnet_common.errors import BusyError, OutputError
 from amnet_common.files import remove_leftovers
 from amnet_common.locks import lock_file
 
-COMPANIONS = (".json", ".part", ".part.json", ".part.blocks", ".ids.txt")  # endings of what a command writes beside its output
+# endings of what a command writes beside its output
+COMPANIONS = (".json", ".part", ".part.json", ".part.blocks", ".ids.txt")
 FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
