@@ -10,12 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("amnet", "amnet_common", "extract", "headtrain")
 VERBS = """
-    Accept Add Apply Average Be Begin Bring Build Carry Check Choose Close Collect Compare Compile Compute Connect Convert Copy
-    Count Create Cut Decide Declare Decode Describe Draw Encode Erase Estimate Extract Fill Find Fit Fold Give Group
-    Hold Ignore Import Join Keep Lay Let List Load Lock Look Make Mark Match Measure Merge Move Name Normalise
-    Note Open Overwrite Parse Predict Print Provide Prune Publish Put Raise Read Recompute Refuse Remember Remove Rename Replace
-    Report Resize Return Run Save Say Scale Score Serialise Serve Set Show Sort Stack Standardise Store Take Tell
-    Test Train Turn Wait Write Yield
+    Accept Add Apply Average Be Begin Bring Build Carry Check Choose Close Collect Compare Compile Compute Connect
+    Convert Copy Count Create Cut Decide Declare Decode Describe Draw Encode Erase Estimate Extract Fill Find Fit
+    Fold Give Group Hold Ignore Import Join Keep Lay Let List Load Lock Look Make Mark Match Measure Merge Move Name
+    Normalise Note Open Overwrite Parse Predict Print Provide Prune Publish Put Raise Read Recompute Refuse Remember
+    Remove Rename Replace Report Resize Return Run Save Say Scale Score Serialise Serve Set Show Sort Stack
+    Standardise Store Take Tell Test Train Turn Wait Write Yield
 """  # another verb may be added
 
 
