@@ -74,7 +74,8 @@ def score(
             except KeyboardInterrupt as stop:
                 raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
         say_done(describe(counts, out, time.monotonic() - begun))
-        summary(out, scored=counts.scored, kept=counts.kept, resumed=counts.resumed, missing=counts.missing)
+        summary(out, scored=counts.scored, kept=counts.kept, resumed=counts.resumed, missing=counts.missing,
+                gone=counts.gone)  # fmt: skip
         if line := flat_scores(counts.spread, [*job.heads.values()]):
             say_wrong(line)
         print_test(job)
