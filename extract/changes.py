@@ -8,6 +8,7 @@ from pathlib import Path
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE, PENDING
 from amnet_common.errors import ImageError
+from amnet_common.image_files import file_facts, is_readable
 from amnet_common.images import read_source
 
 
@@ -45,14 +46,13 @@ def is_changed(path: str, facts: tuple[int, int], sha256: bytes, rehash: bool) -
     Returns None if no file can be read there. `facts`: bytes, and nanoseconds since 1970. Of a file that could not be
     read all of these are zero.
     """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
+    found = file_facts(path)
+    if found is None:
         return None
-    if not rehash and facts == (found.st_size, found.st_mtime_ns):
+    if not rehash and facts == found:
         return False
-    if facts[0] != found.st_size:
-        return True if os.path.isfile(path) and os.access(path, os.R_OK) else None
+    if facts[0] != found[0]:
+        return True if is_readable(path) else None
     content = file_sha256(path)
     return content != sha256 if content else None
 

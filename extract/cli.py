@@ -21,6 +21,7 @@ from amnet_common.datasets.records import Dataset, subset
 from amnet_common.errors import ConfigError
 from amnet_common.images import Limits
 from amnet_common.machine.cards import parse_devices, present_devices
+from amnet_common.remote import is_remote, list_anew, url_of
 from amnet_common.table_options import table_options
 from extract.crops import PLANS, ViewPlan, of_trunk, of_version, view_plan
 from extract.found import look
@@ -53,7 +54,11 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.command(cls=OneLineErrors, context_settings={"show_default": True})
 @version_option
 @click.option("--dataset", "name", required=True, type=click.Choice(NAMES), help="Layout of the images and scores.")
-@click.option("--root", type=PATH, help="Its folder.  [default: $AMNET_DATA/DATASET or data/DATASET]")
+@click.option(
+    "--root",
+    type=PATH,
+    help="Its folder, or s3://bucket/folder and its like.  [default: $AMNET_DATA/DATASET or data/DATASET]",
+)
 @click.option("--labels", type=PATH, help="With --dataset csv: the table id,score[,split].")
 @table_options(ID, SCORE, SPLIT, LIST, RATER)
 @click.option("--score-name", show_default=False, help="What the scores are called, valence say, in report, figure and"
@@ -139,6 +144,7 @@ def main(
         raise ConfigError("--prune: expected with --sync, found without")
     asked_for = None if devices is None else parse_devices(devices, device)
     part = chosen_shard(shard, os.environ)
+    list_anew()
     dataset = load_dataset(name, root, labels, Choice(excluded, included), columns)
     dataset = replace(dataset, about={**dataset.about, **named(score_name)})
     for note in [*dataset.notes, *(score_notes(dataset) if labels else ())]:
@@ -147,6 +153,9 @@ def main(
         dataset = without_known(dataset, [Collection(path) for path in old])
     expected = Expected.parse(expect_weights)
     out = followed(out or Path(f"{name}.h5"))
+    if is_remote(out):
+        raise ConfigError(f"--out {url_of(out)}: expected a file of this machine, which is filled row by row; copy it "
+                          "to the store when it is finished")  # fmt: skip
     model = Collection(like) if like else kept_in_step(out) if follow else None
     defaults = Defaults.of(model) if model else Defaults()
     trunk = described(trunk_name or defaults.trunk)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from amnet_common import image_files
 from amnet_common.collection import Collection
 from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets import Dataset
@@ -104,4 +105,4 @@ def unknown_image(dataset: Dataset) -> tuple[str, str] | None:
 
 def is_there(dataset: Dataset, id_: str) -> bool:
     """Tell whether the image file exists; unlike Path.exists, say False for names that no system takes."""
-    return os.path.exists(dataset.image_root / id_)
+    return image_files.is_there(dataset.image_root / id_)

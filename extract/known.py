@@ -1,6 +1,5 @@
 """`--except OLD.h5`: which images OLD does not hold, by content, so that a growing library is extracted once."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import DONE
 from amnet_common.datasets import Dataset
+from amnet_common.image_files import file_facts
+from amnet_common.remote import is_remote, url_of
 from extract.changes import file_sha256
 
 
@@ -44,13 +45,12 @@ class Known:
 
     def look(self, id_: str, path: Path) -> tuple[bool, bool]:
         """Tell whether an image is new, and whether it clashes: its id is known with other content."""
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError):
+        found = file_facts(path)
+        if found is None:
             return id_ not in self.by_id, False
-        if self.facts.get(id_) == (found.st_size, found.st_mtime_ns):
+        if self.facts.get(id_) == found:
             return False, False
-        if found.st_size not in self.sizes:
+        if found[0] not in self.sizes:
             return True, id_ in self.by_id
         content = file_sha256(path)
         if not content:
@@ -74,5 +74,9 @@ def find_new_images(dataset: Dataset, old: Sequence[Collection]) -> NewImages:
 
 
 def resolved_root(dataset: Dataset) -> str:
-    """Return the image root as a collection remembers it: absolute, symbolic links followed, as UTF-8 can say it."""
+    """Return the image root as a collection remembers it: absolute, symbolic links followed, as UTF-8 can say it; of an
+    object store its address.
+    """
+    if is_remote(dataset.image_root):
+        return url_of(dataset.image_root)
     return str(dataset.image_root.resolve()).encode("utf-8", "backslashreplace").decode()

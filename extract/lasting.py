@@ -2,12 +2,12 @@
 
 import contextlib
 import errno
-import os
 from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from amnet_common.errors import ImageError
+from amnet_common.image_files import is_there
 
 IN_A_ROW = 16  # images that no disk in order fails to read one after the other
 LOST = frozenset({errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.EHOSTDOWN,
@@ -66,7 +66,7 @@ class Lasting:
 
     def _is_gone(self, waiting: list[Tried]) -> bool:
         """Whether the disk is gone: what was read before is not there any more, or nothing can be read."""
-        if not os.path.exists(self._last_read or self.root):
+        if not is_there(self._last_read or self.root, now=True):
             return True
         many = self._last_read is not None and len(waiting) >= IN_A_ROW
         return many and any(one.lost != errno.ENOENT for one in waiting)

@@ -10,6 +10,7 @@ from amnet_common.commands import deferred_interrupt, say, say_wrong
 from amnet_common.machine.memory import release
 from amnet_common.machine.threads import usual_threads
 from amnet_common.progress import Progress
+from amnet_common.remote import is_remote
 from extract.breakdown import Work, breakdown
 from extract.compute import Compute, Hardware, default_workers
 from extract.job import Job
@@ -21,6 +22,7 @@ from extract.room import memory_explained
 from extract.sharing import Course, fill_shares, lost_lines, refuse_unlike_cards, shares
 from extract.summary import finish
 
+REMOTE_WORKERS = 16  # requests to a store under way: some 300 images/s where each takes 50 ms
 MakeBar = Callable[[str, int, str], Progress]  # what, how many, of what: `amnet_common.commands.progress`
 
 
@@ -29,7 +31,7 @@ def print_plan(job: Job, hardware: Hardware, devices: Sequence[str]) -> int:
     request, count = job.request, len(devices)
     hardware = one_of(hardware, job, count)
     tools = made_ready(load_tools(job, hardware), job)
-    workers = hardware.workers or default_workers(tools.compute.kind, count)
+    workers = hardware.workers or usual_workers(job, tools.compute, count)
     cutter = Cutter(request.dataset, request.plan, request.seed, request.limits, sharers=count)
     rate = probe_rate(tools.trunk, tools.compute.batch_size, request.plan.size)
     there = sorted({*job.rows, *job.redo} - job.missing)
@@ -71,7 +73,7 @@ def run(
     if not new and count == 1:
         tools = made_ready(tools, job)
     compute, course = tools.compute, Course()
-    workers = hardware.workers or default_workers(compute.kind, count)
+    workers = hardware.workers or usual_workers(job, compute, count)
     kept = f"{request.out} keeps what is finished; {again} goes on from there"
     started = time.monotonic()
     assert job.collection is not None
@@ -98,6 +100,12 @@ def run(
     elapsed = time.monotonic() - started
     say_breakdown(job, seen, course, elapsed, compute, workers)
     return max([finish(job, seen, elapsed), *(lost.status for lost in course.lost.values())])
+
+
+def usual_workers(job: Job, compute: Compute, count: int) -> int:
+    """Return the number of decoding threads of each of `count` processes; more where they mostly wait for a store."""
+    usual = default_workers(compute.kind, count)
+    return max(usual, REMOTE_WORKERS) if is_remote(job.request.dataset.image_root) else usual
 
 
 def say_aside(text: object) -> None:

@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from amnet_common.datasets.choosing import Choice
 from amnet_common.datasets.records import MAX_ID_BYTES, Dataset, encode_id
 from amnet_common.errors import DatasetError
+from amnet_common.remote import is_remote, listed
 
 # HEIC stands here although plain Pillow cannot open it: a row marked failed is seen, a file passed over is not
 SUFFIXES = frozenset(
@@ -24,7 +25,7 @@ def read_folder(root: Path, choice: Choice = Choice()) -> Dataset:  # noqa: B008
     many files of which other suffixes there are. Raises DatasetError if `root` is no folder or cannot be read, or it
     holds no image.
     """
-    if not os.path.isdir(root):
+    if not is_remote(root) and not os.path.isdir(root):
         raise DatasetError(f"--dataset folder: expected a folder {root}, found none; say where with --root")
     ids: list[str] = []
     notes: list[str] = []
@@ -62,8 +63,11 @@ def walk(root: Path, choice: Choice, notes: list[str]) -> Iterator[tuple[str, li
 
     Folders behind symbolic links are read too, each once; hidden ones are not. Without recursion: folders may be nested
     deeper than Python's stack. What cannot be read, or is left out by itself, is added to `notes`. Raises DatasetError
-    if `root` cannot be read.
+    if `root` cannot be read. Of an object store the folders are what slashes make of its paths.
     """
+    if is_remote(root):
+        yield from _walk_store(root, choice, notes)
+        return
     root_name = os.path.basename(os.path.abspath(root))
     waiting, seen, left_out = [""], set(), list[str]()
     while waiting:
@@ -85,8 +89,30 @@ def walk(root: Path, choice: Choice, notes: list[str]) -> Iterator[tuple[str, li
         waiting += [f"{folder}/" for folder in below if choice.enters(folder, root_name)]
         yield prefix, files
     if left_out:
-        notes.append(f"left out, {len(left_out)} folders of thumbnails, previews or bins, such as {min(left_out)}; "
-                     "--include NAME takes them")  # fmt: skip
+        notes.append(left_out_note(left_out))
+
+
+def _walk_store(root: Path, choice: Choice, notes: list[str]) -> Iterator[tuple[str, list[str]]]:
+    root_name, inside = os.path.basename(root), dict[str, list[str]]()
+    left_out = set[str]()
+    for path in sorted(listed(root)):
+        folder, _, name = path.rpartition("/")
+        parts = folder.split("/") if folder else []
+        above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        if any(part.startswith(".") for part in parts):
+            continue
+        left_out |= {one for one in above if choice.leaves_out(one, root_name)}
+        if all(choice.enters(one, root_name) for one in above):
+            inside.setdefault(f"{folder}/" if folder else "", []).append(name)
+    yield from inside.items()
+    if left_out:
+        notes.append(left_out_note(left_out))
+
+
+def left_out_note(folders: Collection[str]) -> str:
+    """Tell how many folders are left out by themselves, with an example."""
+    return (f"left out, {len(folders)} folders of thumbnails, previews or bins, such as {min(folders)}; --include NAME "
+            "takes them")  # fmt: skip
 
 
 def _sorted_out(entries: Iterator["os.DirEntry[str]"]) -> tuple[list[str], list[str]]:

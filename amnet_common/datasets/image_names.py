@@ -11,6 +11,7 @@ from amnet_common.datasets.folder import is_image_name, walk
 from amnet_common.datasets.near_names import Index
 from amnet_common.datasets.records import ODD_PART
 from amnet_common.errors import DatasetError
+from amnet_common.remote import is_remote, listed
 
 MOST_FILES = 2_000_000  # below a folder; in more, no near names are looked for
 
@@ -57,6 +58,8 @@ class FileNames:
     def __contains__(self, name: object) -> bool:
         if ODD_PART.search(str(name)) or "\0" in str(name):
             return False
+        if is_remote(self.root):
+            return str(name) in listed(self.root)
         folder, _, last = str(name).rpartition("/")
         if last in self._listed(folder):
             return True

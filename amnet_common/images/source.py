@@ -8,6 +8,7 @@ from pathlib import Path
 
 from amnet_common.errors import ImageError
 from amnet_common.files import without_waiting
+from amnet_common.remote import facts_at, is_remote, read_object, reason
 
 MAX_FILE_BYTES = 2**30  # larger than any photograph; a bound on what one broken row can cost
 
@@ -23,7 +24,9 @@ class SourceFile:
 
 
 def read_source(path: Path) -> SourceFile:
-    """Read the whole of an image file. Raises ImageError with the reason if that cannot be done."""
+    """Read a whole image file, of a disk or a store. Raises ImageError with the reason if that cannot be done."""
+    if is_remote(path):
+        return _read_remote(path)
     try:
         with open(path, "rb", opener=without_waiting) as file:
             info = os.fstat(file.fileno())
@@ -36,10 +39,28 @@ def read_source(path: Path) -> SourceFile:
     return SourceFile(data, hashlib.sha256(data).digest(), len(data), info.st_mtime_ns)
 
 
+def _read_remote(path: Path) -> SourceFile:
+    facts = facts_at(path)
+    if facts:
+        _refuse_unlikely_sizes(facts.size)
+    try:
+        data, mtime_ns = read_object(path)
+    except FileNotFoundError as error:
+        raise ImageError("missing file") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {reason(error)}") from error
+    _refuse_unlikely_sizes(len(data))
+    return SourceFile(data, hashlib.sha256(data).digest(), len(data), mtime_ns)
+
+
 def _refuse_unlikely_files(info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode):
         raise ImageError("not a regular file")
-    if info.st_size == 0:
+    _refuse_unlikely_sizes(info.st_size)
+
+
+def _refuse_unlikely_sizes(size: int) -> None:
+    if size == 0:
         raise ImageError("empty file (0 bytes)")
-    if info.st_size > MAX_FILE_BYTES:
-        raise ImageError(f"file of {info.st_size} bytes, more than {MAX_FILE_BYTES}")
+    if size > MAX_FILE_BYTES:
+        raise ImageError(f"file of {size} bytes, more than {MAX_FILE_BYTES}")

@@ -1,6 +1,5 @@
 """What becomes of each image of today's folder or table: kept as it is, found again, or extracted."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import numpy as np
 from amnet_common.collection.layout import DONE, HELD_ROW, PENDING
 from amnet_common.collection.writer import nearest_mtime
 from amnet_common.datasets import Dataset
+from amnet_common.image_files import file_facts, is_readable
 from extract.changes import file_sha256
 from extract.sync.known import KnownRows, Place
 
@@ -64,11 +64,8 @@ class File:
 
     def __init__(self, path: str) -> None:
         self.path, self._sha256 = path, b""
-        try:
-            found = os.stat(path)
-            self.facts: tuple[int, int] | None = (found.st_size, nearest_mtime(found.st_mtime_ns))
-        except (OSError, ValueError):
-            self.facts = None
+        found = file_facts(path)
+        self.facts = (found[0], nearest_mtime(found[1])) if found else None
 
     @property
     def size(self) -> int:
@@ -77,7 +74,7 @@ class File:
 
     def readable(self) -> bool:
         """Tell whether it is a file that may be read."""
-        return os.path.isfile(self.path) and os.access(self.path, os.R_OK)
+        return is_readable(self.path)
 
     def sha256(self) -> bytes:
         """Return its hash; empty if it cannot be read."""

@@ -1,0 +1,195 @@
+"""Images in an object store or behind a web address, by fsspec: s3, gs, az, http, hf and what else it knows.
+
+A root such as `s3://bucket/photos` is listed once; what the store says of an object (size, time, ETag) stands for what
+a disk says of a file. A path of it is that of the root with the id behind, as for a folder. fsspec and the package of
+the store are the extra `remote`; keys and endpoints are found where that package looks for them: AWS_ENDPOINT_URL, say.
+"""
+
+import errno
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from amnet_common.errors import DatasetError, ExtraError
+
+REMOTE = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|adl|http|https|hf|webdav|sftp|memory):/+(.*)", re.DOTALL)
+TRIES = 5  # of a request that fails by what may pass
+FIRST_PAUSE = 0.2  # seconds, each next one twice as long
+TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # of an object, by the store's package
+TAGS = ("ETag", "etag", "md5Hash", "sha256", "checksum")
+T = TypeVar("T")
+FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError)
+
+
+class Facts(NamedTuple):
+    """Hold what tells whether an object is still the same."""
+
+    size: int  # bytes
+    mtime_ns: int  # when it was written, with a checksum of its ETag in place of what is below a second
+
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is of an object store: `s3://bucket/photos`, or as pathlib has it, `s3:/bucket/photos`."""
+    return REMOTE.match(os.fspath(path)) is not None
+
+
+def url_of(path: str | os.PathLike[str]) -> str:
+    """Return the address of a path that `is_remote`, with the two slashes that pathlib takes away."""
+    found = REMOTE.fullmatch(os.fspath(path))
+    assert found
+    return f"{found[1]}://{found[2]}"
+
+
+class Store:
+    """Hold the objects below a root: listed once, each by its path below it.
+
+    Raises DatasetError if the root cannot be listed, ExtraError without the packages of the extra.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.url = url_of(root).rstrip("/")
+        self.files, self.root = _opened(self.url)
+        try:
+            found = _tried(lambda: self.files.find(self.root, detail=True))
+        except Exception as error:
+            raise DatasetError(f"--root {self.url}: expected to list it, found: {reason(error)}") from error
+        self.objects: Mapping[str, Facts] = {
+            path[len(self.root) :].lstrip("/"): facts_of(info)
+            for path, info in found.items()
+            if info.get("type", "file") == "file" and path != self.root
+        }
+
+    def path(self, id_: str) -> str:
+        """Return what fsspec calls an object."""
+        return f"{self.root}/{id_}"
+
+
+_stores: dict[str, Store] = {}  # of this process, by their address
+
+
+def store_at(root: str | os.PathLike[str]) -> Store:
+    """Return the store of a root, which is listed by the first call of this process."""
+    url = url_of(root).rstrip("/")
+    if url not in _stores:
+        _stores[url] = Store(url)
+    return _stores[url]
+
+
+def list_anew() -> None:
+    """Forget what was listed: the next call of `store_at` asks again."""
+    _stores.clear()
+
+
+def listed(root: Path) -> Mapping[str, Facts]:
+    """Return size and time of every object below a root, by its path below it."""
+    return store_at(root).objects
+
+
+def facts_at(path: str | os.PathLike[str]) -> Facts | None:
+    """Return size and time of an object, as its root was listed, or else by asking; None if there is none."""
+    store, id_ = _place(path)
+    if store is not None:
+        return store.objects.get(id_)
+    try:
+        return facts_of(_asked(path))
+    except Exception:
+        return None
+
+
+def exists_now(path: str | os.PathLike[str]) -> bool:
+    """Tell, by asking, whether the store answers and has something at a path or below it."""
+    try:
+        files, name = _opened(url_of(path))
+        files.invalidate_cache()
+        return bool(_tried(lambda: files.exists(name)))
+    except Exception:
+        return False
+
+
+def read_object(path: str | os.PathLike[str]) -> tuple[bytes, int]:
+    """Return the bytes of an object and its time; what may pass by itself is tried again.
+
+    Raises FileNotFoundError if there is none, OSError.
+    """
+    files, name = _opened(url_of(path))
+    store, id_ = _place(path)
+    try:
+        data: bytes = _tried(lambda: files.cat_file(name))
+        known = store.objects.get(id_) if store else None
+        if known is None or known.size != len(data):  # written since it was listed
+            known = facts_of(_asked(path))
+    except FOR_GOOD:
+        raise
+    except Exception as error:  # what a store's package raises is not always an OSError; all of it may pass
+        raise OSError(errno.EIO, reason(error)) from error
+    return data, known.mtime_ns
+
+
+def facts_of(info: Mapping[str, Any]) -> Facts:
+    """Return size and time of what fsspec says of an object; 0 where the store does not say."""
+    when = next((info[name] for name in TIMES if info.get(name)), 0)
+    seconds = _seconds(when)
+    tag = next((str(info[name]) for name in TAGS if info.get(name)), "")
+    below = zlib.crc32(tag.encode()) % 10**9 if tag else 0
+    return Facts(int(info.get("size") or 0), seconds * 10**9 + below)
+
+
+def _seconds(when: object) -> int:
+    """A time in seconds since 1970, however a store says it; a text that is none by its checksum."""
+    if isinstance(when, str):
+        try:
+            return int(datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp())
+        except ValueError:
+            return zlib.crc32(when.encode())
+    return int(when.timestamp()) if isinstance(when, datetime) else int(when) if isinstance(when, int | float) else 0
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, as one line."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(said).split())[:300]
+
+
+def _place(path: str | os.PathLike[str]) -> tuple[Store | None, str]:
+    """The store that lists a path, and the path below its root; None if no root above it was listed."""
+    url = url_of(path)
+    for store in [*_stores.values()]:
+        if url.startswith(f"{store.url}/"):
+            return store, url[len(store.url) + 1 :]
+    return None, ""
+
+
+def _asked(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    files, name = _opened(url_of(path))
+    files.invalidate_cache()
+    found: Mapping[str, Any] = _tried(lambda: files.info(name))
+    return found
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """fsspec's file system of an address, and what it calls the object there. Raises ExtraError."""
+    try:
+        import fsspec
+
+        files, name = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise ExtraError(f"{url}: expected fsspec and the package of this kind of store, found: {reason(error)}; pip "
+                         "install 'amnet[remote]'") from error  # fmt: skip
+    return files, name.rstrip("/")
+
+
+def _tried(request: Callable[[], T]) -> T:
+    """Ask several times, with longer and longer pauses, unless the answer is one that stays."""
+    for attempt in range(TRIES - 1):
+        try:
+            return request()
+        except FOR_GOOD:
+            raise
+        except Exception:
+            time.sleep(FIRST_PAUSE * 2**attempt)
+    return request()
