@@ -81,7 +81,7 @@ def store_at(root: str | os.PathLike[str]) -> Store:
 
 
 def list_anew() -> None:
-    """Forget what was listed: the next call of `store_at` asks again."""
+    """Let go of what was listed: the next call of `store_at` asks again."""
     _stores.clear()
 
 

@@ -1,7 +1,6 @@
 """`amnet-cache compact` and `remove`: what a collection that lives on needs now and then."""
 
 import codecs
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from amnet_common.collection.removing import Removal, carry_out, planned
 from amnet_common.commands import OneLineErrors, deferred_interrupt, progress, say, say_done, summary
 from amnet_common.datasets.records import decode_id
 from amnet_common.errors import ConfigError, DatasetError
+from amnet_common.image_files import is_there
 from amnet_common.only_writer import only_writer
 from amnet_common.progress import Progress
 from amnet_common.small_texts import small_bytes
@@ -90,7 +90,7 @@ def removal_notes(removal: Removal) -> Iterator[str]:
     for path in removal.elsewhere:
         yield f"{path} is in another folder: the features are overwritten, the names stay there"
     images = (removal.collection.image_path(row) for row in np.flatnonzero(~removal.keep).tolist())
-    there = [image for image in images if os.path.exists(image)]
+    there = [image for image in images if is_there(image)]
     if there:
         yield f"{len(there)} image files are still there, such as {there[0]}: an extraction would add them again"
 
