@@ -330,7 +330,7 @@ def test_full_disk_at_any_call_is_told_loses_nothing_and_the_next_ends_well(busy
         assert not leftovers()
         if status != 75 and call > 60:
             break
-    assert told > 1
+    assert told
 
 
 def leftovers() -> list[Path]:
