@@ -10,7 +10,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +19,7 @@ from amnet_common.errors import DatasetError, ExtraError
 
 REMOTE = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|adl|http|https|hf|webdav|sftp|memory):/+(.*)", re.DOTALL)
 TRIES = 5  # of a request that fails by what may pass
+BLOCK = 2**18  # bytes, of an object whose structure is read
 FIRST_PAUSE = 0.2  # seconds, each next one twice as long
 TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # of an object, by the store's package
 TAGS = ("ETag", "etag", "md5Hash", "sha256", "checksum")
@@ -118,16 +119,36 @@ def read_object(path: str | os.PathLike[str]) -> tuple[bytes, int]:
     """
     files, name = _opened(url_of(path))
     store, id_ = _place(path)
+    data: bytes = _passing(lambda: _tried(lambda: files.cat_file(name)))
+    known = store.objects.get(id_) if store else None
+    if known is None or known.size != len(data):  # written since it was listed
+        known = object_facts(url_of(path))
+    return data, known.mtime_ns
+
+
+def object_facts(url: str) -> Facts:
+    """Return size and time of an object, by asking for it. Raises FileNotFoundError if there is none, OSError."""
+    return facts_of(_passing(lambda: _asked(url)))
+
+
+def ranges_of(url: str, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
+    """Return bytes starts[i] to ends[i] (exclusive) of an object, asked for together. Raises OSError."""
+    files, name = _opened(url)
+
+    def request() -> list[bytes]:
+        return [bytes(one) for one in files.cat_ranges([name] * len(starts), [*starts], [*ends], on_error="raise")]
+
+    return _passing(lambda: _tried(request))
+
+
+def _passing(request: Callable[[], T]) -> T:
+    """Give what a request gives; whatever a store's package raises is an OSError."""
     try:
-        data: bytes = _tried(lambda: files.cat_file(name))
-        known = store.objects.get(id_) if store else None
-        if known is None or known.size != len(data):  # written since it was listed
-            known = facts_of(_asked(path))
+        return request()
     except FOR_GOOD:
         raise
-    except Exception as error:  # what a store's package raises is not always an OSError; all of it may pass
+    except Exception as error:  # not always one; all of it may pass by itself
         raise OSError(errno.EIO, reason(error)) from error
-    return data, known.mtime_ns
 
 
 def facts_of(info: Mapping[str, Any]) -> Facts:
@@ -169,6 +190,12 @@ def _asked(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     files.invalidate_cache()
     found: Mapping[str, Any] = _tried(lambda: files.info(name))
     return found
+
+
+def opened_object(url: str) -> Any:  # noqa: ANN401 - a file as Python's, of any package
+    """Open an object for reading at any place, by blocks that are kept. Raises OSError."""
+    files, name = _opened(url)
+    return _passing(lambda: files.open(name, "rb", block_size=BLOCK, cache_type="blockcache"))
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -23,10 +23,14 @@ def overwrite(file: int, extent: Extent, rows: Sequence[int] | np.ndarray) -> No
 
 def make_holes(file: int, extent: Extent, rows: Sequence[int] | np.ndarray) -> None:
     """Give the disk the room of entries that hold zeros, where the file system can; what cannot be given stays."""
+    for row in rows:
+        if not punch(file, extent.at(int(row)), extent.row_bytes):
+            return
+
+
+def punch(file: int, start: int, length: int) -> bool:
+    """Give the disk the room of bytes of an open file, which are zeros then; tell whether the file system can."""
     fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
     if fallocate is None:
-        return
-    for row in rows:
-        start, length = ctypes.c_int64(extent.at(int(row))), ctypes.c_int64(extent.row_bytes)
-        if fallocate(file, PUNCH_HOLE | KEEP_SIZE, start, length):
-            return
+        return False
+    return bool(fallocate(file, PUNCH_HOLE | KEEP_SIZE, ctypes.c_int64(start), ctypes.c_int64(length)) == 0)

@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from amnet_common.remote import is_remote, opened_object, url_of
+
 MAX_TEXT_BYTES = 2**20  # of an attribute; ours have at most some thousand
 UNLIKELY = (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)  # what h5py raises
 
@@ -44,10 +46,13 @@ def facts(question: Question) -> dict[str, Any]:
 
 
 def opened(path: str) -> h5py.File:
-    """Open a file for reading without HDF5's lock, or, where this process holds it open with one, as that does.
+    """Open a file for reading without HDF5's lock, or, where this process holds it open with one, as that does; of an
+    object store by ranges of its bytes.
 
     Raises OSError.
     """
+    if is_remote(path):
+        return h5py.File(opened_object(url_of(path)), "r")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
