@@ -10,6 +10,7 @@ import numpy as np
 
 from amnet_common.collection import Collection
 from amnet_common.collection.description import counts, numbers
+from amnet_common.collection.joining import without
 from amnet_common.collection.layout import FAILED
 from amnet_common.collection.part import Part
 from amnet_common.collection.parts_folder import all_parts, folder_of, next_path, remove_superseded
@@ -34,8 +35,10 @@ from extract.sync.deciding import Policy, Today, compare, resumable
 from extract.sync.known import KnownRows
 from extract.sync.parts import own_name, sources_of
 from extract.sync.pruning import prune, unnamed_rows
+from extract.weight_source import is_remembered
 
 Extract = Callable[[Job, Callable[[Job], object]], int]  # carries a job out; calls the function once its file is there
+OF_WEIGHTS = ("weights", "weights_file")  # in the provenance: weight_source.remembered
 MANY_PARTS = 100
 MOST_NAMED = 20  # images that are gone, by --dry-run
 
@@ -129,9 +132,10 @@ def carry_out(night: Night, extract: Extract) -> int:
     """Replace the link if it says anything new, extract what is to be extracted, and return the exit status of that."""
     today, request = night.today, night.request
     if not today.extract:
+        status = compared_weights(night, extract)
         if night.renewed:
             publish(night, night.known.parts)
-        return 0
+        return status
     begun = resumable(today, request.dataset.ids, night.known)
     if begun is not None:
         number, rows = begun
@@ -145,6 +149,28 @@ def carry_out(night: Night, extract: Extract) -> int:
             night = replace(night, base=Collection(request.out))
             night = replace(night, known=KnownRows(all_parts(request.out, night.base), night.base))
     return extract(job_of(night, None, range(len(today.extract))), lambda job: add_part(night, job))
+
+
+def compared_weights(night: Night, extract: Extract) -> int:
+    """Make sure that the weights of the command are those of the collection, where their file does not tell it.
+
+    Raises SpecError for others, WeightsError for others than are expected.
+    """
+    request, base = night.request, night.base
+    known = base is not None and is_remembered(request.weights, base.provenance)
+    if known and not request.expected.sha256:
+        return 0
+    return extract(job_of(night, Collection(night.known.parts[0].path), ()), lambda _: None)
+
+
+def remembered_by(night: Night) -> dict[str, object]:
+    """Return where a collection comes from; of its weights what was known when it was begun."""
+    about = provenance(night.request.dataset, night.request.weights)
+    begun = (
+        night.base.provenance if night.base else night.known.parts[0].structure.provenance if night.known.parts else {}
+    )
+    weights = {name: begun[name] for name in OF_WEIGHTS if name in begun}
+    return {**(without(OF_WEIGHTS, about) if weights else about), **weights}
 
 
 def add_part(night: Night, job: Job) -> None:
@@ -194,8 +220,7 @@ def publish(night: Night, parts: Sequence[Part]) -> Sequence[Part]:
             held.enter_context(taken_alone(request.out))
             moved = own_name(request.out, base)
         spec = parts[0].structure.spec
-        about = provenance(request.dataset, request.weights)
-        create_link(request.out, request.dataset, spec, sources_of(request.out, parts, moved), about,
+        create_link(request.out, request.dataset, spec, sources_of(request.out, parts, moved), remembered_by(night),
                     night.today.held, replace=True)  # fmt: skip
     return Collection(request.out).parts
 
@@ -206,6 +231,10 @@ def notes(night: Night) -> list[str]:
     if night.today.anew:
         lines.append(f"{night.today.anew} images have the content of another name; they are extracted anew, since "
                      "augmented views are drawn by the name")  # fmt: skip
+    base, dataset = night.base, night.request.dataset
+    if base is not None and np.isnan(dataset.labels).all() and not np.isnan(base.labels).all():
+        lines.append(f"{int((~np.isnan(base.labels)).sum())} images have scores in {base.path}, and --dataset "
+                     f"{dataset.name} has none: they are left out")  # fmt: skip
     if len(night.known.parts) >= MANY_PARTS:
         lines.append(f"{len(night.known.parts)} parts; amnet-cache compact {night.request.out} makes one file of them")
     return lines

@@ -257,6 +257,33 @@ def test_other_settings_are_refused_in_one_line(library):
     assert "--out t.h5: expected its spec, found another: seed: expected 0, found 3" in found.stderr
 
 
+def test_other_weights_are_refused_also_when_nothing_is_to_be_extracted(library, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    root, sync = library
+    save_file({"w": torch.ones(2)}, tmp_path / "one.safetensors")
+    save_file({"w": torch.zeros(2)}, tmp_path / "two.safetensors")
+    sync("--weights", "one.safetensors")
+    os.unlink(root / "000.bmp")
+    found = sync("--weights", "two.safetensors")
+    assert (found.status, "weights_sha256: expected" in found.stderr) == (2, True)
+    assert len(Collection("t.h5")) == 5
+    shutil.copy("one.safetensors", "copy.safetensors")
+    assert sync("--weights", "copy.safetensors").status == 0
+    assert Collection("t.h5").provenance["weights"] == "one.safetensors"
+
+
+def test_scores_that_the_folder_does_not_have_are_said_to_be_left_out(pictures, extract, tmp_path):
+    data = pictures(3)
+    (tmp_path / "table.csv").write_text("id,score\n000.png,0.5\n001.png,0.25\n002.png,1\n")
+    extract(data, "--sync", "--augs", "0", "--labels", tmp_path / "table.csv", layout="csv")
+    assert (
+        "note: 3 images have scores in t.h5, and --dataset folder has none"
+        in extract(data, "--sync", "--augs", "0").stderr
+    )
+
+
 @pytest.mark.parametrize("option", ["--overwrite", "--only-begun", "--limit=1", "--shard=1/2", "--except=t.h5"])
 def test_options_that_mean_nothing_beside_it_are_refused(library, option):
     _, sync = library
