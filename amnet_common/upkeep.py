@@ -66,7 +66,7 @@ def remove_command(file: Path, ids: tuple[str, ...], table: Path | None, ignore_
     with only_writer(file):
         remove_superseded(file, Collection(file))
         removal = planned(file, named, ignore_missing)
-        with deferred_interrupt() as check_interrupt, progress("copy", len(removal.keep), "images") as bar:
+        with deferred_interrupt() as check_interrupt, progress("copy", removal.copied, "images") as bar:
 
             def advance(count: int) -> None:
                 check_interrupt()

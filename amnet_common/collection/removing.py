@@ -45,6 +45,12 @@ class Removal:
     shared: tuple[str, ...]
     elsewhere: tuple[Path, ...]
 
+    @property
+    def copied(self) -> int:
+        """Return about how many rows are written anew: those that stay in the files that hold what goes."""
+        anew = [n for n in self.rows if self.parts[n].path not in self.elsewhere]
+        return sum(len(self.parts[n].images) - len(self.rows[n]) for n in anew)
+
 
 def planned(path: Path, ids: Sequence[str], ignore_missing: bool = False) -> Removal:
     """Find everything that a collection and the parts beside it hold of images `ids`; nothing is written.
