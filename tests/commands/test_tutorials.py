@@ -75,7 +75,7 @@ def test_a_library_is_scored_again_as_its_tutorial_says(here, trained):
     lines = [*commands("library.md")]
     rows = []
     for line in lines:
-        if "--except" in line:
+        if "--sync" in line:
             draw(here / "photos", ["7.png", "8.png"])
         run(line)
         if "--out scores.csv" in line:
