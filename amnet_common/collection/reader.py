@@ -4,13 +4,12 @@ The HDF5 library is used once, on opening, for the structure; features are read 
 caller's buffer, by a few threads. The virtual dataset /features is never opened.
 """
 
-import contextlib
 import html
 import os
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
 from amnet_common.collection.linking import Chosen, choose_parts, chosen_rows, held_by, open_parts
 from amnet_common.collection.marks import view_checksum
+from amnet_common.collection.open_files import open_files
 from amnet_common.collection.part import Part
 from amnet_common.collection.prefetch import P, read_ahead
 from amnet_common.collection.quantise import dequantise
@@ -33,11 +33,10 @@ READ_THREADS = 4  # two to four saturate a page cache; more only wait for the sa
 AHEAD = 1  # batches read beside the one in use; 100 MB each at 256 float16 views
 
 
-class _Handles(NamedTuple):
-    """What one process reads with: neither files nor threads may be shared with a parent or child."""
+class _Threads(NamedTuple):
+    """What one process reads with: threads are not shared with a parent or child (nor are files: open_files.py)."""
 
     process: int
-    files: tuple[int, ...]  # one a part
     pool: ThreadPoolExecutor
 
 
@@ -86,7 +85,7 @@ class Collection:
         self.view_shape: tuple[int, ...] = first.features.shape[2:]
         self.dtype: np.dtype = first.features.dtype
         self.view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
-        self._handles: _Handles | None = None
+        self._threads: _Threads | None = None
         self._raw_ids_in_links = raw_ids if self.linked else []
         self._gather()
 
@@ -256,17 +255,18 @@ class Collection:
         part_of = self._part_of[rows]  # (n,)
         offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self.view_bytes).tolist()
         planes = buffer.view(np.uint8).reshape(len(rows), self.view_bytes)
-        handles = self._open_handles()
-        files = [handles.files[part] for part in part_of.tolist()]
+        numbers = part_of.tolist()
 
         def read_some(some: range) -> None:
-            for i in some:
-                read_exactly(files[i], planes[i].data, offsets[i], self.path)
-                if check:
-                    self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
+            for part, those in groupby(some, numbers.__getitem__):
+                with open_files.using(self.parts[part]) as file:
+                    for i in those:
+                        read_exactly(file, planes[i].data, offsets[i], self.path)
+                        if check:
+                            self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
 
         count = min(self.threads, len(rows))
-        list(handles.pool.map(read_some, [range(k, len(rows), count) for k in range(count)]))
+        list(self._pool().map(read_some, [range(k, len(rows), count) for k in range(count)]))
 
     def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
         wanted, found = int(self.checksums[row, view]), view_checksum(plane)
@@ -275,13 +275,10 @@ class Collection:
                                   f"{wanted:#010x}, found {found:#010x}: the features are damaged; amnet-cache verify "
                                   "--repair marks such rows, and the same amnet-extract fills them again")  # fmt: skip
 
-    def _open_handles(self) -> _Handles:
-        if self._handles is None or self._handles.process != os.getpid():
-            files = _open_files(self.parts)
-            weakref.finalize(self, _close_files, files)
-            pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
-            self._handles = _Handles(os.getpid(), files, pool)
-        return self._handles
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None or self._threads.process != os.getpid():
+            self._threads = _Threads(os.getpid(), ThreadPoolExecutor(self.threads, thread_name_prefix="collection"))
+        return self._threads.pool
 
     def _new_buffer(self, count: int) -> np.ndarray:
         shape = (count, *self.view_shape)
@@ -309,22 +306,6 @@ def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
     if len(set(ids)) < len(ids):
         raise CollectionError(f"{path}: /images: expected each id once, found one twice")
     return ids
-
-
-def _open_files(parts: Iterable[Part]) -> tuple[int, ...]:
-    """A descriptor of each part, or of none."""
-    with contextlib.ExitStack() as opened:
-        files = []
-        for part in parts:
-            files.append(part.open())
-            opened.callback(os.close, files[-1])
-        opened.pop_all()
-    return tuple(files)
-
-
-def _close_files(files: tuple[int, ...]) -> None:
-    for file in files:
-        os.close(file)
 
 
 def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:
