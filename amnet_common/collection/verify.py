@@ -61,25 +61,36 @@ def integrity_holds(path: Path, structure: Structure) -> bool:
 
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
     """Check every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
-    ids = part.raw_ids()
+    if quick:
+        bad = {row: _damaged(part, row) for row in part.damaged.tolist()}
+        for row in range(len(part.status)):
+            yield bad.get(row, Checked())
+        return
     damaged = set(part.damaged.tolist())
     file = part.open()
 
     def look(row: int) -> Checked:
-        name = decode_id(ids[row])
         if row in damaged:
-            return Checked(
-                (Problem(part.path, row, f"{name}: row {row}: the mark does not hold; it counts as pending"),)
-            )
-        if quick or part.status[row] != DONE:
+            return _damaged(part, row)
+        if part.status[row] != DONE:
             return Checked()
         wrong = [view for view in range(part.planes.features.shape[1]) if not _view_holds(part, file, row, view)]
-        texts = (f"{name}: row {row} view {view}: the features do not match their checksum" for view in wrong)
+        texts = (f"{_name(part, row)}: row {row} view {view}: the features do not match their checksum"
+                 for view in wrong)  # fmt: skip
         return Checked(tuple(Problem(part.path, row, text) for text in texts))
 
     with open(file, "rb"), ThreadPoolExecutor(THREADS, "verify") as pool:  # closed last: threads read from it
-        for start in range(0, len(ids), 64 * THREADS):  # bounded: map would queue every row at once
-            yield from pool.map(look, range(start, min(start + 64 * THREADS, len(ids))))
+        for start in range(0, len(part.status), 64 * THREADS):  # bounded: map would queue every row at once
+            yield from pool.map(look, range(start, min(start + 64 * THREADS, len(part.status))))
+
+
+def _damaged(part: Part, row: int) -> Checked:
+    text = f"{_name(part, row)}: row {row}: the mark does not hold; it counts as pending"
+    return Checked((Problem(part.path, row, text),))
+
+
+def _name(part: Part, row: int) -> str:
+    return decode_id(bytes(part.images["id"][row]))
 
 
 def _view_holds(part: Part, file: int, row: int, view: int) -> bool:
