@@ -4,7 +4,8 @@
 
 Makes the same rows three times: as one file, as parts that a link finds by their ids, and as parts that a link names
 row by row. All rows are done, and their marks right; the features were never written, so that the files are sparse.
-Each measurement is a process of its own, with the page cache warm: seconds, and the most memory that it ever had.
+Each measurement is a process of its own, with the page cache warm: seconds, seconds of processors (also at
+the child that asks the HDF5 library), and the most memory that it ever had.
 """
 
 import os
@@ -52,17 +53,18 @@ ACTIONS = {"open": OPEN, "`amnet-cache info`": INFO, "`amnet-cache verify --quic
 @click.option("--parts", default=PARTS, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where the files are made.  [default: a temporary one]")
 @click.option("--keep", is_flag=True, help="Leave the files in FOLDER, and use those that are there.")
-def main(rows: int, parts: int, folder: Path | None, keep: bool) -> None:
+@click.option("--opening", is_flag=True, help="Measure opening alone.")
+def main(rows: int, parts: int, folder: Path | None, keep: bool, opening: bool) -> None:
     """Measure and print."""
     work = folder if keep and folder else Path(tempfile.mkdtemp(dir=folder))
     try:
         kinds = library(work, rows, parts)
         print(f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n")
-        print(f"| {rows} images | | s | MB at most |\n|---|---|---|---|")
-        for action, code in ACTIONS.items():
+        print(f"| {rows} images | | s | s of processors | MB at most |\n|---|---|---|---|---|")
+        for action, code in list(ACTIONS.items())[: 1 if opening else None]:
             for kind, path in kinds.items():
-                seconds, most = measured(code.format(path=str(path)))
-                print(f"| {action} | {kind} | {seconds:.2f} | {most / 1e6:.0f} |", flush=True)
+                seconds, busy, most = measured(code.format(path=str(path)))
+                print(f"| {action} | {kind} | {seconds:.2f} | {busy:.2f} | {most / 1e6:.0f} |", flush=True)
     finally:
         if not keep:
             shutil.rmtree(work)
@@ -118,17 +120,23 @@ def filled(path: Path, names: tuple[str, ...]) -> str:
     return structure.uuid
 
 
-def measured(code: str) -> tuple[float, int]:
-    """Seconds and most bytes of resident memory of a process of few descriptors that runs some code."""
+def measured(code: str) -> tuple[float, float, int]:
+    """Seconds, those of processors, and most bytes of resident memory of a process that runs some code."""
     report = "\nimport resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     guarded = f"try:\n    exec({code!r})\nexcept SystemExit as end:\n    assert not end.code, end.code{report}"
-    started = time.perf_counter()
+    before, started = children(), time.perf_counter()
     command = [sys.executable, "-c", guarded]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=few_descriptors, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return seconds, 1024 * int(done.stderr.split()[-1])
+    return seconds, children() - before, 1024 * int(done.stderr.split()[-1])
+
+
+def children() -> float:
+    """Seconds that processors were at all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def few_descriptors() -> None:

@@ -170,5 +170,5 @@ class GatheredRows(RowTable):
 def gathered(tables: Sequence[np.ndarray], parts: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Return row `own[i]` of table `parts[i]` for each i: (n, ...)."""
     starts = np.cumsum([0, *map(len, tables[:-1])])
-    whole = np.concatenate(tables) if len(tables) > 1 else tables[0]
-    return whole[starts[parts] + own]
+    whole, rows = np.concatenate(tables), starts[parts] + own
+    return whole if np.array_equal(rows, np.arange(len(whole))) else whole[rows]
