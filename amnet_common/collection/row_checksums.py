@@ -25,11 +25,12 @@ def joined(checksums: np.ndarray, length: int) -> int:
     """Compute the CRC-32C of n texts of so many bytes, one after the other, from that of each, (n,) uint32."""
     if not len(checksums):
         return 0
-    levels = max(0, len(checksums) - 1).bit_length()
-    found = np.zeros(2**levels, np.uint32)  # as if empty texts stood before: their checksum is 0
-    found[len(found) - len(checksums) :] = checksums
-    for level in range(levels):
+    found, level = np.asarray(checksums, "<u4"), 0
+    while len(found) > 1:
+        if len(found) % 2:
+            found = np.concatenate([np.zeros(1, "<u4"), found])  # as if an empty text stood before: its checksum is 0
         found = _times(_tables(length, level), found[0::2]) ^ found[1::2]
+        level += 1
     return int(found[0])
 
 
@@ -38,13 +39,13 @@ def _tables(length: int, level: int) -> np.ndarray:
     """What a checksum becomes when 2^level times `length` bytes follow: (4, 256) uint32, for each byte of it."""
     if level:
         half = _tables(length, level - 1)
-        single = np.left_shift(np.uint32(1), np.arange(BITS, dtype=np.uint32))
+        single = np.left_shift(np.uint32(1), np.arange(BITS, dtype=np.uint32)).astype("<u4")
         columns = _times(half, _times(half, single)).tolist()
     else:
         zeros = bytes(length)
         none = crc32c.crc32c(zeros)
         columns = [crc32c.crc32c(zeros, 1 << bit) ^ none for bit in range(BITS)]
-    tables = np.zeros((BYTES, 256), np.uint32)
+    tables = np.zeros((BYTES, 256), "<u4")
     for bit, column in enumerate(columns):
         those = (np.arange(256) >> (bit % 8)) & 1 == 1
         tables[bit // 8, those] ^= np.uint32(column)
@@ -52,7 +53,8 @@ def _tables(length: int, level: int) -> np.ndarray:
 
 
 def _times(tables: np.ndarray, checksums: np.ndarray) -> np.ndarray:
-    found = tables[0][checksums & 255]
+    each = np.ascontiguousarray(checksums).view(np.uint8).reshape(-1, BYTES)  # the lowest first
+    found = tables[0].take(each[:, 0])
     for byte in range(1, BYTES):
-        found = found ^ tables[byte][(checksums >> np.uint32(8 * byte)) & 255]
+        found ^= tables[byte].take(each[:, byte])
     return found
