@@ -11,11 +11,12 @@ LENGTH_BYTES = 4  # before each id
 
 
 class IdReading:
-    """Take up ids in the order of rows; `keep`: their texts are wanted."""
+    """Take up ids in the order of rows. `texts`, `column`: they are wanted as such, and kept."""
 
-    def __init__(self, keep: bool = False) -> None:
-        self._digest, self._keep = hashlib.sha256(), keep
+    def __init__(self, texts: bool = False, column: bool = False) -> None:
+        self._digest, self._keep_texts, self._keep_column = hashlib.sha256(), texts, column
         self.texts: list[str] = []
+        self._column: list[np.ndarray] = []
 
     def take(self, ids: np.ndarray) -> None:
         """Take up the next n ids, (n,) of bytes."""
@@ -28,16 +29,22 @@ class IdReading:
         if count and lengths.min() < most:
             table = table[np.arange(LENGTH_BYTES + most) < LENGTH_BYTES + lengths[:, None]]
         self._digest.update(table.reshape(-1).data)
-        if self._keep:
+        if self._keep_texts:
             self.texts += texts_of(ids.tolist())
+        if self._keep_column:
+            self._column.append(ids)
+
+    def column(self) -> np.ndarray:
+        """Return the ids as the bytes that are stored, (n,)."""
+        return np.concatenate(self._column)
 
     def sha256(self) -> str:
         """Return the hash of all ids so far, as `spec.image_list_sha256` computes it."""
         return self._digest.hexdigest()
 
 
-def encoded(ids: Sequence[str], dtype: np.dtype) -> np.ndarray:
-    """Return ids as the bytes that are stored, (n,) of `dtype`."""
+def encoded(ids: Sequence[str], dtype: np.dtype | str = "S") -> np.ndarray:
+    """Return ids as the bytes that are stored, (n,) of `dtype`; "S": as long as the longest."""
     return np.array([encode_id(id_) for id_ in ids], dtype)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import amnet_common
 from amnet_common.collection.folding import FOLDING, folds_of, read_groups
+from amnet_common.collection.id_reading import encoded
 from amnet_common.collection.layout import HELD_ROW, PATH_BYTES
 from amnet_common.collection.linking import RowsById, choose_parts, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
@@ -186,7 +187,8 @@ def held_together(ids: Sequence[str], collections: Sequence[Collection]) -> np.n
 
     Raises CollectionError if two collections have features of one id.
     """
-    chosen = choose_parts(ids, list(map(RowsById(ids).held_by, collections)), collections)
+    find = RowsById(ids, encoded(ids))
+    chosen = choose_parts(ids, [find.held_by(encoded(collection.ids)) for collection in collections], collections)
     if all(collection.held is None for collection in collections):
         return None
     held = np.zeros(len(ids), HELD_ROW)

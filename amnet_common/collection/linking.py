@@ -7,7 +7,8 @@ is (`/held`): a part may then hold features of images that are gone, have change
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from amnet_common.collection.id_reading import texts_of
+from amnet_common.collection.id_reading import IdReading, texts_of
 from amnet_common.collection.layout import DONE, FAILED, PENDING, Structure
 from amnet_common.collection.part import Part
 from amnet_common.collection.spec import spec_differences
@@ -27,8 +28,10 @@ MARKS_THREADS = 2  # parts whose marks are read and checked at once
 ROOTS = "AMNET_LINK_ROOTS"  # folders outside a link's own that its parts may lie in, separated as in PATH
 
 
-def open_parts(path: Path, structure: Structure) -> list[Part]:
+def open_parts(path: Path, structure: Structure, take_ids: Callable[[np.ndarray], object] | None = None) -> list[Part]:
     """Open the parts of a linked collection: each must be there, the same file as when linked, and of the same spec.
+
+    `take_ids` gets the ids of each part, (n,) of bytes, in their order.
 
     Raises CollectionError that names a part that is missing, replaced, named twice, outside the folders that are
     allowed, or of another number of views; SpecError for another spec.
@@ -46,10 +49,16 @@ def open_parts(path: Path, structure: Structure) -> list[Part]:
     # the HDF5 library is asked of the next parts while the marks of some are checked
     with ThreadPoolExecutor(1, "structures") as asking, ThreadPoolExecutor(MARKS_THREADS, "marks") as checking:
         asked = [asking.submit(structure_of, name) for name, _ in structure.sources]
-        opened = [checking.submit(_open_part, path, structure, *source, one)
-                  for source, one in zip(structure.sources, asked, strict=True)]  # fmt: skip
+        read = deque(IdReading(column=take_ids is not None) for _ in asked)
+        opened = [checking.submit(_open_part, path, structure, *source, facts, ids)
+                  for source, facts, ids in zip(structure.sources, asked, read, strict=True)]  # fmt: skip
+        parts: list[Part] = []
         try:
-            parts = [one.result() for one in opened]
+            for one in opened:
+                parts.append(one.result())
+                ids = read.popleft()
+                if take_ids:
+                    take_ids(ids.column())
         finally:
             for pool in (checking, asking):
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -64,9 +73,9 @@ def _structure(path: Path, source: Path) -> Structure:
     return read_structure(source)
 
 
-def _open_part(path: Path, link: Structure, name: str, uuid: str, structure: Future[Structure]) -> Part:
+def _open_part(path: Path, link: Structure, name: str, uuid: str, structure: Future[Structure], ids: IdReading) -> Part:
     source = path.parent / name
-    part = Part(source, structure.result())
+    part = Part(source, structure.result(), ids)
     if part.structure.uuid != uuid:
         raise CollectionError(f"{path}: expected its part {source} with uuid {uuid}, found another collection with "
                               f"uuid {part.structure.uuid}: it was replaced; link again if that was meant")  # fmt: skip
@@ -118,27 +127,24 @@ class Holder(Protocol):
     path: Path
     status: np.ndarray  # (n,) uint8
 
-    def raw_ids(self) -> list[bytes]: ...
-
 
 class RowsById:
-    """Find rows of a link by their ids; parts that have them one after the other are found at once."""
+    """Find rows of a link by their ids, `column` as bytes; parts that have them one after the other at once."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
-        self._ids, self._next = ids, 0
+    def __init__(self, ids: Sequence[str], column: np.ndarray) -> None:
+        self._ids, self._column, self._next = ids, column, 0
 
     @cached_property
     def _row_of(self) -> Mapping[str, int]:
         return {id_: row for row, id_ in enumerate(self._ids)}
 
-    def held_by(self, part: Holder) -> Held:
-        """Find the ids of the link in a part."""
-        ids = texts_of(part.raw_ids())
-        here = range(self._next, self._next + len(ids))
-        if list(self._ids[here.start : here.stop]) == ids:
+    def held_by(self, ids: np.ndarray) -> Held:
+        """Find which rows of the link a part with these ids, (n,) of bytes, has."""
+        here = slice(self._next, self._next + len(ids))
+        if np.array_equal(self._column[here], ids):
             self._next = here.stop
             return Held(np.arange(here.start, here.stop), np.arange(len(ids)))
-        rows = np.fromiter((self._row_of.get(id_, -1) for id_ in ids), np.int64, len(ids))
+        rows = np.fromiter((self._row_of.get(id_, -1) for id_ in texts_of(ids.tolist())), np.int64, len(ids))
         own = np.flatnonzero(rows >= 0)
         return Held(rows[own], own)
 
@@ -159,7 +165,7 @@ def choose_parts(ids: Sequence[str], held: Sequence[Held], parts: Sequence[Holde
 
     `held[p]`: what part p has. Raises CollectionError if two parts have one id done, or none has it.
     """
-    best, chosen = np.zeros(len(ids), np.int64), Chosen(np.full(len(ids), -1), np.zeros(len(ids), np.int64))
+    best, chosen = np.zeros(len(ids), np.int8), Chosen(np.full(len(ids), -1), np.zeros(len(ids), np.int64))
     for number, (part, (rows, own)) in enumerate(zip(parts, held, strict=True)):
         ranks = np.select([part.status[own] == known for known in RANK], list(RANK.values()))  # (n,)
         twice = rows[(best[rows] == RANK[DONE]) & (ranks == RANK[DONE])]

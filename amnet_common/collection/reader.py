@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from amnet_common.collection.id_reading import IdReading, encoded
 from amnet_common.collection.layout import DONE, FAILED, Structure
-from amnet_common.collection.linking import Chosen, RowsById, choose_parts, chosen_rows, open_parts
+from amnet_common.collection.linking import Chosen, Held, RowsById, choose_parts, chosen_rows, open_parts
 from amnet_common.collection.marks import view_checksum
 from amnet_common.collection.open_files import open_files
 from amnet_common.collection.part import Part
@@ -70,16 +70,17 @@ class Collection:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
-        structure, ids = read_structure(self.path), IdReading(keep=True)
-        self.linked = structure.planes is None
-        self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure, ids)]
+        structure = read_structure(self.path)
+        self.linked, self.held = structure.planes is None, structure.held
+        self.ids: tuple[str, ...]
+        self._held: list[Held] = []  # of each part, where a link finds its rows by their ids
         if self.linked:
-            _read_ids(self.path, structure, ids)
-        self.ids: tuple[str, ...] = _safe_ids(ids, self.path)
-        self.held = structure.held
-        self._chosen = None if structure.held is None else chosen_rows(self.path, structure.held, self.parts)
-        by_id = self.linked and self._chosen is None
-        self._held = list(map(RowsById(self.ids).held_by, self.parts)) if by_id else []
+            self.parts = self._opened_parts(structure)
+        else:
+            ids = IdReading(texts=True)
+            self.parts = [Part(self.path, structure, ids)]
+            self.ids = _safe_ids(ids, self.path)
+        self._chosen = None if self.held is None else chosen_rows(self.path, self.held, self.parts)
         first = self.parts[0].planes
         self.uuid, self.image_list = structure.uuid, structure.image_list
         self.spec: Spec = structure.spec
@@ -209,6 +210,16 @@ class Collection:
         if name not in self.splits:
             raise CollectionError(f"{self.path}: expected split list {name!r}, found {sorted(self.splits) or 'none'}")
         return self.splits[name]
+
+    def _opened_parts(self, structure: Structure) -> list[Part]:
+        """The parts of a link, whose own ids come first: those of parts are looked up at once, and not kept."""
+        ids = IdReading(texts=True, column=self.held is None)
+        _read_ids(self.path, structure, ids)
+        self.ids = _safe_ids(ids, self.path)
+        if self.held is not None:
+            return open_parts(self.path, structure)
+        find = RowsById(self.ids, ids.column())
+        return open_parts(self.path, structure, lambda column: self._held.append(find.held_by(column)))
 
     def _gather(self) -> None:
         """The tables of the parts in the order of this collection's rows."""

@@ -14,11 +14,13 @@ IDS = st.lists(st.binary(min_size=1, max_size=9).filter(lambda id_: not id_.ends
 @given(IDS, st.integers(1, 12))
 def test_hash_and_texts_are_those_of_the_ids_one_by_one(ids, step):
     column = np.array(ids, f"S{max(map(len, ids)) + 2}")
-    reading = IdReading(keep=True)
+    reading = IdReading(texts=True, column=True)
     for start in range(0, len(ids), step):
         reading.take(column[start : start + step])
     assert reading.sha256() == image_list_sha256(ids)
     assert reading.texts == [decode_id(id_) for id_ in ids]
+    assert reading.column().tolist() == ids
+    assert encoded(reading.texts).tolist() == ids
     assert encoded(reading.texts, column.dtype).tolist() == ids
 
 

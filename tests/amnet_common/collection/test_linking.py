@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amnet_common.collection import Collection
+from amnet_common.collection.id_reading import encoded
 from amnet_common.collection.joining import link
 from amnet_common.collection.linking import RowsById
 from amnet_common.collection.skeleton import create_link, create_skeleton
@@ -304,24 +305,14 @@ def test_link_opened_through_a_symbolic_link_elsewhere_finds_its_parts(make_coll
     assert Collection(tmp_path / "elsewhere" / "mine.h5").read([0, 1], check=True).shape[0] == 2
 
 
-@dataclasses.dataclass
-class Ids:
-    """What has rows under ids."""
-
-    ids: list[bytes]
-
-    def raw_ids(self) -> list[bytes]:
-        return self.ids
-
-
 @given(st.data())
 def test_rows_by_id_are_found_whatever_order_the_parts_have(data):
     ids = data.draw(st.lists(st.sampled_from([f"{number}.jpg" for number in range(30)]), unique=True, min_size=1))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=3)))
     parts = [ids[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(ids)])]
     parts = data.draw(st.permutations([*parts, data.draw(st.permutations([*ids, "other.jpg"]))]))
-    find = RowsById(ids)
+    find = RowsById(ids, encoded(ids))
     for part in parts:
-        rows, own = find.held_by(Ids([id_.encode() for id_ in part]))
+        rows, own = find.held_by(encoded(part))
         wanted = [(ids.index(id_), number) for number, id_ in enumerate(part) if id_ in ids]
         assert list(zip(rows.tolist(), own.tolist(), strict=True)) == wanted
