@@ -40,12 +40,13 @@ class Checked:
     problems: tuple[Problem, ...] = ()
 
 
-def verify_structure(path: Path) -> list[Problem]:
+def verify_structure(path: Path, collection: Collection | None = None) -> list[Problem]:
     """Return what is wrong with the fixed bytes of a collection, and of the parts that it links.
 
-    Raises CollectionError if one of the files cannot be opened as a collection at all.
+    `collection`: the same, if it is open. Raises CollectionError if one of the files cannot be opened as a collection
+    at all.
     """
-    collection = Collection(path)
+    collection = collection or Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
     return [
         Problem(name, None, BROKEN_INTEGRITY)
@@ -62,16 +63,15 @@ def integrity_holds(path: Path, structure: Structure) -> bool:
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
     """Check every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
     if quick:
-        bad = {row: _damaged(part, row) for row in part.damaged.tolist()}
-        for row in range(len(part.status)):
-            yield bad.get(row, Checked())
+        bad, well = {row: Checked((_damaged(part, row),)) for row in part.damaged.tolist()}, Checked()
+        yield from (bad.get(row, well) for row in range(len(part.status)))
         return
     damaged = set(part.damaged.tolist())
     file = part.open()
 
     def look(row: int) -> Checked:
         if row in damaged:
-            return _damaged(part, row)
+            return Checked((_damaged(part, row),))
         if part.status[row] != DONE:
             return Checked()
         wrong = [view for view in range(part.planes.features.shape[1]) if not _view_holds(part, file, row, view)]
@@ -84,9 +84,8 @@ def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
             yield from pool.map(look, range(start, min(start + 64 * THREADS, len(part.status))))
 
 
-def _damaged(part: Part, row: int) -> Checked:
-    text = f"{_name(part, row)}: row {row}: the mark does not hold; it counts as pending"
-    return Checked((Problem(part.path, row, text),))
+def _damaged(part: Part, row: int) -> Problem:
+    return Problem(part.path, row, f"{_name(part, row)}: row {row}: the mark does not hold; it counts as pending")
 
 
 def _name(part: Part, row: int) -> str:
