@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from amnet_common.agreement import Consistency
 
 PATH = click.Path(path_type=Path)
+QUICK_ROWS = 256  # whose marks are looked at between two moments at which Ctrl-C is heard
 
 
 @click.group(cls=OneLineErrorsGroup, context_settings={"show_default": True})
@@ -75,9 +77,10 @@ def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
               help="Mark bad rows pending, so that the same amnet-extract fills just those again.")  # fmt: skip
 def verify(file: Path, quick: bool, mend: bool) -> int:
     """Recompute all checksums and name every bad row. Exit status 0: all is well; 1: something is not."""
-    problems = verify_structure(file)
+    collection = Collection(file)
+    problems = verify_structure(file, collection)
     try:
-        _check_rows(Collection(file).parts, quick, problems)
+        _check_rows(collection.parts, quick, problems)
     except KeyboardInterrupt:
         _name(problems)  # what is known by now was not found in vain
         raise
@@ -90,7 +93,6 @@ def verify(file: Path, quick: bool, mend: bool) -> int:
     elif bad:
         say_done(f"{file}: {bad} bad rows; --repair marks them pending, so that amnet-extract fills them again")
     elif not problems:
-        collection = Collection(file)
         summary(**numbers(collection))
         say_done(f"{file}: {counts(collection)}; {'structure and marks' if quick else 'all checksums'} hold")
     return 1 if problems else 0
@@ -98,11 +100,12 @@ def verify(file: Path, quick: bool, mend: bool) -> int:
 
 def _check_rows(parts: Sequence[Part], quick: bool, problems: list[Problem]) -> None:
     """Add to `problems` what is wrong with the rows of all parts, showing progress."""
-    with deferred_interrupt() as check_interrupt, progress("verify", sum(len(p.images) for p in parts), "rows") as bar:
-        for row in (row for part in parts for row in verify_rows(part, quick)):
+    with deferred_interrupt() as check_interrupt, progress("verify", sum(len(p.status) for p in parts), "rows") as bar:
+        rows = (row for part in parts for row in verify_rows(part, quick))
+        while some := list(islice(rows, QUICK_ROWS if quick else 1)):
             check_interrupt()
-            problems += row.problems
-            bar.update()
+            problems += (problem for row in some for problem in row.problems)
+            bar.update(len(some))
 
 
 @main.command("link")

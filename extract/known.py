@@ -35,13 +35,13 @@ class Known:
         """Add every finished image of a collection; `root`: the image root of the new dataset."""
         same_root = all(part.structure.provenance.get("image_root") == root for part in collection.parts)
         for row in np.flatnonzero(collection.status == DONE).tolist():
-            image, id_ = collection.images[row], collection.ids[row]
-            size, content = int(image["size"]), image["sha256"].tobytes()
+            images, id_ = collection.images, collection.ids[row]
+            size, content = int(images["size"][row]), images["sha256"][row].tobytes()
             self.by_id.setdefault(id_, set()).add(content)
             self.hashes.add(content)
             self.sizes.add(size)
             if same_root:
-                self.facts[id_] = size, int(image["mtime_ns"])
+                self.facts[id_] = size, int(images["mtime_ns"][row])
 
     def look(self, id_: str, path: Path) -> tuple[bool, bool]:
         """Tell whether an image is new, and whether it clashes: its id is known with other content."""

@@ -64,9 +64,9 @@ def copy_rows(collection: Collection, rows: Sequence[int] | np.ndarray, stage: P
 
 def unlike(collection: Collection, rows: np.ndarray, writer: RowWriter) -> np.ndarray:
     """Return the rows of a file that are not as rows `rows` (n,) of a collection."""
-    mine, there = writer.tables(), collection.images[rows]
-    same = (mine.images["status"] == there["status"]) & (mine.images["kernels"] == there["kernels"])
-    same &= (mine.images["sha256"] == there["sha256"]).all(1)
+    mine = writer.tables()
+    unlike = [mine.images[name] != collection.images[name][rows] for name in ("status", "kernels", "sha256")]
+    same = ~(unlike[0] | unlike[1] | unlike[2].any(1))
     same &= (mine.checksums == collection.checksums[rows]).all(1)
     pending = collection.status[rows] == PENDING
     return np.flatnonzero(np.where(pending, mine.images["status"] != PENDING, ~same))

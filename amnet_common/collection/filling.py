@@ -29,7 +29,7 @@ def filling_line(collection: Collection) -> str:
 
 def _has_writer(part: Part) -> bool:
     marks = part.structure.images
-    start, end = marks.at(0), marks.at(len(part.images))
+    start, end = marks.at(0), marks.at(len(part.status))
     if start == end:
         return False
     try:

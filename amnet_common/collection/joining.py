@@ -10,8 +10,9 @@ import numpy as np
 
 import amnet_common
 from amnet_common.collection.folding import FOLDING, folds_of, read_groups
+from amnet_common.collection.id_reading import encoded
 from amnet_common.collection.layout import HELD_ROW, PATH_BYTES
-from amnet_common.collection.linking import choose_parts, held_by, refuse_other_views, refuse_outside
+from amnet_common.collection.linking import RowsById, choose_parts, refuse_other_views, refuse_outside
 from amnet_common.collection.part import Part
 from amnet_common.collection.reader import Collection
 from amnet_common.collection.score_names import named
@@ -23,7 +24,6 @@ from amnet_common.datasets.folds import Folding
 from amnet_common.datasets.image_names import CollectionNames
 from amnet_common.datasets.label_table import read_label_table
 from amnet_common.datasets.near_names import did_you_mean, near_names
-from amnet_common.datasets.records import encode_id
 from amnet_common.datasets.spelling import own_names
 from amnet_common.datasets.split_lists import as_split, refuse_overlap
 from amnet_common.errors import CollectionError, ConfigError, DatasetError, SpecError
@@ -187,8 +187,8 @@ def held_together(ids: Sequence[str], collections: Sequence[Collection]) -> np.n
 
     Raises CollectionError if two collections have features of one id.
     """
-    row_of = {encode_id(id_): row for row, id_ in enumerate(ids)}
-    chosen = choose_parts([*row_of], [held_by(row_of, collection) for collection in collections], collections)
+    find = RowsById(ids, encoded(ids))
+    chosen = choose_parts(ids, [find.held_by(encoded(collection.ids)) for collection in collections], collections)
     if all(collection.held is None for collection in collections):
         return None
     held = np.zeros(len(ids), HELD_ROW)

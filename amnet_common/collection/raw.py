@@ -34,7 +34,12 @@ def read_table(path: Path, extent: Extent) -> np.ndarray:
 
 def read_table_from(file: int, extent: Extent, path: Path) -> np.ndarray:
     """Read a whole dataset, as `read_table` does, of an open file; `path` is for errors."""
-    values = np.empty(extent.shape, extent.dtype)
+    return read_rows(file, extent, range(extent.shape[0]), path)
+
+
+def read_rows(file: int, extent: Extent, rows: range, path: Path) -> np.ndarray:
+    """Read rows of a dataset that follow one another, of an open file; `path` is for errors."""
+    values = np.empty((len(rows), *extent.shape[1:]), extent.dtype)
     if values.size:
-        read_exactly(file, values.reshape(-1).view(np.uint8).data, extent.offset, path)
+        read_exactly(file, values.reshape(-1).view(np.uint8).data, extent.at(rows.start), path)
     return values

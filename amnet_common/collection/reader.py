@@ -4,40 +4,44 @@ The HDF5 library is used once, on opening, for the structure; features are read 
 caller's buffer, by a few threads. The virtual dataset /features is never opened.
 """
 
-import contextlib
 import html
+import operator
 import os
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from amnet_common.collection.layout import DONE, FAILED, Structure, image_dtype
-from amnet_common.collection.linking import Chosen, choose_parts, chosen_rows, held_by, open_parts
+from amnet_common.collection.id_reading import IdReading, encoded
+from amnet_common.collection.layout import DONE, FAILED, Structure
+from amnet_common.collection.linking import Chosen, Held, RowsById, choose_parts, chosen_rows, open_parts
 from amnet_common.collection.marks import view_checksum
+from amnet_common.collection.open_files import open_files
 from amnet_common.collection.part import Part
+from amnet_common.collection.part_file import blocks
 from amnet_common.collection.prefetch import P, read_ahead
 from amnet_common.collection.quantise import dequantise
-from amnet_common.collection.raw import read_exactly, read_table
-from amnet_common.collection.spec import Spec, image_list_sha256
+from amnet_common.collection.raw import read_exactly, read_rows
+from amnet_common.collection.row_tables import GatheredRecords, GatheredRows, gathered
+from amnet_common.collection.spec import Spec
 from amnet_common.collection.structure import read_structure
-from amnet_common.datasets.records import SplitList, check_ids, decode_id, encode_id
+from amnet_common.datasets.records import SplitList, check_ids, encode_id
 from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
 
 READ_THREADS = 4  # two to four saturate a page cache; more only wait for the same memory
 AHEAD = 1  # batches read beside the one in use; 100 MB each at 256 float16 views
 
 
-class _Handles(NamedTuple):
-    """What one process reads with: neither files nor threads may be shared with a parent or child."""
+class _Threads(NamedTuple):
+    """What one process reads with: threads are not shared with a parent or child (nor are files: open_files.py)."""
 
     process: int
-    files: tuple[int, ...]  # one a part
     pool: ThreadPoolExecutor
 
 
@@ -67,14 +71,16 @@ class Collection:
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
         structure = read_structure(self.path)
-        self.linked = structure.planes is None
-        self.parts = open_parts(self.path, structure) if self.linked else [Part(self.path, structure)]
-        raw_ids = self._raw_ids(structure)
-        self.ids: tuple[str, ...] = _safe_ids(raw_ids, self.path)
-        self.held = structure.held
-        self._chosen = None if structure.held is None else chosen_rows(self.path, structure.held, self.parts)
-        row_of = {id_: row for row, id_ in enumerate(raw_ids)} if self.linked and self._chosen is None else {}
-        self._held = [held_by(row_of, part) for part in self.parts] if row_of else []
+        self.linked, self.held = structure.planes is None, structure.held
+        self.ids: tuple[str, ...]
+        self._held: list[Held] = []  # of each part, where a link finds its rows by their ids
+        if self.linked:
+            self.parts = self._opened_parts(structure)
+        else:
+            ids = IdReading(texts=True)
+            self.parts = [Part(self.path, structure, ids)]
+            self.ids = _safe_ids(ids, self.path)
+        self._chosen = None if self.held is None else chosen_rows(self.path, self.held, self.parts)
         first = self.parts[0].planes
         self.uuid, self.image_list = structure.uuid, structure.image_list
         self.spec: Spec = structure.spec
@@ -86,8 +92,8 @@ class Collection:
         self.view_shape: tuple[int, ...] = first.features.shape[2:]
         self.dtype: np.dtype = first.features.dtype
         self.view_bytes = int(np.prod(self.view_shape)) * self.dtype.itemsize
-        self._handles: _Handles | None = None
-        self._raw_ids_in_links = raw_ids if self.linked else []
+        self._threads: _Threads | None = None
+        self._image_dtype = structure.images.dtype
         self._gather()
 
     @property
@@ -145,7 +151,7 @@ class Collection:
 
     def error(self, row: int) -> str:
         """Tell why a failed row failed; return an empty text for other rows."""
-        return bytes(self.images["error"][row]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
+        return bytes(self.images[row]["error"]).decode("utf-8", "replace") if self.status[row] == FAILED else ""
 
     def image_path(self, row: int, root: str | os.PathLike[str] | None = None) -> Path:
         """Return where the image of a row was when its features were made, or where it is now below `root`.
@@ -205,14 +211,15 @@ class Collection:
             raise CollectionError(f"{self.path}: expected split list {name!r}, found {sorted(self.splits) or 'none'}")
         return self.splits[name]
 
-    def _raw_ids(self, structure: Structure) -> list[bytes]:
-        if not self.linked:
-            return self.parts[0].raw_ids()
-        raw_ids = read_table(self.path, structure.images)["id"].tolist()
-        if image_list_sha256(raw_ids) != structure.image_list:
-            raise CollectionError(f"{self.path}: expected ids of the image list {structure.image_list}, found others: "
-                                  "/images is damaged")  # fmt: skip
-        return raw_ids
+    def _opened_parts(self, structure: Structure) -> list[Part]:
+        """The parts of a link, whose own ids come first: those of parts are looked up at once, and not kept."""
+        ids = IdReading(texts=True, column=self.held is None)
+        _read_ids(self.path, structure, ids)
+        self.ids = _safe_ids(ids, self.path)
+        if self.held is not None:
+            return open_parts(self.path, structure)
+        find = RowsById(self.ids, ids.column())
+        return open_parts(self.path, structure, lambda column: self._held.append(find.held_by(column)))
 
     def _gather(self) -> None:
         """The tables of the parts in the order of this collection's rows."""
@@ -222,22 +229,14 @@ class Collection:
             self.status, self.damaged = part.status, part.damaged
             self._part_of, self._row_of = np.zeros(len(self), np.int64), np.arange(len(self))
             return
-        n, ids = len(self), self._raw_ids_in_links
         # (N,), (N,) in that part
-        self._part_of, self._row_of = self._chosen or choose_parts(ids, self._held, self.parts)
-        self.images = np.zeros(n, image_dtype(max(map(len, ids), default=1)))  # (N,) of layout.image_dtype
-        self.boxes = np.zeros((n, self.views, 5), np.float32)  # (N, V, 5): top, left, height, width, flip
-        self.checksums = np.zeros((n, self.views), np.uint32)  # (N, V)
-        self.status = np.zeros(n, np.uint8)  # (N,)
-        damaged = np.zeros(n, bool)
-        in_order = np.argsort(self._part_of, kind="stable")  # (N,): the rows of the first part, then of the second ...
-        ends = np.cumsum(np.bincount(self._part_of, minlength=len(self.parts)))
-        for part, mine in zip(self.parts, np.split(in_order, ends[:-1]), strict=True):
-            rows = self._row_of[mine]
-            self.images[mine] = part.images[rows].astype(self.images.dtype)
-            self.boxes[mine], self.checksums[mine] = part.boxes[rows], part.checksums[rows]
-            self.status[mine], damaged[mine] = part.status[rows], np.isin(rows, part.damaged)
-        self.images["id"] = ids  # a part may have another for a row that `/held` names
+        where = self._part_of, self._row_of = self._chosen or choose_parts(self.ids, self._held, self.parts)
+        ids = partial(encoded, self.ids, self._image_dtype["id"])  # a part may have another for a row of `/held`
+        self.images = GatheredRecords(self._image_dtype, [part.images for part in self.parts], *where, {}, ids)
+        self.boxes = GatheredRows([part.boxes for part in self.parts], *where, self.views)
+        self.checksums = gathered([part.checksums for part in self.parts], *where)
+        self.status = gathered([part.status for part in self.parts], *where)
+        damaged = gathered([_mask(len(part.status), part.damaged) for part in self.parts], *where)
         self.damaged = np.flatnonzero(damaged)  # row numbers whose mark does not hold
 
     def _refuse_unreadable(self, rows: np.ndarray, views: np.ndarray) -> None:
@@ -256,17 +255,18 @@ class Collection:
         part_of = self._part_of[rows]  # (n,)
         offsets = (starts[part_of] + (self._row_of[rows] * self.views + views) * self.view_bytes).tolist()
         planes = buffer.view(np.uint8).reshape(len(rows), self.view_bytes)
-        handles = self._open_handles()
-        files = [handles.files[part] for part in part_of.tolist()]
+        numbers = part_of.tolist()
 
         def read_some(some: range) -> None:
-            for i in some:
-                read_exactly(files[i], planes[i].data, offsets[i], self.path)
-                if check:
-                    self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
+            for part, those in groupby(some, numbers.__getitem__):
+                with open_files.using(self.parts[part]) as file:
+                    for i in those:
+                        read_exactly(file, planes[i].data, offsets[i], self.path)
+                        if check:
+                            self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
 
         count = min(self.threads, len(rows))
-        list(handles.pool.map(read_some, [range(k, len(rows), count) for k in range(count)]))
+        list(self._pool().map(read_some, [range(k, len(rows), count) for k in range(count)]))
 
     def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
         wanted, found = int(self.checksums[row, view]), view_checksum(plane)
@@ -275,13 +275,10 @@ class Collection:
                                   f"{wanted:#010x}, found {found:#010x}: the features are damaged; amnet-cache verify "
                                   "--repair marks such rows, and the same amnet-extract fills them again")  # fmt: skip
 
-    def _open_handles(self) -> _Handles:
-        if self._handles is None or self._handles.process != os.getpid():
-            files = _open_files(self.parts)
-            weakref.finalize(self, _close_files, files)
-            pool = ThreadPoolExecutor(self.threads, thread_name_prefix="collection")
-            self._handles = _Handles(os.getpid(), files, pool)
-        return self._handles
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None or self._threads.process != os.getpid():
+            self._threads = _Threads(os.getpid(), ThreadPoolExecutor(self.threads, thread_name_prefix="collection"))
+        return self._threads.pool
 
     def _new_buffer(self, count: int) -> np.ndarray:
         shape = (count, *self.view_shape)
@@ -299,32 +296,42 @@ def _reopen(path: Path, threads: int, uuid: str) -> Collection:
     return collection
 
 
-def _safe_ids(raw_ids: list[bytes], path: Path) -> tuple[str, ...]:
+def _read_ids(path: Path, structure: Structure, ids: IdReading) -> None:
+    """Take up the ids of a link. CollectionError if they are others than those of its image list."""
+    extent = structure.images
+    with open(path, "rb", buffering=0) as file:
+        for rows in blocks(extent.shape[0], extent):
+            ids.take(read_rows(file.fileno(), extent, rows, path)["id"])
+    if ids.sha256() != structure.image_list:
+        raise CollectionError(f"{path}: expected ids of the image list {structure.image_list}, found others: "
+                              "/images is damaged")  # fmt: skip
+
+
+def _safe_ids(read: IdReading, path: Path) -> tuple[str, ...]:
     """The ids as texts. CollectionError if one names a file outside the image root, or stands there twice."""
+    ids = tuple(read.texts)
     try:
-        ids = tuple(map(decode_id, raw_ids))
         check_ids(ids, f"{path}: /images")
     except DatasetError as error:
         raise CollectionError(str(error)) from error
-    if len(set(ids)) < len(ids):
+    if _twice(ids):
         raise CollectionError(f"{path}: /images: expected each id once, found one twice")
     return ids
 
 
-def _open_files(parts: Iterable[Part]) -> tuple[int, ...]:
-    """A descriptor of each part, or of none."""
-    with contextlib.ExitStack() as opened:
-        files = []
-        for part in parts:
-            files.append(part.open())
-            opened.callback(os.close, files[-1])
-        opened.pop_all()
-    return tuple(files)
+def _twice(ids: tuple[str, ...]) -> bool:
+    """Whether an id stands there twice; a set of millions would take more memory than all else."""
+    if all(map(operator.lt, ids, islice(ids, 1, None))):  # as a sorted folder has them
+        return False
+    hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
+    hashes.sort()
+    return bool((hashes[1:] == hashes[:-1]).any()) and len(set(ids)) < len(ids)
 
 
-def _close_files(files: tuple[int, ...]) -> None:
-    for file in files:
-        os.close(file)
+def _mask(count: int, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(count, bool)
+    mask[rows] = True
+    return mask
 
 
 def _integers(name: str, values: npt.ArrayLike) -> np.ndarray:

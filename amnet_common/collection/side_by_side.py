@@ -6,6 +6,7 @@ Nothing is written: each collection is read as it is, row by row of its own, fou
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import numpy as np
 
 from amnet_common.collection.agreeing import agreed_labels, agreed_lists, is_silent, rows_of
 from amnet_common.collection.grids import pooled_to
+from amnet_common.collection.id_reading import encoded
 from amnet_common.collection.joint_spec import JointSpec, joint_spec
-from amnet_common.collection.layout import BOX, DONE, FAILED, PENDING, image_dtype
+from amnet_common.collection.layout import DONE, FAILED, PENDING, image_dtype
 from amnet_common.collection.quantise import dequantise
 from amnet_common.collection.reader import Collection
+from amnet_common.collection.row_tables import GatheredRecords, GatheredRows
 from amnet_common.collection.spec import differences, image_list_sha256
 from amnet_common.datasets.records import encode_id
 from amnet_common.errors import CollectionError
@@ -52,8 +55,8 @@ class JoinedCollection(Collection):
         self.splits = agreed_lists(self.joined, self._rows)
         self.views = min(one.views for one in self.joined)
         self.uuid = hashlib.sha256(" ".join(one.uuid for one in self.joined).encode()).hexdigest()[:32]
-        self._raw_ids_here = [encode_id(id_) for id_ in self.ids]
-        self.image_list = image_list_sha256(self._raw_ids_here)
+        raw_ids = [encode_id(id_) for id_ in self.ids]
+        self.image_list, self._image_dtype = image_list_sha256(raw_ids), image_dtype(max(map(len, raw_ids)))
         self.linked, self.parts = True, [part for one in self.joined for part in one.parts]
         self.kernel_path, self.provenance = first.kernel_path, _provenance(self.joined)
         self._describe_features()
@@ -118,19 +121,21 @@ class JoinedCollection(Collection):
     def _gather(self) -> None:
         """The tables of the collections in the order of this one's rows."""
         n, V = len(self.ids), self.views
-        self.images = np.zeros(n, image_dtype(max(map(len, self._raw_ids_here))))
-        self.boxes = np.zeros((n, V, BOX), np.float32)
         self.checksums = np.zeros((n, V * len(self.joined)), np.uint32)
         failed, done = np.zeros(n, bool), np.ones(n, bool)
+        part_of, own = np.zeros(n, np.int64), np.zeros(n, np.int64)  # whose facts and boxes count
         for k in reversed(range(len(self.joined))):  # so that the first has the last word
             one, here = self.joined[k], self._rows.here[k]
             status = np.full(n, PENDING, np.uint8)
             status[here] = one.status
             failed, done = failed | (status == FAILED), done & (status == DONE)
-            self.images[here], self.boxes[here] = one.images.astype(self.images.dtype), one.boxes[:, :V]
+            part_of[here], own[here] = k, np.arange(len(here))
             self.checksums[here, V * k : V * (k + 1)] = one.checksums[:, :V]
         self.status = np.select([done, failed], [DONE, FAILED], PENDING).astype(np.uint8)
-        self.images["id"], self.images["status"] = self._raw_ids_here, self.status
+        ids = partial(encoded, self.ids, self._image_dtype["id"])
+        records = [one.images for one in self.joined]
+        self.images = GatheredRecords(self._image_dtype, records, part_of, own, {"status": self.status}, ids)
+        self.boxes = GatheredRows([one.boxes for one in self.joined], part_of, own, V)
         self.damaged = np.empty(0, np.int64)
 
     def _read_into(self, buffer: np.ndarray, rows: np.ndarray, views: np.ndarray, check: bool) -> None:

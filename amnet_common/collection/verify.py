@@ -40,12 +40,13 @@ class Checked:
     problems: tuple[Problem, ...] = ()
 
 
-def verify_structure(path: Path) -> list[Problem]:
+def verify_structure(path: Path, collection: Collection | None = None) -> list[Problem]:
     """Return what is wrong with the fixed bytes of a collection, and of the parts that it links.
 
-    Raises CollectionError if one of the files cannot be opened as a collection at all.
+    `collection`: the same, if it is open. Raises CollectionError if one of the files cannot be opened as a collection
+    at all.
     """
-    collection = Collection(path)
+    collection = collection or Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
     return [
         Problem(name, None, BROKEN_INTEGRITY)
@@ -61,25 +62,34 @@ def integrity_holds(path: Path, structure: Structure) -> bool:
 
 def verify_rows(part: Part, quick: bool = False) -> Iterator[Checked]:
     """Check every row of one file in turn: its mark, and (unless `quick`) the bytes of its views if it is done."""
-    ids = part.raw_ids()
+    if quick:
+        bad, well = {row: Checked((_damaged(part, row),)) for row in part.damaged.tolist()}, Checked()
+        yield from (bad.get(row, well) for row in range(len(part.status)))
+        return
     damaged = set(part.damaged.tolist())
     file = part.open()
 
     def look(row: int) -> Checked:
-        name = decode_id(ids[row])
         if row in damaged:
-            return Checked(
-                (Problem(part.path, row, f"{name}: row {row}: the mark does not hold; it counts as pending"),)
-            )
-        if quick or part.status[row] != DONE:
+            return Checked((_damaged(part, row),))
+        if part.status[row] != DONE:
             return Checked()
         wrong = [view for view in range(part.planes.features.shape[1]) if not _view_holds(part, file, row, view)]
-        texts = (f"{name}: row {row} view {view}: the features do not match their checksum" for view in wrong)
+        texts = (f"{_name(part, row)}: row {row} view {view}: the features do not match their checksum"
+                 for view in wrong)  # fmt: skip
         return Checked(tuple(Problem(part.path, row, text) for text in texts))
 
     with open(file, "rb"), ThreadPoolExecutor(THREADS, "verify") as pool:  # closed last: threads read from it
-        for start in range(0, len(ids), 64 * THREADS):  # bounded: map would queue every row at once
-            yield from pool.map(look, range(start, min(start + 64 * THREADS, len(ids))))
+        for start in range(0, len(part.status), 64 * THREADS):  # bounded: map would queue every row at once
+            yield from pool.map(look, range(start, min(start + 64 * THREADS, len(part.status))))
+
+
+def _damaged(part: Part, row: int) -> Problem:
+    return Problem(part.path, row, f"{_name(part, row)}: row {row}: the mark does not hold; it counts as pending")
+
+
+def _name(part: Part, row: int) -> str:
+    return decode_id(bytes(part.images["id"][row]))
 
 
 def _view_holds(part: Part, file: int, row: int, view: int) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 
 from amnet_common.collection.holes import make_holes, overwrite
 from amnet_common.collection.layout import DONE, FAILED, PENDING, Extent
-from amnet_common.collection.marks import error_bytes, kernel_checksum, row_checksum, view_checksum
+from amnet_common.collection.marks import damaged_rows, error_bytes, kernel_checksum, row_checksum, view_checksum
 from amnet_common.collection.part import Part
-from amnet_common.collection.raw import file_identity
+from amnet_common.collection.raw import file_identity, read_table_from
 from amnet_common.errors import BusyError, OutputError
 from amnet_common.locks import lock_range
 
@@ -76,11 +76,13 @@ class RowWriter:
             self._file = part.open(os.O_RDWR)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self._file)
-            self._lock(first, len(part.images) if last is None else last)
-            part.refresh()  # the marks as they are now that nobody else writes them
+            self._lock(first, len(part.status) if last is None else last)
+            # the marks as they are now that nobody else writes them
+            places = (self._marks, self._planes.checksums, self._planes.views)
+            self._images, self._checksums, self._boxes = (read_table_from(self._file, one, path) for one in places)
             undo.pop_all()
-        self._status = part.status
-        self._images, self._checksums, self._boxes = part.images, part.checksums, part.boxes
+        self._status = self._images["status"].copy()
+        self._status[damaged_rows(self._images, self._checksums, self._boxes)] = PENDING
 
     def __enter__(self) -> "RowWriter":
         return self

@@ -111,7 +111,8 @@ def _dataset(file: h5py.File, name: str, attributes: Sequence[str]) -> dict[str,
 
 
 def _hard(group: h5py.Group, name: str) -> h5py.HLObject:
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+    links, key = group.id.links, name.encode()
+    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
         raise ValueError(f"{name!r} is a link out of the file, or to nowhere")
     return group[name]
 
@@ -123,12 +124,14 @@ def _attributes(item: h5py.HLObject, names: Sequence[str]) -> dict[str, Any]:
 def _attribute(item: h5py.HLObject, name: str) -> str | int | dict[str, str]:
     """A text of a fixed length, with bytes that are no UTF-8 as surrogates, or a whole number."""
     try:
-        attribute = item.attrs.get_id(name)
-        if attribute.dtype.kind in "iu" and attribute.shape == ():
-            return int(item.attrs[name])
-        if attribute.dtype.kind != "S" or attribute.shape != () or attribute.dtype.itemsize > MAX_TEXT_BYTES:
+        attribute = h5py.h5a.open(item.id, name.encode())  # many times faster than `item.attrs[name]`
+        kind = attribute.dtype
+        whole = kind.kind in "iu" and attribute.shape == ()
+        if not whole and (kind.kind != "S" or attribute.shape != () or kind.itemsize > MAX_TEXT_BYTES):
             return {"wrong": f"attribute {name!r} is no text of a fixed length"}
-        return bytes(item.attrs[name]).decode("utf-8", "surrogateescape")
+        value = np.empty((), kind)
+        attribute.read(value)
+        return int(value) if whole else bytes(value[()]).decode("utf-8", "surrogateescape")
     except UNLIKELY as error:
         return {"wrong": str(error)}
 

@@ -56,8 +56,8 @@ class KnownRows:
 
     def facts(self, place: Place) -> tuple[int, int]:
         """Return size and time of the image file that a row was made from."""
-        image = self.parts[place.part].images[place.row]
-        return int(image["size"]), int(image["mtime_ns"])
+        images = self.parts[place.part].images
+        return int(images["size"][place.row]), int(images["mtime_ns"][place.row])
 
     def sha256(self, place: Place) -> bytes:
         """Return the hash of the image file that a row was made from."""

@@ -1,6 +1,7 @@
 """Reading through a link: each row from the part that has it, live, and from no file that the link may not name."""
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -10,9 +11,13 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amnet_common.collection import Collection
+from amnet_common.collection.id_reading import encoded
 from amnet_common.collection.joining import link
+from amnet_common.collection.linking import RowsById
 from amnet_common.collection.skeleton import create_link, create_skeleton
 from amnet_common.datasets import Dataset
 from amnet_common.errors import CollectionError, MissingRowsError, SpecError
@@ -298,3 +303,16 @@ def test_link_opened_through_a_symbolic_link_elsewhere_finds_its_parts(make_coll
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.h5").symlink_to(tmp_path / "all.h5")
     assert Collection(tmp_path / "elsewhere" / "mine.h5").read([0, 1], check=True).shape[0] == 2
+
+
+@given(st.data())
+def test_rows_by_id_are_found_whatever_order_the_parts_have(data):
+    ids = data.draw(st.lists(st.sampled_from([f"{number}.jpg" for number in range(30)]), unique=True, min_size=1))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=3)))
+    parts = [ids[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(ids)])]
+    parts = data.draw(st.permutations([*parts, data.draw(st.permutations([*ids, "other.jpg"]))]))
+    find = RowsById(ids, encoded(ids))
+    for part in parts:
+        rows, own = find.held_by(encoded(part))
+        wanted = [(ids.index(id_), number) for number, id_ in enumerate(part) if id_ in ids]
+        assert list(zip(rows.tolist(), own.tolist(), strict=True)) == wanted
