@@ -78,8 +78,7 @@ def synchronise(request: Request, policy: Policy, pruned: bool, extract: Extract
     another command is at this collection; as `extract` does; SpecError if the collection is of other settings.
     """
     with only_writer(request.out):
-        if os.path.lexists(request.out):
-            remove_superseded(request.out, Collection(request.out))
+        tidied(request.out)
         night = looked_at(request, policy)
         say(f"{request.out}: {night.today.line()}", err=True)
         summary(request.out, **{kind.replace(" ", "_"): count for kind, count in night.today.kinds.items()},
@@ -90,6 +89,14 @@ def synchronise(request: Request, policy: Policy, pruned: bool, extract: Extract
         if pruned:
             tell_pruned(request.out)
         return finish(request.out, status)
+
+
+def tidied(out: Path) -> None:
+    """Remove what killed commands have left among the parts of a collection, and parts whose rows are elsewhere now."""
+    if (folder := folder_of(out)).is_dir():
+        remove_leftovers(folder)
+    if os.path.lexists(out):
+        remove_superseded(out, Collection(out))
 
 
 def plan_sync(request: Request, policy: Policy, plan: Callable[[Job], int]) -> int:
