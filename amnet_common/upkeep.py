@@ -43,7 +43,7 @@ def compact_command(file: Path, out: Path | None) -> None:
                 bar.update(count)
 
             done = compact(file, out, partial(advance, copied), partial(advance, checked))
-    collection = Collection(out or file)
+        collection = Collection(out or file)
     summary(collection.path, **numbers(collection), copied=done)
     say_done(f"{collection.path}: {counts(collection)}, in one file"
              + ("" if done else " with features of its own already; nothing to do"))  # fmt: skip
@@ -73,9 +73,10 @@ def remove_command(file: Path, ids: tuple[str, ...], table: Path | None, ignore_
                 bar.update(count)
 
             carry_out(file, removal, advance)
-        remove_superseded(file, Collection(file))
+        collection = Collection(file)
+        remove_superseded(file, collection)
     erased = sum(map(len, removal.rows.values()))
-    collection, removed = Collection(file), len(removal.keep) - int(removal.keep.sum())
+    removed = len(removal.keep) - int(removal.keep.sum())
     summary(file, **numbers(collection), removed=removed, erased=erased)
     say_done(f"{file}: {removed} images removed, {erased} rows erased; {counts(collection)}")  # fmt: skip
     for line in removal_notes(removal):

@@ -18,7 +18,7 @@ from amnet_common.making import made_line
 def info_lines(collection: Collection) -> Iterator[str]:
     """Yield the lines of `amnet-cache info`."""
     spec, made = collection.spec, collection.provenance
-    disk = [path.stat() for path in {collection.path} | {part.path for part in collection.parts}]
+    disk = [path.stat() for path in {collection.local} | {part.path for part in collection.parts}]
     size, used = sum(d.st_size for d in disk), sum(d.st_blocks * 512 for d in disk)
     yield f"file         {collection.path}"
     for part in collection.parts if collection.linked else ():

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from amnet_common.collection.holes import punch
-from amnet_common.collection.layout import SEGMENT, SOURCES
+from amnet_common.collection.layout import SEGMENT, SOURCES, Structure
 from amnet_common.errors import CollectionError
 from amnet_common.files import temporary_beside, write_text
 from amnet_common.hdf5.apart import facts_apart
@@ -74,7 +74,7 @@ class Mirror:
 
     @contextlib.contextmanager
     def holding(self, views: np.ndarray) -> Iterator[None]:
-        """Have views, by their numbers in the order of the file, in the copy while it lasts; those that are not come
+        """Keep views, by their numbers in the order of the file, in the copy while it lasts; those that are not come
         from the store. Raises CollectionError if it does not give them.
         """
         with self._lock:
@@ -138,14 +138,15 @@ def version_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.version")
 
 
-def mirrored(url: str) -> tuple[Path, Mirror | None]:
+def mirrored(url: Path | str, path: Path | None = None) -> tuple[Path, Mirror | None]:
     """Return the copy of a file of a store, begun if it is not there or of another version; None: all of it is here.
 
-    Raises CollectionError if the store does not give it, or it is no collection.
+    `path`: where it is to be; None: in the cache. Raises CollectionError if the store does not give it, or it is no
+    collection.
     """
     address = url_of(url)
     folder, _, name = address.rpartition("/")
-    path = cache_folder() / hashlib.sha256(folder.encode()).hexdigest()[:16] / name
+    path = path or cache_folder() / hashlib.sha256(folder.encode()).hexdigest()[:16] / name
     try:
         now = object_facts(address)
         segment = _segment(address)
@@ -159,6 +160,22 @@ def mirrored(url: str) -> tuple[Path, Mirror | None]:
         return path, None
     start, view_bytes, views = segment
     return path, Mirror(address, path, start, view_bytes, views)
+
+
+def part_mirrors(url: Path, local: Path, structure: Structure) -> dict[int, Mirror]:
+    """Begin the copies of the parts of a link, which must lie below its folder; return what brings the views of each.
+
+    Raises CollectionError as `mirrored`, and for a part elsewhere.
+    """
+    found = {}
+    above = url_of(url).rpartition("/")[0]
+    for number, (name, _) in enumerate(structure.sources):
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            raise CollectionError(f"{url_of(url)}: expected parts below its folder, found {name}")
+        _, mirror = mirrored(f"{above}/{name}", local.parent / name)
+        if mirror:
+            found[number] = mirror
+    return found
 
 
 def _is_of(path: Path, now: Facts) -> bool:

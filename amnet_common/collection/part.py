@@ -7,6 +7,7 @@ import numpy as np
 
 from amnet_common.collection.id_reading import IdReading
 from amnet_common.collection.layout import Planes, Structure
+from amnet_common.collection.mirror import Mirror
 from amnet_common.collection.part_file import PartFile
 from amnet_common.collection.snapshot import read_snapshot
 from amnet_common.collection.structure import read_structure
@@ -30,6 +31,7 @@ class Part:
                                   "name the parts that it links")  # fmt: skip
         self.planes: Planes = self.structure.planes
         self._file = PartFile(path, self.structure)
+        self.mirror: Mirror | None = None  # of a part in an object store: what brings its views here
         ids = ids or IdReading()
         self._read(ids)
         if ids.sha256() != self.structure.image_list:

@@ -8,7 +8,7 @@ import numpy as np
 
 from amnet_common.collection.layout import Extent, Structure
 from amnet_common.collection.raw import read_rows
-from amnet_common.errors import CollectionError
+from amnet_common.errors import BegunAnewError
 
 BLOCK = 2**22  # bytes of records that are read together
 
@@ -22,18 +22,18 @@ class PartFile:
     def open(self, flags: int = os.O_RDONLY) -> int:
         """Open the very file whose structure is known here, told apart by its integrity hash; return its descriptor.
 
-        Raises CollectionError if the file is gone or replaced.
+        Raises BegunAnewError if the file is gone or replaced.
         """
         try:
             file = os.open(self.path, flags)
         except FileNotFoundError as error:
-            raise CollectionError(f"{self.path}: expected the file that was opened, found it gone") from error
+            raise BegunAnewError(f"{self.path}: expected the file that was opened, found it gone") from error
         integrity = self.structure.integrity
         if os.pread(file, integrity.end - integrity.offset, integrity.offset) == self.structure.stored_integrity:
             return file
         os.close(file)
-        raise CollectionError(f"{self.path}: expected the file that was opened, found another of its name: it was "
-                              "replaced meanwhile; open it again")  # fmt: skip
+        raise BegunAnewError(f"{self.path}: expected the file that was opened, found another of its name: it was "
+                             "replaced meanwhile; open it again")  # fmt: skip
 
     def ids(self) -> np.ndarray:
         """Read the ids as the bytes that are stored, (N,); they never change."""

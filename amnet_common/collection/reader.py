@@ -4,6 +4,7 @@ The HDF5 library is used once, on opening, for the structure; features are read 
 caller's buffer, by a few threads. The virtual dataset /features is never opened.
 """
 
+import contextlib
 import html
 import operator
 import os
@@ -22,6 +23,7 @@ from amnet_common.collection.id_reading import IdReading, encoded
 from amnet_common.collection.layout import DONE, FAILED, Structure
 from amnet_common.collection.linking import Chosen, Held, RowsById, choose_parts, chosen_rows, open_parts
 from amnet_common.collection.marks import view_checksum
+from amnet_common.collection.mirror import mirrored, part_mirrors
 from amnet_common.collection.open_files import open_files
 from amnet_common.collection.part import Part
 from amnet_common.collection.part_file import blocks
@@ -30,11 +32,13 @@ from amnet_common.collection.quantise import dequantise
 from amnet_common.collection.raw import read_exactly, read_rows
 from amnet_common.collection.row_tables import GatheredRecords, GatheredRows, gathered
 from amnet_common.collection.spec import Spec
-from amnet_common.collection.structure import read_structure
+from amnet_common.collection.structure import is_another, read_structure
 from amnet_common.datasets.records import SplitList, check_ids, encode_id
-from amnet_common.errors import CollectionError, DatasetError, MissingRowsError
+from amnet_common.errors import BegunAnewError, CollectionError, DatasetError, MissingRowsError
+from amnet_common.remote import is_remote
 
 READ_THREADS = 4  # two to four saturate a page cache; more only wait for the same memory
+TIMES = 5  # that a collection is opened anew when another command replaces it meanwhile
 AHEAD = 1  # batches read beside the one in use; 100 MB each at 256 float16 views
 
 
@@ -48,7 +52,10 @@ class _Threads(NamedTuple):
 class Collection:
     """Read a collection, linked or not.
 
-    Attributes: `path`, `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
+    `path` may be an address such as s3://bucket/lamem.h5 (mirror.py): then views come from there when they are read.
+
+    Attributes: `path`, `local` (the file on this machine),
+    `spec`, `kernel_path`, `provenance`, `ids` (N texts), `labels` (N,) float64 (NaN: none),
     `splits` (SplitList by list name, such as train_1), `status` (N,) uint8, `scales` (D,) float32 or None,
     `parts`, `len(collection)` = N, `views` = V, `view_shape` (h, w, D), `view_bytes` (of one view). Pickles as its
     path; each process opens files and threads of its own, so it may be used after a fork.
@@ -70,7 +77,23 @@ class Collection:
 
     def __init__(self, path: str | os.PathLike[str], threads: int = READ_THREADS) -> None:
         self.path, self.threads = Path(path), threads
-        structure = read_structure(self.path)
+        self.local, self._mirror = mirrored(self.path) if is_remote(path) else (self.path, None)
+        for left in reversed(range(TIMES)):
+            try:
+                structure = read_structure(self.local)
+            except BegunAnewError:
+                if not left:
+                    raise
+                continue
+            try:
+                self._open(structure)
+            except CollectionError:
+                if not left or not is_another(self.local, structure):
+                    raise
+            else:
+                break
+
+    def _open(self, structure: Structure) -> None:
         self.linked, self.held = structure.planes is None, structure.held
         self.ids: tuple[str, ...]
         self._held: list[Held] = []  # of each part, where a link finds its rows by their ids
@@ -78,7 +101,8 @@ class Collection:
             self.parts = self._opened_parts(structure)
         else:
             ids = IdReading(texts=True)
-            self.parts = [Part(self.path, structure, ids)]
+            self.parts = [Part(self.local, structure, ids)]
+            self.parts[0].mirror = self._mirror
             self.ids = _safe_ids(ids, self.path)
         self._chosen = None if self.held is None else chosen_rows(self.path, self.held, self.parts)
         first = self.parts[0].planes
@@ -139,7 +163,8 @@ class Collection:
         return f"<table>{lines}</table>"
 
     def __reduce__(self) -> tuple[Callable[[Path, int, str], "Collection"], tuple[Path, int, str]]:
-        return _reopen, (self.path.absolute(), self.threads, self.uuid)
+        path = self.path if is_remote(self.path) else self.path.absolute()
+        return _reopen, (path, self.threads, self.uuid)
 
     def raw_ids(self) -> list[bytes]:
         """Return the ids as the bytes that are stored."""
@@ -214,12 +239,18 @@ class Collection:
     def _opened_parts(self, structure: Structure) -> list[Part]:
         """The parts of a link, whose own ids come first: those of parts are looked up at once, and not kept."""
         ids = IdReading(texts=True, column=self.held is None)
-        _read_ids(self.path, structure, ids)
+        _read_ids(self.local, structure, ids)
         self.ids = _safe_ids(ids, self.path)
+        mirrors = part_mirrors(self.path, self.local, structure) if is_remote(self.path) else {}
+        self._held = []
         if self.held is not None:
-            return open_parts(self.path, structure)
-        find = RowsById(self.ids, ids.column())
-        return open_parts(self.path, structure, lambda column: self._held.append(find.held_by(column)))
+            parts = open_parts(self.local, structure)
+        else:
+            find = RowsById(self.ids, ids.column())
+            parts = open_parts(self.local, structure, lambda column: self._held.append(find.held_by(column)))
+        for number, mirror in mirrors.items():
+            parts[number].mirror = mirror
+        return parts
 
     def _gather(self) -> None:
         """The tables of the parts in the order of this collection's rows."""
@@ -266,7 +297,12 @@ class Collection:
                             self._compare_checksum(planes[i], int(rows[i]), int(views[i]))
 
         count = min(self.threads, len(rows))
-        list(self._pool().map(read_some, [range(k, len(rows), count) for k in range(count)]))
+        with contextlib.ExitStack() as here:
+            for number in np.unique(part_of).tolist():
+                if mirror := self.parts[number].mirror:
+                    mine = part_of == number
+                    here.enter_context(mirror.holding(self._row_of[rows[mine]] * self.views + views[mine]))
+            list(self._pool().map(read_some, [range(k, len(rows), count) for k in range(count)]))
 
     def _compare_checksum(self, plane: np.ndarray, row: int, view: int) -> None:
         wanted, found = int(self.checksums[row, view]), view_checksum(plane)

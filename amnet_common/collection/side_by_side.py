@@ -48,7 +48,7 @@ class JoinedCollection(Collection):
         self.threads = max((one.threads for one in collections), default=1)
         _refuse_alike(self.joined)
         first = self.joined[0]
-        self.path = Path(" + ".join(str(one.path) for one in self.joined))
+        self.local = self.path = Path(" + ".join(str(one.path) for one in self.joined))
         self._rows = rows_of(self.joined)
         self.ids = self._rows.ids
         self.labels = agreed_labels(self.joined, self._rows)

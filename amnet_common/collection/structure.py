@@ -45,7 +45,7 @@ from amnet_common.collection.quantise import scales_sha256
 from amnet_common.collection.raw import file_identity, read_table
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets.records import MAX_ID_BYTES, MOST_LISTS, SplitList
-from amnet_common.errors import CollectionError
+from amnet_common.errors import BegunAnewError, CollectionError
 from amnet_common.hdf5.apart import NoChildError, facts_apart
 from amnet_common.hdf5.facts import Question, as_dtype
 from amnet_common.small_texts import json_object
@@ -78,7 +78,7 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
         check_format(answer["attributes"], str(path), linked_by_row=HELD in answer["datasets"])
         structure = _Reading(answer, path, found.st_size).structure()
         if file_identity(os.stat(path)) != file_identity(found):
-            raise CollectionError(f"{path}: expected one file, found it replaced while it was read; open it again")
+            raise BegunAnewError(f"{path}: expected one file, found it replaced while it was read; open it again")
         return structure
     except CollectionError:
         raise
@@ -86,6 +86,16 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
         if isinstance(error, NoChildError) or (isinstance(error, OSError) and error.errno in NO_FILES):
             raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
+
+
+def is_another(path: Path, structure: Structure) -> bool:
+    """Tell whether a name stands for another file than the one of this structure by now."""
+    integrity = structure.integrity
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), 32, integrity.offset) != structure.stored_integrity
+    except OSError:
+        return False
 
 
 def check_format(attributes: Facts, where: str, linked_by_row: bool = False) -> None:

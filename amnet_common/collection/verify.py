@@ -16,6 +16,8 @@ from amnet_common.collection.reader import Collection
 from amnet_common.collection.structure import read_structure
 from amnet_common.collection.writer import RowWriter
 from amnet_common.datasets.records import decode_id
+from amnet_common.errors import CollectionError
+from amnet_common.remote import is_remote, url_of
 
 THREADS = 4
 BROKEN_INTEGRITY = (
@@ -44,8 +46,11 @@ def verify_structure(path: Path, collection: Collection | None = None) -> list[P
     """Return what is wrong with the fixed bytes of a collection, and of the parts that it links.
 
     `collection`: the same, if it is open. Raises CollectionError if one of the files cannot be opened as a collection
-    at all.
+    at all, or it lies in an object store.
     """
+    if is_remote(path):
+        raise CollectionError(f"{url_of(path)}: expected a collection of this machine, as every byte is read, found one "
+                              "in a store; copy it here first")  # fmt: skip
     collection = collection or Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
     return [

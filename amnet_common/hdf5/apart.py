@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from amnet_common.child_limits import limit_memory
 from amnet_common.hdf5.facts import Question, facts
+from amnet_common.remote import is_remote
 
 try:
     import resource
@@ -46,7 +47,13 @@ def facts_apart(question: Question) -> dict[str, Any]:
     Raises DeadlyError if it dies of the file, NoChildError if none can be started for want of files or processes.
     Where this interpreter cannot be started a second time, the question is answered in this process.
     """
-    return _asker.ask(question)
+    if not is_remote(question.path):
+        return _asker.ask(question)
+    asker = _Asker()  # with the keys of the store as they are now
+    try:
+        return asker.ask(question)
+    finally:
+        asker.end()
 
 
 class _Child:

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from amnet_common.remote import is_remote, opened_object, url_of
+from amnet_common.remote import is_remote, opened_object, reason, url_of
 
 MAX_TEXT_BYTES = 2**20  # of an attribute; ours have at most some thousand
 UNLIKELY = (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError)  # what h5py raises
@@ -43,6 +43,10 @@ def facts(question: Question) -> dict[str, Any]:
             return _facts(file, question)
     except UNLIKELY as error:
         return {"unreadable": str(error)}
+    except Exception as error:  # of a store's package, whatever it raises
+        if not is_remote(question.path):
+            raise
+        return {"unreadable": reason(error)}
 
 
 def opened(path: str) -> h5py.File:
