@@ -49,8 +49,8 @@ def verify_structure(path: Path, collection: Collection | None = None) -> list[P
     at all, or it lies in an object store.
     """
     if is_remote(path):
-        raise CollectionError(f"{url_of(path)}: expected a collection of this machine, as every byte is read, found one "
-                              "in a store; copy it here first")  # fmt: skip
+        raise CollectionError(f"{url_of(path)}: expected a collection of this machine, as every byte is read, found "
+                              "one in a store; copy it here first")  # fmt: skip
     collection = collection or Collection(path)
     files = {path: read_structure(path)} | {part.path: part.structure for part in collection.parts}
     return [
