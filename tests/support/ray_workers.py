@@ -1,0 +1,66 @@
+"""What a worker of the Ray cluster of the tests is: its trunk costs nothing, and files in $AMNET_TEST_FOLDER say more.
+
+`wait-for`: a number of processes, all of which must have begun a block before any goes on. `die-at`: a picture's hash,
+whose process removes the file and kills itself there; or a part of a run's name, likewise. `blind`: no worker sees the
+collection; `unseen`: nor the images. `pids/`: a file each process that has worked.
+"""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+FOLDER = Path(os.environ.get("AMNET_TEST_FOLDER", "/nowhere"))
+PATIENCE = 120.0
+
+
+def told(name):
+    try:
+        return (FOLDER / name).read_text()
+    except OSError:
+        return ""
+
+
+def die_once():
+    try:
+        (FOLDER / "die-at").unlink()
+    except OSError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arrive():
+    """Be counted, and wait for as many others as are to work at once."""
+    (FOLDER / "pids" / str(os.getpid())).touch()
+    until = time.monotonic() + PATIENCE
+    while len(list((FOLDER / "pids").iterdir())) < int(told("wait-for") or 1):
+        assert time.monotonic() < until, "the others have not come"
+        time.sleep(0.02)
+
+
+def set_up():
+    """Begin a worker: patch what it will do."""
+    sys.path.insert(0, os.path.dirname(__file__))
+    import light_extract
+
+    from extract import pipeline, ray_blocks
+
+    close, sees, refuse = pipeline.Store._close, ray_blocks.sees_the_file, ray_blocks.refuse_unseen
+    assert light_extract.MeanTrunk
+
+    def close_or_die(store, cut):
+        if told("die-at") == cut.facts.sha256.hex():
+            die_once()
+        return close(store, cut)
+
+    def see(common):
+        arrive()
+        return not told("blind") and sees(common)
+
+    pipeline.Store._close = close_or_die
+    ray_blocks.sees_the_file = see
+    ray_blocks.refuse_unseen = lambda dataset, rows: refuse(
+        replace(dataset, image_root=Path("/nowhere")) if told("unseen") else dataset, rows
+    )
