@@ -15,9 +15,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amnet_common.commands import BAD_INPUT, ending, warnings_in_lines
-from amnet_common.errors import ConfigError, ExtraError
-from amnet_common.workers import GLANCE, Lost, Speaker
+from amnet_common.commands import BAD_INPUT, ending, say_above, warnings_in_lines
+from amnet_common.endings import TRY_LATER
+from amnet_common.errors import ConfigError, ExtraError, LostWorkError, WorkerError
+from amnet_common.workers import GLANCE, Lost, Note, Speaker
 
 RETRIES = 3  # times that Ray does a task again whose worker was lost
 AT_ONCE = 256  # tasks that Ray knows of; an autoscaler counts those that wait
@@ -120,6 +121,29 @@ class Cluster:
     def _cancel(self, running: Iterable[Any]) -> None:
         for one in running:
             self.ray.cancel(one)
+
+
+def in_order(told: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Yield what tasks tell in the order of the tasks; notes are printed as they come.
+
+    Raises WorkerError for a task that was lost, when those before it have ended.
+    """
+    waiting: dict[int, list[Any]] = {}
+    turn = 0
+    for number, message in told:
+        if isinstance(message, Note):
+            say_above(message.text, message.emit)
+            continue
+        waiting.setdefault(number, []).append(message)
+        while turn in waiting:
+            for one in waiting.pop(turn):
+                if isinstance(one, Lost):
+                    kind = LostWorkError if one.status == TRY_LATER else WorkerError
+                    raise kind(f"--engine ray: task {turn + 1}: {one.why}")
+                if isinstance(one, Ended):
+                    turn += 1
+                else:
+                    yield one
 
 
 def _first_line(error: BaseException) -> str:

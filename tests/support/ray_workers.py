@@ -1,7 +1,7 @@
 """What a worker of the Ray cluster of the tests is: its trunk costs nothing, and files in $AMNET_TEST_FOLDER say more.
 
 `wait-for`: a number of processes, all of which must have begun a block before any goes on. `die-at`: a picture's hash,
-whose process removes the file and kills itself there; or a part of a run's name, likewise. `blind`: no worker sees the
+or a row that is scored, whose process removes the file and kills itself there. `blind`: no worker sees the
 collection; `unseen`: nor the images. `pids/`: a file each process that has worked.
 """
 
@@ -46,8 +46,10 @@ def set_up():
     import light_extract
 
     from extract import pipeline, ray_blocks
+    from headtrain.scoring import ray_engine
 
     close, sees, refuse = pipeline.Store._close, ray_blocks.sees_the_file, ray_blocks.refuse_unseen
+    predict = ray_engine.predict_together
     assert light_extract.MeanTrunk
 
     def close_or_die(store, cut):
@@ -59,7 +61,14 @@ def set_up():
         arrive()
         return not told("blind") and sees(common)
 
+    def predict_or_die(heads, collection, rows, *words):
+        arrive()
+        if told("die-at") in map(str, rows):
+            die_once()
+        return predict(heads, collection, rows, *words)
+
     pipeline.Store._close = close_or_die
+    ray_engine.predict_together = predict_or_die
     ray_blocks.sees_the_file = see
     ray_blocks.refuse_unseen = lambda dataset, rows: refuse(
         replace(dataset, image_root=Path("/nowhere")) if told("unseen") else dataset, rows
