@@ -40,7 +40,7 @@ faults: .venv/installed
 
 # Two and four workers of a real Ray on this machine, and one killed in the middle.
 ray: .venv/installed
-	$(BIN)/pytest -m 'ray or not ray' tests/extract/test_ray.py
+	$(BIN)/pytest -m 'ray or not ray' tests/engines
 
 # A library of 365 nights, and commands killed at every call to the disk: minutes.
 year: .venv/installed

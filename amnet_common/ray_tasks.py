@@ -36,6 +36,9 @@ class Need:
     cpus: int
     gpus: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.cpus} CPU{'s' * (self.cpus > 1)}" + (f" and {self.gpus} GPU" if self.gpus else "")
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -71,10 +71,9 @@ class RayFilling:
 
     def describe(self) -> str:
         """Describe how the work is given away."""
-        takes = f"{self.need.cpus} CPUs" + (f" and {self.need.gpus} GPU" if self.need.gpus else "")
         places = sum(self.cluster.places(self.need))
         waits = "" if places else ": no machine of the cluster has as much now, and Ray waits for one"
-        return f"{len(self.blocks)} blocks for Ray, {places} at once, each with {takes}{waits}"
+        return f"{len(self.blocks)} blocks for Ray, {places} at once, each with {self.need}{waits}"
 
     def __call__(self, course: Course, check_interrupt: Callable[[], None]) -> Generator[RowReport, None, None]:
         """Yield each row once, as it is finished; what else tasks say goes to `course`. Raises what `check_interrupt`

@@ -1,12 +1,8 @@
 """What tests of every package use: the shared data folder, a spec, and small collections."""
 
-import contextlib
 import os
 import shutil
-import signal
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -87,75 +83,6 @@ def browser():
         browser = tools.chromium.launch(executable_path=found, args=QUIET)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def ray():
-    """Ray with four CPUs of its own on this machine, whose workers are as tests/support/ray_workers.py says.
-
-    Skipped where Ray is not installed.
-    """
-    ray = pytest.importorskip("ray", reason="no Ray: pip install 'amnet[ray]'")
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        workers = Path(folder) / "workers"
-        (workers / "pids").mkdir(parents=True)
-        paths = os.pathsep.join(map(str, [Path(__file__).parents[1], Path(__file__).parent / "support"]))
-        settings = {"AMNET_TEST_FOLDER": workers, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1",
-                    "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-                    "RAY_memory_monitor_refresh_ms": "0"}  # fmt: skip
-        for name, text in settings.items():
-            patch.setenv(name, str(text))
-        ray.init("local", num_cpus=4, num_gpus=0, include_dashboard=False, _temp_dir=folder, log_to_driver=False,
-                 logging_level="ERROR", object_store_memory=10**8,
-                 runtime_env={"worker_process_setup_hook": "ray_workers.set_up"})  # fmt: skip
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        yield ray
-        ray.shutdown()
-
-
-@dataclass
-class RayWorkers:
-    """What the workers of a test are told, and who has worked."""
-
-    folder: Path
-
-    @property
-    def pids(self) -> list[str]:
-        return sorted(path.name for path in (self.folder / "pids").iterdir())
-
-    @property
-    def dies(self) -> bool:
-        """Whether one is still to kill itself."""
-        return (self.folder / "die-at").exists()
-
-
-@pytest.fixture
-def ray_workers(ray):
-    """with ray_workers(2, die_at=.., blind=True) as workers: so many work at once, and all of them have begun."""
-
-    @contextlib.contextmanager
-    def begin(count, **told):
-        from ray.util import placement_group, remove_placement_group
-
-        folder = Path(os.environ["AMNET_TEST_FOLDER"])
-        for path in (folder / "pids").iterdir():
-            path.unlink()
-        for name, text in {"wait_for": count, **told}.items():
-            (folder / name.replace("_", "-")).write_text(str(text or ""))
-        held = placement_group([{"CPU": 4 - count}]) if count < 4 else None  # of the four CPUs, what others have
-        if held:
-            ray.get(held.ready())
-        try:
-            yield RayWorkers(folder)
-        finally:
-            if held:
-                remove_placement_group(held)
-            for name in ("wait-for", "die-at", "blind", "unseen"):
-                (folder / name).unlink(missing_ok=True)
-
-    return begin
 
 
 @pytest.fixture

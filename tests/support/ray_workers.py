@@ -1,13 +1,12 @@
 """What a worker of the Ray cluster of the tests is: its trunk costs nothing, and files in $AMNET_TEST_FOLDER say more.
 
-`wait-for`: a number of processes, all of which must have begun a block before any goes on. `die-at`: a picture's hash,
-or a row that is scored, whose process removes the file and kills itself there. `blind`: no worker sees the
-collection; `unseen`: nor the images. `pids/`: a file each process that has worked.
+`wait-for`: a number of processes, all of which must have begun to work before any goes on. `die-at`: a picture's hash,
+a row that is scored or a configuration that trains, whose process removes the file and kills itself there. `blind`: no
+worker sees the collection; `unseen`: nor the images. `pids/`: a file each process that has worked.
 """
 
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,15 +41,16 @@ def arrive():
 
 def set_up():
     """Begin a worker: patch what it will do."""
-    sys.path.insert(0, os.path.dirname(__file__))
-    import light_extract
+    from light_trunk import MeanTrunk, light_weights
 
-    from extract import pipeline, ray_blocks
-    from headtrain.scoring import ray_engine
+    from extract import opening, pipeline, ray_blocks
+    from headtrain.runs.log import Epoch
+    from headtrain.scoring import ensemble, ray_engine
+    from headtrain.sweep import sweeping
 
     close, sees, refuse = pipeline.Store._close, ray_blocks.sees_the_file, ray_blocks.refuse_unseen
     predict = ray_engine.predict_together
-    assert light_extract.MeanTrunk
+    train = sweeping.train_together
 
     def close_or_die(store, cut):
         if told("die-at") == cut.facts.sha256.hex():
@@ -67,8 +67,18 @@ def set_up():
             die_once()
         return predict(heads, collection, rows, *words)
 
+    def train_or_die(*words, **options):
+        arrive()
+        for planned, report in train(*words, **options):
+            if isinstance(report, Epoch) and report.epoch == 2 and (told("die-at") or "none") in str(planned.run):
+                die_once()
+            yield planned, report
+
+    ensemble.BATCH = 4
+    opening.FrozenTrunk, opening.load_weights = MeanTrunk, light_weights
     pipeline.Store._close = close_or_die
     ray_engine.predict_together = predict_or_die
+    sweeping.train_together = train_or_die
     ray_blocks.sees_the_file = see
     ray_blocks.refuse_unseen = lambda dataset, rows: refuse(
         replace(dataset, image_root=Path("/nowhere")) if told("unseen") else dataset, rows
