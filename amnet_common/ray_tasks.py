@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from amnet_common.workers import GLANCE, Lost, Note, Speaker
 RETRIES = 3  # times that Ray does a task again whose worker was lost
 AT_ONCE = 256  # tasks that Ray knows of; an autoscaler counts those that wait
 UNREAD = 2  # lists of messages of a task that may wait for the command: bounds the memory of Ray's object store
+SECONDS = 10.0  # that a cluster has to answer
 PATIENCE = 60.0  # seconds that tasks have to save what is finished, when they are asked to stop
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0",  # a cluster that a command begins tells nobody of it
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # as Ray will do by itself, of which it warns  # fmt: skip
@@ -85,14 +87,15 @@ class Cluster:
         common = [self.ray.put(shared)]  # in a list, so that a worker fetches it once
         options = {"max_retries": RETRIES, "num_returns": "streaming", "_generator_backpressure_num_objects": UNREAD}
         takes = {"num_cpus": need.cpus} | ({"num_gpus": need.gpus} if need.gpus else {})
-        begin, waiting = self.ray.remote(**options, **takes)(serve).remote, enumerate(tasks)
+        begin, waiting = self.ray.remote(**options, **takes)(serve), enumerate(tasks)
         running: dict[Any, int] = {}
         stop: KeyboardInterrupt | None = None
         until = float("inf")
         try:
             while True:
                 for number, task in itertools.islice(waiting, 0 if stop else at_once - len(running)):
-                    running[begin(work, common, task, os.getcwd())] = number
+                    named = begin.options(name=f"{work.__name__} {number + 1}")  # for Ray's dashboard
+                    running[named.remote(work, common, task, os.getcwd())] = number
                 if not running or time.monotonic() > until:
                     break
                 try:
@@ -161,15 +164,11 @@ def connected(address: str | None) -> Iterator[Cluster]:
     Ray's lines go to stderr. Raises ExtraError without Ray, ConfigError if there is no such cluster.
     """
     ray = _imported()
+    refuse_unreachable(address or os.environ.get("RAY_ADDRESS", ""))
     if ray.is_initialized():
         with _stdout_kept():
             yield Cluster(ray)
         return
-    if (address or os.environ.get("RAY_ADDRESS", "")).startswith("ray://"):
-        raise ConfigError(
-            f"--address: expected auto or HOST:PORT of a cluster that this machine is part of, found "
-            f"{address or os.environ['RAY_ADDRESS']}; begin the command there, by ray job submit say"
-        )
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for name, text in SETTINGS.items():
         os.environ.setdefault(name, text)
@@ -185,6 +184,20 @@ def connected(address: str | None) -> Iterator[Cluster]:
             yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def refuse_unreachable(address: str) -> None:
+    """Raise ConfigError for an address that leads in from outside, or where nobody answers: Ray would wait minutes."""
+    if address.startswith("ray://"):
+        raise ConfigError(f"--address: expected auto or HOST:PORT of a cluster that this machine is part of, found "
+                          f"{address}; begin the command there, by ray job submit say")  # fmt: skip
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"--address: expected a Ray cluster at {address}, found that nobody answers there "
+                              f"({error}); ray start --head begins one") from error  # fmt: skip
 
 
 def _imported() -> Any:  # noqa: ANN401 - a package without types where it is not installed
