@@ -104,7 +104,7 @@ class Cluster:
                     if not stop:
                         stop, until = asked, time.monotonic() + PATIENCE
                         self._cancel(running)
-                for one in self.ray.wait([*running], num_returns=len(running), timeout=GLANCE, fetch_local=False)[0]:
+                for one in self._ready([*running]):
                     number = running[one]
                     messages = self._taken(one)
                     if not messages or isinstance(messages[-1], Lost | Ended):
@@ -115,6 +115,11 @@ class Cluster:
         if stop:
             raise stop
 
+    def _ready(self, running: list[Any]) -> list[Any]:
+        """Those that have something to tell; after a glance, none."""
+        self.ray.wait(running, num_returns=1, timeout=GLANCE, fetch_local=False)
+        return self.ray.wait(running, num_returns=len(running), timeout=0, fetch_local=False)[0]
+
     def _taken(self, running: Any) -> Sequence[object]:  # noqa: ANN401 - Ray's generator of references
         """The next messages of a task, of which the last is Lost if there are no more."""
         try:
@@ -122,7 +127,10 @@ class Cluster:
         except StopIteration:  # done again it gave fewer lists: it failed this time
             return [Lost("lost its worker, and failed when it was done again; the same command says why", BAD_INPUT)]
         except self.ray.exceptions.RayError as error:
-            return [Lost(f"lost its worker {RETRIES + 1} times ({_first_line(error)})", BAD_INPUT)]
+            errors = self.ray.exceptions
+            died = isinstance(error, errors.WorkerCrashedError | errors.NodeDiedError | errors.OutOfMemoryError)
+            what = f"lost its worker {RETRIES + 1} times" if died else "Ray has not done it"
+            return [Lost(f"{what} ({_first_line(error)})", BAD_INPUT)]
 
     def _cancel(self, running: Iterable[Any]) -> None:
         for one in running:

@@ -1,6 +1,7 @@
 """A Ray on this machine, and what its workers are given: pictures, a trunk that costs nothing, a small head."""
 
 import contextlib
+import gc
 import os
 import signal
 import tempfile
@@ -42,6 +43,7 @@ def ray():
             signal.signal(number, handler)
         yield ray
         ray.shutdown()
+        gc.collect()  # what Ray leaves open is not for the tests after these
 
 
 @dataclass
@@ -81,7 +83,7 @@ def ray_workers(ray):
         finally:
             if held:
                 remove_placement_group(held)
-            for name in ("wait-for", "die-at", "blind", "unseen"):
+            for name in ("wait-for", "die-at", "always", "blind", "unseen"):
                 (folder / name).unlink(missing_ok=True)
 
     return begin

@@ -25,7 +25,10 @@ from extract.ray_blocks import in_messages
 from extract.ray_engine import blocks_of, need_of
 from extract.request import Request
 
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # of processes that Ray begins
+]
 RAY = ("--engine", "ray")
 
 
@@ -63,6 +66,18 @@ def test_block_of_a_killed_worker_is_done_again_whether_it_sees_the_file_or_send
     assert (run.exit_code, "6 images done (5 now), 0 failed, 0 pending" in run.stdout) == (0, True), run.stderr
     extract(dataset, "--out", "one.h5")
     assert unlike_rows("ray.h5", "one.h5") == []
+
+
+@pytest.mark.ray
+def test_block_that_kills_each_worker_is_named_and_the_rest_is_done(pictures, extract, ray_workers):
+    dataset = pictures(4)
+    with ray_workers(2, die_at=digest(dataset, 3), always=True):
+        run = extract(dataset, "--out", "t.h5", *RAY)
+    assert (run.exit_code, "3 images done (3 now), 0 failed, 1 pending" in run.stdout) == (2, True)
+    line = next(line for line in run.stderr.splitlines() if line.startswith("block 4 of 4: "))
+    assert line.startswith("block 4 of 4: lost its worker 4 times (WorkerCrashedError: ")
+    assert line.endswith("; 1 of 1 images are left for the same command")
+    assert extract(dataset, "--out", "t.h5").exit_code == 0
 
 
 def test_worker_that_sees_no_image_leaves_its_block(pictures, extract, ray_workers):
