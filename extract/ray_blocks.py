@@ -22,6 +22,7 @@ from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
 from amnet_common.datasets import Dataset
 from amnet_common.errors import AmnetError, BusyError, CollectionError, DatasetError
+from amnet_common.image_files import is_there
 from extract.clock import Clock
 from extract.job import Job
 from extract.opening import Tools, load_tools, open_job
@@ -88,7 +89,7 @@ def fill_block(common: Common, block: Block) -> Iterator[list[object]]:
 
 def refuse_unseen(dataset: Dataset, rows: Sequence[int]) -> None:
     """Raise DatasetError if a machine sees none of the first of these images, which the command has seen."""
-    found = (os.path.exists(dataset.image_root / dataset.ids[row]) for row in rows[:LOOKS])
+    found = (is_there(dataset.image_root / dataset.ids[row], now=True) for row in rows[:LOOKS])
     if rows and not any(found):
         raise DatasetError(
             f"{dataset.image_root}: expected the images on every machine of the cluster, found none of them on "

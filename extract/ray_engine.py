@@ -51,9 +51,11 @@ def _within(rows: Sequence[int], bounds: range) -> tuple[int, ...]:
 
 
 class RayFilling:
-    """Fill what a job leaves to do by tasks of a cluster."""
+    """Fill what a job leaves to do by tasks of a cluster; `workers`: of each, as asked for, or else `least` or more."""
 
-    def __init__(self, job: Job, compute: Compute, workers: int | None, kept: str, cluster: Cluster) -> None:
+    def __init__(
+        self, job: Job, compute: Compute, workers: int | None, kept: str, cluster: Cluster, least: int = 1
+    ) -> None:
         assert job.collection is not None
         self.job, self.collection, self.cluster = job, job.collection, cluster
         self.need = need_of(compute, workers, cluster)
@@ -62,7 +64,7 @@ class RayFilling:
         self.blocks = blocks_of(job, compute.kind, max(1, sum(places)), row_bytes)
         request = replace(job.request, like=None, overwrite=False, precision=compute.precision)
         hardware = Hardware(device=compute.kind, batch_size=compute.batch_size, threads=compute.threads,
-                            workers=workers or (self.need.cpus if self.need.gpus else default_workers("cpu")),
+                            workers=workers or max(least, self.need.cpus if self.need.gpus else default_workers("cpu")),
                             compiled=compute.compiled)  # fmt: skip
         share = Share(request, (), (), frozenset(), request.row_range, hardware, self.collection.uuid,
                       max(places, default=1), kept)  # fmt: skip

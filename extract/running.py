@@ -96,7 +96,8 @@ def run(
             del tools
             release(compute.device)  # the process of this card wants it
             if cluster:
-                blocks = RayFilling(job, compute, hardware.workers, kept, cluster)
+                least = REMOTE_WORKERS if is_remote(request.dataset.image_root) else 1
+                blocks = RayFilling(job, compute, hardware.workers, kept, cluster, least)
                 say_aside(blocks.describe())
                 told, lines_of = blocks(course, check_interrupt), partial(blocks.lost_lines, course)
             else:
