@@ -1,9 +1,9 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each makes .venv and installs into it.
 PYTHON ?= python3
 BIN := .venv/bin
-TOGETHER := -n auto --maxprocesses 4  # processes of the tests: one a core, four at most for their memory
+TOGETHER := -n auto --maxprocesses 4 --dist loadgroup  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test test-oldest check docs results coverage faults fuzz year audit bench bench-gpu clean
+.PHONY: demo test test-oldest check docs results coverage faults ray fuzz year audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -37,6 +37,10 @@ coverage: .venv/installed
 
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
+
+# Two and four workers of a real Ray on this machine, and one killed in the middle.
+ray: .venv/installed
+	$(BIN)/pytest -m 'ray or not ray' tests/engines
 
 # A library of 365 nights, and commands killed at every call to the disk: minutes.
 year: .venv/installed

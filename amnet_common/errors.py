@@ -73,6 +73,14 @@ class LostStoreError(TryLaterError, DatasetError):
     """Report that the disk or the server of the images has gone in the middle."""
 
 
+class WorkerError(AmnetError, RuntimeError):
+    """Report that a worker of a cluster was lost, or could not do its work."""
+
+
+class LostWorkError(WorkerError, TryLaterError):
+    """Report that a worker of a cluster could not do its work now, and may later."""
+
+
 class ExtraError(AmnetError, ImportError):
     """Report that a package that only an extra of amnet installs is not there."""
 

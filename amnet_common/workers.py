@@ -134,7 +134,7 @@ def _serve(work: Work, task: object, sender: Connection) -> None:
             raise Terminated from None
 
     try:
-        speaker = _Speaker(send)
+        speaker = Speaker(send)
         with speaker.speaking(), contextlib.redirect_stderr(_Lines(send)), warnings_in_lines(speaker):
             work(task, tell)
     except (KeyboardInterrupt, Exception) as error:
@@ -143,8 +143,8 @@ def _serve(work: Work, task: object, sender: Connection) -> None:
             send(Lost(*how))
 
 
-class _Speaker(Reporter):
-    """Speak through the command: what is said on stderr becomes notes, and no progress is shown."""
+class Speaker(Reporter):
+    """Turn what is said on stderr into notes for the command; no progress is shown."""
 
     def __init__(self, send: Callable[[object], None]) -> None:
         super().__init__(bars=False)

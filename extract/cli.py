@@ -18,6 +18,7 @@ from amnet_common.datasets import NAMES, Choice, Columns, load_dataset
 from amnet_common.datasets.columns import ID, LIST, RATER, SCORE, SPLIT
 from amnet_common.datasets.extremes import questions, range_line
 from amnet_common.datasets.records import Dataset, subset
+from amnet_common.engine_options import RAY, engine_options, refuse_beside_engine
 from amnet_common.errors import ConfigError
 from amnet_common.images import Limits
 from amnet_common.machine.cards import parse_devices, present_devices
@@ -108,6 +109,7 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--devices", metavar="LIST", help="Several cards: all, 0,1 or cuda:0,cuda:1. Each has a process of its"
               " own, which fills its part of the rows.")  # fmt: skip
+@engine_options
 @click.option("--precision", default="auto", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
               help="Of the network's arithmetic; auto: half precision where the hardware has it.")  # fmt: skip
 @click.option("--compile/--no-compile", "compiled", default=None, show_default=False,
@@ -128,7 +130,8 @@ def main(
     weights: str | None, variant: str | None, expect_weights: str,
     seed: int | None, dtype: str | None, like: Path | None, old: tuple[Path, ...], shard: str,
     limit: int | None, retry_failed: bool, update: bool, rehash: bool, only_begun: bool, follow: bool, prune: bool,
-    overwrite: bool, dry_run: bool, device: str, devices: str | None, precision: str, compiled: bool | None,
+    overwrite: bool, dry_run: bool, device: str, devices: str | None, engine: str, address: str | None,
+    precision: str, compiled: bool | None,
     batch_size: int | None, threads: int | None, workers: int | None, max_megapixels: float,
     allow_other_kernels: bool, columns: Columns,
 ) -> int:  # fmt: skip
@@ -142,6 +145,7 @@ def main(
                             "--overwrite": overwrite})  # fmt: skip
     elif prune:
         raise ConfigError("--prune: expected with --sync, found without")
+    refuse_beside_engine(engine, address, devices)
     asked_for = None if devices is None else parse_devices(devices, device)
     part = chosen_shard(shard, os.environ)
     list_anew()
@@ -187,7 +191,7 @@ def main(
         rehash=rehash,
         allow_other_kernels=allow_other_kernels,
     )
-    hardware = Asked(device, asked_for, batch_size, threads, workers, compiled)
+    hardware = Asked(device, asked_for, batch_size, threads, workers, compiled, engine, address)
     if follow:
         policy = Policy(rehash, retry_failed)
         return (
@@ -209,6 +213,8 @@ class Asked:
     threads: int | None
     workers: int | None
     compiled: bool | None
+    engine: str
+    address: str | None  # of the engine
 
     def _chosen(self) -> tuple["Hardware", tuple[str, ...]]:
         cards = (self.device,) if self.devices is None else present_devices(self.devices)
@@ -230,7 +236,12 @@ class Asked:
         hardware, cards = self._chosen()
         from extract.running import run
 
-        return run(job, hardware, cards, progress, begun)
+        if self.engine != RAY:
+            return run(job, hardware, cards, progress, begun)
+        from amnet_common.ray_tasks import connected
+
+        with connected(self.address) as cluster:
+            return run(job, hardware, cards, progress, begun, cluster)
 
 
 def refuse_beside_sync(given: Mapping[str, object]) -> None:

@@ -1,15 +1,19 @@
-"""An extraction carried out: the file made or resumed, its rows filled here or by one process a card, how it went."""
+"""An extraction carried out: the file made or resumed, its rows filled here, by one process a card or by a cluster, how
+it went.
+"""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from amnet_common.collection.layout import PENDING
 from amnet_common.commands import deferred_interrupt, say, say_wrong
 from amnet_common.machine.memory import release
 from amnet_common.machine.threads import usual_threads
 from amnet_common.progress import Progress
+from amnet_common.ray_tasks import Cluster
 from amnet_common.remote import is_remote
 from extract.breakdown import Work, breakdown
 from extract.compute import Compute, Hardware, default_workers
@@ -17,6 +21,7 @@ from extract.job import Job
 from extract.opening import load_tools, open_job
 from extract.pipeline import Cutter, Filling, RowReport, extract_rows
 from extract.planning import Rates, make_plan, missing_line, plan_lines, probe_pictures, probe_rate, refuse_full_disk
+from extract.ray_engine import RayFilling
 from extract.ready import made_ready
 from extract.room import memory_explained
 from extract.sharing import Course, fill_shares, lost_lines, refuse_unlike_cards, shares
@@ -47,11 +52,12 @@ def run(
     devices: Sequence[str],
     bar: MakeBar,
     begun: Callable[[Job], object] = lambda _: None,
+    cluster: Cluster | None = None,
 ) -> int:
     """Create or resume the collection, fill its rows, say how it went, and return the exit status.
 
     Of several devices each has a process, and `hardware` names the first. `begun` gets the job once its file is there,
-    before the first row.
+    before the first row. `cluster`: whose workers fill the rows.
     """
     request, count = job.request, len(devices)
     refuse_unlike_cards(devices, request.allow_other_kernels)
@@ -70,7 +76,7 @@ def run(
         return finish(job, [], 0.0)
     if job.missing:
         say_aside(f"note: {missing_line(job)}; they will fail")
-    if not new and count == 1:
+    if not new and count == 1 and not cluster:
         tools = made_ready(tools, job)
     compute, course = tools.compute, Course()
     workers = hardware.workers or usual_workers(job, compute, count)
@@ -78,7 +84,7 @@ def run(
     started = time.monotonic()
     assert job.collection is not None
     with deferred_interrupt() as check_interrupt:
-        if count == 1:
+        if count == 1 and not cluster:
             cutter = Cutter(request.dataset, request.plan, request.seed, request.limits)
             filling = Filling(request.out, job.rows, request.row_range, job.redo, compute.kernel_path(),
                               job.collection.uuid, job.missing)  # fmt: skip
@@ -89,13 +95,20 @@ def run(
         else:
             del tools
             release(compute.device)  # the process of this card wants it
-            given = shares(job, compute, devices, workers, kept)
-            with contextlib.closing(fill_shares(given, course, check_interrupt)) as told:
+            if cluster:
+                least = REMOTE_WORKERS if is_remote(request.dataset.image_root) else 1
+                blocks = RayFilling(job, compute, hardware.workers, kept, cluster, least)
+                say_aside(blocks.describe())
+                told, lines_of = blocks(course, check_interrupt), partial(blocks.lost_lines, course)
+            else:
+                given = shares(job, compute, devices, workers, kept)
+                told, lines_of = fill_shares(given, course, check_interrupt), partial(lost_lines, given, course)
+            with contextlib.closing(told):
                 seen = _watch(told, job, kept, bar)
             job.collection.refresh()
             status = job.collection.status
             seen = [report for report in seen if status[report.row] != PENDING]  # its mark is lost with who was killed
-            for line in lost_lines(given, course, status):
+            for line in lines_of(status):
                 say_wrong(line)
     elapsed = time.monotonic() - started
     say_breakdown(job, seen, course, elapsed, compute, workers)

@@ -18,9 +18,10 @@ from amnet_common.collection.layout import PENDING
 from amnet_common.commands import say_above
 from amnet_common.errors import BegunAnewError, ConfigError
 from amnet_common.workers import Lost, Note, Tell, by_workers
+from extract.clock import Clock
 from extract.compute import Compute, Hardware
 from extract.job import Job
-from extract.opening import load_tools, open_job
+from extract.opening import Tools, load_tools, open_job
 from extract.pipeline import Cutter, Filling, RowReport, extract_rows
 from extract.ready import made_ready
 from extract.request import Request
@@ -114,23 +115,33 @@ def fill_share(share: Share, tell: Tell) -> None:
 
     Raises as `extract_rows`, and what makes a device unfit to go on with the file.
     """
-    collection = Collection(share.request.out)
+    job = job_of(share, Collection(share.request.out))
+    tools = load_tools(job, share.hardware)
+    job = open_job(job, tools)
+    tools, clock = made_ready(tools, job), Clock()
+    with contextlib.closing(filled(share, tools, clock)) as reports:
+        for report in reports:
+            tell(report)
+    tell(Counter(clock.seconds))
+
+
+def job_of(share: Share, collection: Collection) -> Job:
+    """Return the job of a share, of the collection that it names. Raises BegunAnewError if another is there by now."""
     if collection.uuid != share.uuid:
         raise BegunAnewError(f"--out {share.request.out}: expected the collection {share.uuid} that this command has "
                              f"begun, found {collection.uuid}; run the command again")  # fmt: skip
-    job = Job(share.request, collection, share.rows, share.redo, missing=share.missing)
-    tools = load_tools(job, share.hardware)
-    job = open_job(job, tools)
-    tools = made_ready(tools, job)
+    return Job(share.request, collection, share.rows, share.redo, missing=share.missing)
+
+
+def filled(share: Share, tools: Tools, clock: Clock) -> Generator[RowReport, None, None]:
+    """Fill the rows of a share; yield and raise as `extract_rows`. `clock` gets the time of every stage."""
     batch, request = tools.compute.batch_size, share.request
-    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits, sharers=share.of)
+    cutter = Cutter(request.dataset, request.plan, request.seed, request.limits, clock, sharers=share.of)
     filling = Filling(request.out, share.rows, share.row_range, share.redo, tools.compute.kernel_path(), share.uuid,
                       share.missing)  # fmt: skip
     reports = extract_rows(filling, cutter, tools.trunk, batch, share.hardware.workers or 1)
     with contextlib.closing(reports), memory_explained(batch, share.kept):
-        for report in reports:
-            tell(report)
-    tell(Counter(cutter.clock.seconds))
+        yield from reports
 
 
 def name_of(given: Sequence[Share], number: int) -> str:

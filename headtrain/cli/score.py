@@ -1,8 +1,9 @@
 """`amnet-head score`: scores of whole collections as a table."""
 
+import contextlib
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import OneLineErrors, progress, say, say_done, say_wrong, summary
+from amnet_common.engine_options import RAY, engine_options, refuse_beside_engine
 from amnet_common.errors import ConfigError
 from headtrain.cli.computing import Computing, kernel_options
 from headtrain.cli.options import PATH, device_option, refuse_twice
@@ -26,7 +28,7 @@ FLAT_REACH = 0.03  # of the training scores' largest distance from their mean; a
 if TYPE_CHECKING:
     from headtrain.heads.head import Head
     from headtrain.scoring.blocks import Counts
-    from headtrain.scoring.job import Scoring
+    from headtrain.scoring.job import Score, Scoring
 
 
 @click.command(cls=OneLineErrors)
@@ -48,9 +50,11 @@ if TYPE_CHECKING:
 @kernel_options
 @arch_option
 @device_option
+@engine_options
 def score(
     files: Sequence[Path], runs: Sequence[Path], out: Path, kind: str | None, views: str | None, safe_csv: bool,
     append: bool, overwrite: bool, top: int, bottom: int, precision: str, compiled: bool | None, device: str,
+    engine: str, address: str | None,
 ) -> None:  # fmt: skip
     """Write the score of every image, its step scores, which add up to it, its spread over heads and views, and how
     spread out the attention is. An interrupted scoring goes on with the same command."""
@@ -58,6 +62,7 @@ def score(
 
     if append and overwrite:
         raise ConfigError("score: expected --append or --overwrite, found both")
+    refuse_beside_engine(engine, address)
     refuse_twice("--features", files)
     refuse_twice("--head", runs)
     computing = Computing(device, precision, compiled)
@@ -68,9 +73,9 @@ def score(
             raise ConfigError(f"--safe-csv: expected a CSV table, found {job.kind}")
         job = as_begun(job, append)
         begun = time.monotonic()
-        with progress("score", sum(map(len, job.collections)), "images") as bar:
+        with by_engine(engine, address) as by, progress("score", sum(map(len, job.collections)), "images") as bar:
             try:
-                counts = write_table(job, append, overwrite, bar.update)
+                counts = write_table(job, append, overwrite, bar.update, by)
             except KeyboardInterrupt as stop:
                 raise type(stop)(f"{job.part} keeps what is scored; the same command goes on from there") from None
         say_done(describe(counts, out, time.monotonic() - begun))
@@ -80,6 +85,21 @@ def score(
             say_wrong(line)
         print_test(job)
         print_ends(job, top, bottom)
+
+
+@contextlib.contextmanager
+def by_engine(engine: str, address: str | None) -> "Iterator[Score]":
+    """Yield who scores blocks: this process, or a cluster."""
+    from headtrain.scoring.job import score_here
+
+    if engine != RAY:
+        yield score_here
+        return
+    from amnet_common.ray_tasks import connected
+    from headtrain.scoring.ray_engine import RayScoring
+
+    with connected(address) as cluster:
+        yield RayScoring(cluster, click.get_current_context().params["arch"])
 
 
 def job_of(

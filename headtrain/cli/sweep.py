@@ -1,6 +1,7 @@
 """`amnet-head sweep`: every combination of some settings, or a search, on every split, many heads in a pass."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ import click
 
 from amnet_common.collection import Collection
 from amnet_common.commands import NOT_ALL_WELL, OneLineErrors, say, say_done, summary
+from amnet_common.engine_options import RAY, engine_options, refuse_beside_engine
 from amnet_common.errors import ConfigError, OutputError
 from amnet_common.machine.cards import parse_devices, present_devices
 from amnet_common.only_writer import clear_locks, only_writer
@@ -35,6 +37,7 @@ from headtrain.settings.configuration import Config
 from headtrain.settings.presets import DEFAULT
 
 if TYPE_CHECKING:
+    from headtrain.cli.sweep_shares import Share, Shared
     from headtrain.settings.configuration import TrainingConfig
     from headtrain.sweep.passes import Pass
     from headtrain.sweep.sweeping import SweepReport
@@ -72,13 +75,14 @@ AUTO = "auto"
 @device_option
 @click.option("--devices", metavar="LIST", help="Several cards: all, 0,1 or cuda:0,cuda:1. Each has a process of its "
               "own, which trains its part of the passes.")  # fmt: skip
+@engine_options
 @setting_options
 def sweep(
     features: Sequence[Path], grids: Sequence[str], trials: int | None, ranges: Sequence[str], seeds: int, split: str,
     folds: int | None, repeats: int | None,
     name: str | None, file: Path | None, out: Path, heads_per_pass: str, halving: int | None,
     resume: bool, allow_missing: bool, check: bool, residency: str, precision: str, compiled: bool | None,
-    no_test: bool, tensorboard: bool, device: str, devices: str | None,
+    no_test: bool, tensorboard: bool, device: str, devices: str | None, engine: str, address: str | None,
     **given: Any,  # noqa: ANN401 - one for each setting
 ) -> int:  # fmt: skip
     """Train a head for every combination of the --grid values, or N trials, on every split; print the leaderboard.
@@ -87,8 +91,8 @@ def sweep(
     process of --devices died.
     """
     refuse_contradictions(given["seed"], ranges, trials, halving)
-    cards = chosen_cards(devices, device, trials)
-    with only_writer(out, make_folders=True):
+    cards = chosen_cards(devices, device, trials, engine, address)
+    with only_writer(out, make_folders=True), contextlib.ExitStack() as held:
         refuse_or_resume(out, resume)
         clear_locks(out)
         collection = with_lists(features, folds, repeats, [out] if resume else [])
@@ -118,8 +122,7 @@ def sweep(
                    for k in splits}  # fmt: skip
         for of_split in subsets.values():
             say_repeated(collection, of_split)
-        begun = out if resume else None
-        kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, base, begun)
+        kernels = chosen_kernels(computing, subsets[splits[0]], collection.views, base, out if resume else None)
         setups = {k: Setup(collection, of_split, k, computing.device, computing.check, kernels=kernels,
                            test=not untested) for k, of_split in subsets.items()}  # fmt: skip
         source_of, room = Placed(collection, subsets, computing), Room()
@@ -130,12 +133,11 @@ def sweep(
 
         ways = Ways(most, train, load, describe_plan)
         shared = None
-        if several:
-            shared = Shared(
-                Share((*features,), folds, repeats, (out,) if resume else (), allow_missing, computing, kernels,
-                      not untested, halving, given["architecture"] if base.head.has_own else None, load is not None),
-                cards,
-            )  # fmt: skip
+        if several or engine == RAY:
+            common = Share((*features,), folds, repeats, (out,) if resume else (), allow_missing, computing, kernels,
+                           not untested, halving, given["architecture"] if base.head.has_own else None,
+                           load is not None)  # fmt: skip
+            shared = Shared(common, cards) if several else held.enter_context(by_ray(common, chosen, address))
             ways = Ways((lambda _: 1) if load else most, shared.train, None, shared.describe)
         if trials:
             reports, total = searched(setups, base, grids, ranges, range(seeds), trials, out, ways)
@@ -147,6 +149,16 @@ def sweep(
         print_summary(out)
         summary(out, heads=ended.heads, failed=ended.failed, pruned=ended.pruned)
         return max(lost, NOT_ALL_WELL if ended.failed else 0)
+
+
+@contextlib.contextmanager
+def by_ray(common: "Share", device: str, address: str | None) -> "Iterator[Shared]":
+    """Yield what trains passes by a Ray cluster."""
+    from amnet_common.ray_tasks import connected
+    from headtrain.cli.sweep_ray import RaySweep
+
+    with connected(address) as cluster:
+        yield RaySweep(common, device, cluster)
 
 
 class Ways(NamedTuple):
@@ -213,14 +225,18 @@ def refuse_contradictions(seed: int | None, ranges: Sequence[str], trials: int |
         raise ConfigError("--halving: expected without --trials, which compares heads that are trained to their end")
 
 
-def chosen_cards(devices: str | None, device: str, trials: int | None) -> tuple[str, ...]:
+def chosen_cards(
+    devices: str | None, device: str, trials: int | None, engine: str, address: str | None
+) -> tuple[str, ...]:
     """Return the cards that --devices names; none without it. Raises ConfigError."""
-    if devices is None:
+    refuse_beside_engine(engine, address, devices)
+    if devices is None and engine != RAY:
         return ()
     if trials:
-        raise ConfigError("--devices: expected without --trials, which are chosen by the results of those before; the "
+        option = "--devices" if devices is not None else f"--engine {engine}"
+        raise ConfigError(f"{option}: expected without --trials, which are chosen by the results of those before; the "
                           "heads of --grid do not wait for each other")  # fmt: skip
-    return present_devices(parse_devices(devices, device))
+    return () if devices is None else present_devices(parse_devices(devices, device))
 
 
 def refuse_or_resume(out: Path, resume: bool) -> None:

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -77,14 +78,18 @@ class Shared:
             deferred_interrupt() as check_interrupt,
             contextlib.closing(by_workers(train_share, self.given, check_interrupt)) as told,
         ):
-            for number, message in told:
-                if isinstance(message, Lost):
-                    self.lost[number] = message
-                elif isinstance(message, Note):
-                    say_above(f"{self.name(number)}: {message.text}", message.emit)
-                else:
-                    self._ended[number] += not isinstance(message[1], Epoch | Halved)
-                    yield message
+            yield from self.heard(told)
+
+    def heard(self, told: Iterable[tuple[int, Any]]) -> Generator[SweepReport]:
+        """Yield the reports of what processes tell, by their numbers; print their notes, remember who was lost."""
+        for number, message in told:
+            if isinstance(message, Lost):
+                self.lost[number] = message
+            elif isinstance(message, Note):
+                say_above(f"{self.name(number)}: {message.text}", message.emit)
+            else:
+                self._ended[number] += not isinstance(message[1], Epoch | Halved)
+                yield message
 
     def name(self, number: int) -> str:
         """Return how a process is called."""
@@ -102,11 +107,15 @@ class Shared:
 
     def describe(self, points: int, splits: int, plan: Sequence[Pass]) -> str:
         """Describe how much a grid has to do, and by whom: configurations, splits, heads, processes."""
-        heads = sum(len(one.planned) for one in plan)
+        by = f"by {len(self.devices)} processes on {', '.join(self.devices)}"
+        return self.described(points, splits, plan, by, "process")
+
+    def described(self, points: int, splits: int, plan: Sequence[Pass], by: str, one: str) -> str:
+        """Describe how much there is to do, `by` whom; `one` of them is called so."""
+        heads = sum(len(some.planned) for some in plan)
         passes_ = "" if self.common.counted else f" in {len(plan)} passes"
-        few = "; --halving compares all heads of a split, which one process trains" if self.common.halving else ""
-        return (f"{points} configurations on {splits} splits: {heads} heads{passes_}, by {len(self.devices)} processes "
-                f"on {', '.join(self.devices)}{few}")  # fmt: skip
+        few = f"; --halving compares all heads of a split, which one {one} trains" if self.common.halving else ""
+        return f"{points} configurations on {splits} splits: {heads} heads{passes_}, {by}{few}"
 
 
 def train_share(share: Share, tell: Tell) -> None:

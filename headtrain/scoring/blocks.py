@@ -12,7 +12,7 @@ from amnet_common.collection.layout import DONE
 from amnet_common.collection.layout import FAILED as FAILED_MARK
 from headtrain.compute.kernels import EAGER, Kernels
 from headtrain.heads.head import Head
-from headtrain.scoring.ensemble import predict_together
+from headtrain.scoring.ensemble import Said, predict_together
 from headtrain.scoring.rows import FAILED, PENDING, SCORED, ScoreRow, figure
 
 FEW = 10  # scores, whose spread says nothing
@@ -57,21 +57,48 @@ def score_block(
     """Return a row for each of `rows`, in their order. One of `old`, if given as many, is taken over if its features
     are still the same. Raises CollectionError for damaged features.
     """
+    begun = begun_block(collection, rows, old)
+    said = predict_together(heads, collection, begun.fresh, views, kernels) if len(begun.fresh) else None
+    return begun.ended(said)
+
+
+@dataclass(frozen=True)
+class BegunBlock:
+    """Hold `rows` (n,) of a collection, of which those that are `fresh` (m,) have features and no score yet."""
+
+    collection: Collection
+    rows: np.ndarray
+    kept: list[ScoreRow | None]  # n, taken over
+    places: np.ndarray  # (m,) of the fresh ones among n
+    features: list[str]  # n checksums
+
+    @property
+    def fresh(self) -> np.ndarray:
+        """Return the rows (m,) that are to be scored."""
+        return self.rows[self.places]
+
+    def ended(self, said: Said | None) -> list[ScoreRow]:
+        """Return a row for each of `rows`, with what the heads say of the fresh ones; None: there are none."""
+        table = list(self.kept)
+        for i, score, steps, spread, entropy in zip(self.places.tolist(), *said, strict=True) if said else ():
+            table[i] = ScoreRow(
+                self.collection.ids[self.rows[i]], SCORED, str(self.collection.path), figure(score),
+                tuple(map(float, steps)), figure(spread), float(entropy), features=self.features[i],
+            )  # fmt: skip
+        return [row or _without(self.collection, int(self.rows[i])) for i, row in enumerate(table)]
+
+
+def begun_block(collection: Collection, rows: np.ndarray, old: Sequence[ScoreRow | None] = ()) -> BegunBlock:
+    """Tell which of `rows` are to be scored: those with features, but one of `old` whose features are still the same is
+    taken over.
+    """
     crcs = [f"{crc32c.crc32c(collection.checksums[row].tobytes()):08x}" for row in rows]
     done = collection.status[rows] == DONE  # (n,)
-    table = [
+    kept = [
         before if before and before.status == SCORED and done[i] and before.features == crcs[i] else None
         for i, before in enumerate(old or [None] * len(rows))
     ]
-    fresh = np.flatnonzero(done & np.array([row is None for row in table]))
-    if len(fresh):
-        said = predict_together(heads, collection, rows[fresh], views, kernels)
-        for i, score, steps, spread, entropy in zip(fresh.tolist(), *said, strict=True):
-            table[i] = ScoreRow(
-                collection.ids[rows[i]], SCORED, str(collection.path), figure(score), tuple(map(float, steps)),
-                figure(spread), float(entropy), features=crcs[i],
-            )  # fmt: skip
-    return [row or _without(collection, int(rows[i])) for i, row in enumerate(table)]
+    return BegunBlock(collection, rows, kept, np.flatnonzero(done & np.array([row is None for row in kept])), crcs)
 
 
 def _without(collection: Collection, row: int) -> ScoreRow:

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,8 +97,30 @@ def as_begun(job: Scoring, append: bool) -> Scoring:
     return job if isinstance(known, dict) and known.get("columns") == LABELS_SAID else replace(job, labelled=False)
 
 
-def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[int], object]) -> Counts:
-    """Score every image that has features; `advance` is told of each block's images.
+@dataclass(frozen=True)
+class Block:
+    """Hold some rows (n,) of a collection, which are scored together, and n rows of the older table or None."""
+
+    collection: Collection
+    rows: np.ndarray
+    before: list[ScoreRow | None]
+
+
+Score = Callable[[Scoring, Iterable[Block]], Iterable[tuple[Block, list[ScoreRow]]]]  # in the order of the blocks
+
+
+def score_here(job: Scoring, some: Iterable[Block]) -> Iterator[tuple[Block, list[ScoreRow]]]:
+    """Score blocks in this process, one after the other. Raises as `score_block`."""
+    heads = [*job.heads.values()]
+    for one in some:
+        views = views_of(job, one.collection)
+        yield one, score_block(heads, one.collection, one.rows, views, job.kernels, one.before)
+
+
+def write_table(
+    job: Scoring, append: bool, overwrite: bool, advance: Callable[[int], object], score: Score = score_here
+) -> Counts:
+    """Score every image that has features; `advance` is told of each block's images. `score`: who does it.
 
     Raises ExistsError if the table is there, with neither `append` nor `overwrite`; RunError if it, or what an earlier
     call left, is of other heads, views or features; SpecError and CollectionError for features that do not fit or are
@@ -116,7 +139,7 @@ def write_table(job: Scoring, append: bool, overwrite: bool, advance: Callable[[
         refuse_other_table(job, identity)
     try:
         older = older_rows(job) if adding else None
-        counts = _fill_part(job, identity, older, advance)
+        counts = _fill_part(job, identity, older, advance, score)
         _publish(job, identity, adding)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -130,7 +153,7 @@ def _clear_what_a_kill_left(job: Scoring) -> None:
     """Remove the part of a table that has got its name, and what is said of it: the kill came before they were gone."""
     if job.part.is_file() and job.out.exists() and about(job.out).exists():
         known = read_json(about(job.out), "what a table says of itself")
-        if known.get("part") == _sha256(job.part) and known.get("sha256") == _sha256(job.out):
+        if known.get("part") == sha256_of(job.part) and known.get("sha256") == sha256_of(job.out):
             job.part.unlink()
     if not job.part.exists():
         for left in (about(job.part), marks_of(job.part)):
@@ -140,7 +163,7 @@ def _clear_what_a_kill_left(job: Scoring) -> None:
 def identity_of(job: Scoring) -> dict[str, Any]:
     """Describe what the scores are of, as JSON values."""
     return {
-        "heads": sorted(_sha256(checkpoint_of(Path(path))) for path in job.heads),
+        "heads": sorted(sha256_of(checkpoint_of(Path(path))) for path in job.heads),
         "views": job.views,
         "precision": job.kernels.precision,
         "fingerprints": sorted({collection.spec.fingerprint for collection in job.collections}),
@@ -160,7 +183,8 @@ def made() -> dict[str, Any]:
     return {"amnet": amnet_common.__version__, "made": made_here()}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal digits. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -173,7 +197,7 @@ def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
         raise RunError(f"--append: expected {about(job.out).name} beside {job.out}, which says what its scores are of, "
                        "found none; --overwrite scores anew")  # fmt: skip
     begun = read_json(about(job.out), "what a table says of itself")
-    if _sha256(job.out) not in (begun.get("sha256"), begun.get("before")):
+    if sha256_of(job.out) not in (begun.get("sha256"), begun.get("before")):
         raise RunError(f"--append: expected {job.out} as it was written, found it changed since; give another --out")
     lines = unlike(begun, identity, COMPARED, job)
     if lines:
@@ -186,29 +210,32 @@ def refuse_other_table(job: Scoring, identity: Mapping[str, Any]) -> None:
 
 
 def _fill_part(
-    job: Scoring, identity: Mapping[str, Any], old: Older | None, advance: Callable[[int], object]
+    job: Scoring, identity: Mapping[str, Any], old: Older | None, advance: Callable[[int], object], score: Score
 ) -> Counts:
     """Write OUT.part to its end, from the last block that an earlier call left whole."""
-    counts, heads = Counts(), [*job.heads.values()]
+    counts = Counts()
     known: dict[Path, Standing] = {}
     whole = _whole_blocks(job, identity)
     write_json(about(job.part), {"identity": {**identity, **named(job)}, "blocks": whole[:1]})
     with begun_marks(marks_of(job.part), whole[1:]) as marks, open(job.part, "r+b") as file:
         file.truncate(whole[-1][0])
         file.seek(whole[-1][0])
-        for number, (collection, rows) in enumerate(blocks(job), 1):
-            before = [old.take(collection.ids[row]) if old else None for row in rows]
-            if number >= len(whole):
-                table = score_block(heads, collection, rows, views_of(job, collection), job.kernels, before)
-                counts.add(table, before)
-                if job.labelled:
-                    table = with_labels(table, rows, _standing(known, job, collection))
-                file.write(_lines(table, job))
-                file.flush()
-                os.fsync(file.fileno())
-                add_mark(marks, file.tell(), block_checksum(collection, rows))
+        todo = (
+            Block(one, rows, [old.take(one.ids[row]) if old else None for row in rows]) for one, rows in blocks(job)
+        )
+        for block in itertools.islice(todo, len(whole) - 1):
+            counts.resumed += len(block.rows)
+            advance(len(block.rows))
+        for block, table in score(job, todo):
+            rows = block.rows
+            counts.add(table, block.before)
+            if job.labelled:
+                file.write(_lines(with_labels(table, rows, _standing(known, job, block.collection)), job))
             else:
-                counts.resumed += len(rows)
+                file.write(_lines(table, job))
+            file.flush()
+            os.fsync(file.fileno())
+            add_mark(marks, file.tell(), block_checksum(block.collection, rows))
             advance(len(rows))
     return counts
 
@@ -313,10 +340,10 @@ def _publish(job: Scoring, identity: Mapping[str, Any], adding: bool) -> None:
 def _take_place(job: Scoring, identity: Mapping[str, Any], ready: Path, adding: bool) -> None:
     known = {**identity, **named(job), **made()}
     if adding:
-        known["before"] = _sha256(job.out)
+        known["before"] = sha256_of(job.out)
     else:
         job.out.unlink(missing_ok=True)  # scores of others must not stand beside what is said of these
-    write_json(about(job.out), {**known, "sha256": _sha256(ready), "part": _sha256(job.part)})
+    write_json(about(job.out), {**known, "sha256": sha256_of(ready), "part": sha256_of(job.part)})
     replace_by(ready, job.out)
     for left in (about(job.part), marks_of(job.part), job.part):
         left.unlink(missing_ok=True)

@@ -1,11 +1,17 @@
 """`--shard auto`: the shard from the variables of each batch system, as its manual has them."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from amnet_common.errors import ConfigError
 from extract.runners import begun_without_srun, place_among
+
+LAUNCHER = Path(__file__).parents[1] / "support" / "light_extract.py"
 
 
 def of_array(index, count, first=0, step=1):
@@ -102,6 +108,19 @@ def test_four_tasks_fill_one_file_to_the_bytes_of_one_process(pictures, extract,
             line = f"note: --shard auto: {2 * task - 1 + process}/4, from SLURM_ARRAY_TASK_ID={task}, "
             taken = ("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT", "SLURM_PROCID", "SLURM_NTASKS")
             assert line + ", ".join(f"{name}={variables[name]}" for name in taken) in run.stderr.splitlines()
+    assert unlike_rows("t.h5", "whole.h5") == []
+
+
+def test_four_processes_at_once_fill_one_file_to_the_bytes_of_one(pictures, extract, unlike_rows, tmp_path):
+    dataset = pictures(9)
+    extract(dataset, "--out", "whole.h5")
+    words = ["--dataset", "folder", "--root", dataset.image_root, "--out", "t.h5", "--weights", "untrained", "--augs",
+             "1", "--shard", "auto"]  # fmt: skip
+    piped = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-P", LAUNCHER, *map(str, words)]
+    tasks = [subprocess.Popen(command, env=os.environ | of_array(index, 4), **piped) for index in range(4)]
+    said = [task.communicate(timeout=300) for task in tasks]
+    assert [task.returncode for task in tasks] == [0] * 4, said
     assert unlike_rows("t.h5", "whole.h5") == []
 
 
