@@ -5,6 +5,7 @@ of it (`amnet_common.hdf5`); no size is allocated before the file is found long 
 tables are read with `preadv` at checked offsets.
 """
 
+import contextlib
 import errno
 import hashlib
 import math
@@ -70,6 +71,7 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
     """
     if not os.path.isfile(path):  # unlike Path.is_file, False for names that no system takes
         raise CollectionError(f"{path}: expected a collection, found no such file")
+    found: os.stat_result | None = None
     try:
         found = os.stat(path)
         answer = ask(Question(os.path.abspath(path), ROOT_ATTRIBUTES, DATASETS, LISTS, MOST_LISTS))
@@ -77,15 +79,24 @@ def read_structure(path: Path, ask: Ask = facts_apart) -> Structure:
             raise ValueError(answer["unreadable"])
         check_format(answer["attributes"], str(path), linked_by_row=HELD in answer["datasets"])
         structure = _Reading(answer, path, found.st_size).structure()
-        if file_identity(os.stat(path)) != file_identity(found):
-            raise BegunAnewError(f"{path}: expected one file, found it replaced while it was read; open it again")
+        _refuse_replaced(path, found)
         return structure
-    except CollectionError:
+    except BegunAnewError:
         raise
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, MemoryError) as error:
+        _refuse_replaced(path, found)  # what was read may be of two files
+        if isinstance(error, CollectionError):
+            raise
         if isinstance(error, NoChildError) or (isinstance(error, OSError) and error.errno in NO_FILES):
             raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
         raise CollectionError(f"{path}: expected a collection, found a file that HDF5 cannot read ({error})") from error
+
+
+def _refuse_replaced(path: Path, found: os.stat_result | None) -> None:
+    """Raise BegunAnewError if a name stands for another file than it did."""
+    with contextlib.suppress(OSError):
+        if found is not None and file_identity(os.stat(path)) != file_identity(found):
+            raise BegunAnewError(f"{path}: expected one file, found it replaced while it was read; open it again")
 
 
 def is_another(path: Path, structure: Structure) -> bool:
