@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOGETHER := -n auto --maxprocesses 4 --dist loadgroup  # processes of the tests: one a core, four at most for their memory
 
-.PHONY: demo test test-oldest check docs results coverage faults ray fuzz year audit bench bench-gpu clean
+.PHONY: demo test test-oldest check docs results coverage faults ray slow fuzz year audit bench bench-gpu clean
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py demo
@@ -37,6 +37,10 @@ coverage: .venv/installed
 
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
+
+# Whole commands in several processes.
+slow: .venv/installed
+	$(BIN)/pytest -m slow
 
 # Two and four workers of a real Ray on this machine, and one killed in the middle.
 ray: .venv/installed

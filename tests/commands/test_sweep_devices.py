@@ -74,6 +74,7 @@ def test_two_processes_one_killed_and_resumed_make_the_bytes_of_one(features, tm
     assert len(made(tmp_path / "one")) == 4
 
 
+@pytest.mark.slow
 def test_stopped_sweep_stops_its_processes_which_keep_their_epochs(features, tmp_path):
     with start(features, tmp_path / "s", "--epochs", "3000", "--patience", "3000", "--devices", "cpu,cpu") as process:
         runs = [tmp_path / "s" / f"lr={lr},seed=0" / "split-1" / "state.pt" for lr in (0.001, 0.01)]

@@ -53,7 +53,7 @@ def digest(dataset, row):
 
 
 @pytest.mark.parametrize(("blind", "killed"), [
-    (False, True), (True, False), pytest.param(True, True, marks=pytest.mark.ray),
+    pytest.param(False, True, marks=pytest.mark.ray), (True, False), pytest.param(True, True, marks=pytest.mark.ray),
 ])  # fmt: skip
 def test_block_of_a_killed_worker_is_done_again_whether_it_sees_the_file_or_sends_rows(
     pictures, extract, unlike_rows, ray_workers, blind, killed

@@ -111,6 +111,7 @@ def test_four_tasks_fill_one_file_to_the_bytes_of_one_process(pictures, extract,
     assert unlike_rows("t.h5", "whole.h5") == []
 
 
+@pytest.mark.slow
 def test_four_processes_at_once_fill_one_file_to_the_bytes_of_one(pictures, extract, unlike_rows, tmp_path):
     dataset = pictures(9)
     extract(dataset, "--out", "whole.h5")

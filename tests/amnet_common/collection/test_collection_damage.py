@@ -1,5 +1,6 @@
 """Files that are no collection, or no longer a whole one: refused or noticed, with what was expected and found."""
 
+import os
 import re
 
 import h5py
@@ -8,8 +9,10 @@ import pytest
 
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import image_dtype
+from amnet_common.collection.structure import read_structure
 from amnet_common.datasets.records import SplitList
-from amnet_common.errors import CollectionError, MissingRowsError
+from amnet_common.errors import BegunAnewError, CollectionError, MissingRowsError
+from amnet_common.hdf5.facts import facts
 
 SPLITS = {"train_1": SplitList(np.array([0, 1]), np.array([0.1, 0.2]))}
 
@@ -181,3 +184,15 @@ def test_file_that_goes_while_open_is_named(path):
             CollectionError, match=re.escape(f"{path}: expected the file that was opened, found it gone")
         ):
             use()
+
+
+def test_file_that_is_replaced_while_it_is_read_is_not_called_damaged(make_part):
+    whole, other = make_part("whole.h5", dict.fromkeys("abcdefgh", 1)), make_part("other.h5", {"a": 2})
+
+    def ask(question):
+        answer = facts(question)
+        os.replace(other, whole)
+        return answer
+
+    with pytest.raises(BegunAnewError, match="found it replaced while it was read"):
+        read_structure(whole, ask)
