@@ -5,7 +5,6 @@ begins (nohup, a shell's background jobs) stays so.
 """
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -50,7 +49,8 @@ def unwinding_signals() -> Iterator[Callable[[], None]]:
             return
         if number in FATAL and before[number] is signal.SIG_DFL:
             signal.signal(number, _strike)
-        timer = threading.Timer(AGAIN_AFTER, os.kill, (os.getpid(), number))
+        # to the main thread: what comes to another one does not end that for which the main one waits
+        timer = threading.Timer(AGAIN_AFTER, signal.pthread_kill, (threading.main_thread().ident, number))
         timer.daemon = True
         timer.start()
 
