@@ -87,6 +87,7 @@ def test_stopped_sweep_stops_its_processes_which_keep_their_epochs(features, tmp
     assert ("Traceback" in notes, "are left for" in notes) == (False, False)
 
 
+@pytest.mark.slow
 def test_heads_are_counted_by_the_memory_of_each_card(features, tmp_path):
     more = ("--heads-per-pass", "auto", "--epochs", "1", "--halving", "2", "--devices", "cpu,cpu", "--split", "all")
     result = swept(features, tmp_path / "s", *more)

@@ -184,6 +184,7 @@ def made(folder):
     return found
 
 
+@pytest.mark.ray
 def test_passes_are_tasks_and_that_of_a_killed_worker_goes_on(features, tmp_path, ray_workers, head):
     words = ("sweep", "--features", features, "--hidden", 8, "--regress-hidden", 4, "--no-attention", "--grid",
              "lr=1e-3,1e-2", "--split", 1, "--heads-per-pass", 1, "--epochs", 3, "--device", "cpu")  # fmt: skip

@@ -71,7 +71,9 @@ def test_killed_process_is_named_and_the_same_command_computes_what_it_left(pict
     assert unlike_rows("t.h5", "one.h5") == []
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)]
+)
 def test_stopped_command_stops_its_processes_which_keep_what_is_finished(pictures, run, extract, number, status):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
     dataset = pictures(12)
