@@ -16,6 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -149,17 +150,15 @@ def mirrored(url: Path | str, path: Path | None = None) -> tuple[Path, Mirror | 
     path = path or cache_folder() / hashlib.sha256(folder.encode()).hexdigest()[:16] / name
     try:
         now = object_facts(address)
-        segment = _segment(address)
+        begun = _begun(path, now)
+        segment = _segment(address) if begun is None else begun.segment
     except FileNotFoundError as error:
         raise CollectionError(f"{address}: expected a collection, found no such file") from error
     except OSError as error:
         raise CollectionError(f"{address}: cannot be read: {reason(error)}") from error
-    if not _is_of(path, now):
+    if begun is None:
         _copy_tables(address, path, now, segment)
-    if segment is None:
-        return path, None
-    start, view_bytes, views = segment
-    return path, Mirror(address, path, start, view_bytes, views)
+    return path, Mirror(address, path, *segment) if segment else None
 
 
 def part_mirrors(url: Path, local: Path, structure: Structure) -> dict[int, Mirror]:
@@ -178,15 +177,33 @@ def part_mirrors(url: Path, local: Path, structure: Structure) -> dict[int, Mirr
     return found
 
 
-def _is_of(path: Path, now: Facts) -> bool:
+class Segment(NamedTuple):
+    """Say where the features of a file lie."""
+
+    start: int  # first byte
+    view_bytes: int
+    views: int  # of all images
+
+
+class _Begun(NamedTuple):
+    """A copy that is there; `segment` None: of a link, which has no features."""
+
+    segment: Segment | None
+
+
+def _begun(path: Path, now: Facts) -> _Begun | None:
+    """What the copy of this version of an object says of itself; None if there is none."""
     try:
-        return path.is_file() and version_file(path).read_text() == f"{now.size} {now.mtime_ns}"
-    except OSError:
-        return False
+        version, _, segment = version_file(path).read_text().partition("\n")
+        if not path.is_file() or version != f"{now.size} {now.mtime_ns}":
+            return None
+        return _Begun(Segment(*map(int, segment.split())) if segment else None)
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def _segment(url: str) -> tuple[int, int, int] | None:
-    """Where the features of a file lie: first byte, bytes of a view, number of views; None: it is a link."""
+def _segment(url: str) -> Segment | None:
+    """Where the features of a file lie; None: it is a link."""
     answer = facts_apart(Question(url, (), {SEGMENT: (), SOURCES: ()}, {}, 0))
     if "unreadable" in answer:
         raise CollectionError(f"{url}: expected a collection, found a file that HDF5 cannot read "
@@ -197,13 +214,13 @@ def _segment(url: str) -> tuple[int, int, int] | None:
     if "wrong" in found or found["offset"] is None or not found["shape"] or len(found["shape"]) < 3:
         raise CollectionError(f"{url}: expected a whole collection, found a damaged one")
     images, views, *grid = found["shape"]
-    return int(found["offset"]), math.prod(grid) * as_dtype(found["dtype"]).itemsize, images * views
+    return Segment(int(found["offset"]), math.prod(grid) * as_dtype(found["dtype"]).itemsize, images * views)
 
 
-def _copy_tables(url: str, path: Path, now: Facts, segment: tuple[int, int, int] | None) -> None:
+def _copy_tables(url: str, path: Path, now: Facts, segment: Segment | None) -> None:
     """Make the copy of a file without its features."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    start, end = (0, 0) if segment is None else (segment[0], segment[0] + segment[1] * segment[2])
+    start, end = (segment.start, segment.start + segment.view_bytes * segment.views) if segment else (0, 0)
     if end > now.size:
         raise CollectionError(f"{url}: expected at least {end} bytes, found {now.size}: cut short")
     with temporary_beside(path) as temporary, open(temporary, "r+b", buffering=0) as file:
@@ -221,7 +238,7 @@ def _copy_tables(url: str, path: Path, now: Facts, segment: tuple[int, int, int]
         for old in (version_file(path), known_views(path)):
             old.unlink(missing_ok=True)
         os.replace(temporary, path)
-    write_text(version_file(path), f"{now.size} {now.mtime_ns}")
+    write_text(version_file(path), f"{now.size} {now.mtime_ns}\n{' '.join(map(str, segment or ()))}")
 
 
 def _pieces(start: int, end: int) -> Iterator[tuple[int, int]]:
