@@ -55,6 +55,7 @@ def counts():
     return 4, 6, 2
 
 
+@pytest.mark.slow
 def test_two_processes_one_killed_and_resumed_make_the_bytes_of_one(features, tmp_path):
     options = ("--epochs", "3")
     cut = swept(features, tmp_path / "two", *options, "--devices", "cpu,cpu", DIE_AT="lr=0.01,seed=0")
