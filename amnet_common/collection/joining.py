@@ -57,7 +57,7 @@ def link(paths: Sequence[Path], out: Path, replace_old: bool = False) -> Joined:
             raise SpecError(f"{other.path}: expected the spec of {first.path}, found another: {'; '.join(unlike)}")
     parts = [part for collection in collections for part in collection.parts]
     _refuse_twice(parts)
-    sources = [(_relative(part.path, out), part.structure.uuid) for part in parts]
+    sources = [(relative_path(part.path, out), part.structure.uuid) for part in parts]
     dataset = join_datasets(collections)
     refuse_other_views(out, parts)
     held = held_together(dataset.ids, collections)
@@ -100,7 +100,7 @@ def relabel(
         dataset = replace(dataset, splits=folds_of(collection, dataset.labels, folding, groups, twins or ()))
         made |= {FOLDING: folding.as_dict()} | ({"group": group} if group else {})
         made |= {} if twins is None else {"look_alikes": len(twins)}
-    sources = [(_relative(part.path, out), part.structure.uuid) for part in collection.parts]
+    sources = [(relative_path(part.path, out), part.structure.uuid) for part in collection.parts]
     kept = without(OF_LISTS, collection.provenance)
     about = {**(without(OF_TABLE, kept) if labels else kept), **made}
     create_link(out, dataset, collection.spec, sources, about, collection.held)
@@ -221,8 +221,8 @@ def _merge_list(entries: dict[str, float], split: SplitList, name: str, collecti
                                f"before, found {score}")  # fmt: skip
 
 
-def _relative(part: Path, out: Path) -> str:
-    """The part's path from the folder of `out`. Raises CollectionError if a link there may not name it."""
+def relative_path(part: Path, out: Path) -> str:
+    """Return a part's path from the folder of `out`. Raises CollectionError if a link there may not name it."""
     refuse_outside(out, part)
     name = os.path.relpath(os.path.realpath(part), os.path.realpath(out.parent))
     if len(os.fsencode(name)) > PATH_BYTES:

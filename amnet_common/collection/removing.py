@@ -15,6 +15,7 @@ import numpy as np
 from amnet_common.collection.compacting import as_dataset, stage_of
 from amnet_common.collection.copying import copy_rows, prepare, refuse_damaged
 from amnet_common.collection.erasing import erase_rows
+from amnet_common.collection.joining import relative_path
 from amnet_common.collection.layout import HELD_ROW, PENDING
 from amnet_common.collection.part import Part
 from amnet_common.collection.parts_folder import REPLACED, all_parts, folder_of, next_path
@@ -195,8 +196,7 @@ def _relink(path: Path, removal: Removal, anew: Mapping[int, _Anew]) -> None:
     left = [number for number, one in paths.items() if one is not None]
     held["part"] = np.searchsorted(left, held["part"])
     parts = [Part(one) for one in paths.values() if one is not None]
-    beside = os.path.realpath(path.parent)
-    sources = [(os.path.relpath(os.path.realpath(part.path), beside), part.structure.uuid) for part in parts]
+    sources = [(relative_path(part.path, path), part.structure.uuid) for part in parts]
     about = {**old.provenance, "made": made_here()}
     create_link(path, subset(as_dataset(old), removal.keep), old.spec, sources, about, held, replace=True)
 

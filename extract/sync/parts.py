@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amnet_common.collection import Collection
+from amnet_common.collection.joining import relative_path
 from amnet_common.collection.part import Part
 from amnet_common.collection.parts_folder import folder_of, next_path, numbered
 from amnet_common.errors import OutputError
@@ -30,7 +31,5 @@ def own_name(out: Path, base: Collection) -> Path:
 
 def sources_of(out: Path, parts: Sequence[Part], moved: Path | None = None) -> list[tuple[str, str]]:
     """Return path, relative to the folder of `out`, and uuid of each part; `moved`: the new name of `out` itself."""
-    beside = os.path.realpath(out.parent)
     paths = [moved if moved and os.path.samefile(part.path, out) else part.path for part in parts]
-    return [(os.path.relpath(os.path.realpath(path), beside), part.structure.uuid)
-            for path, part in zip(paths, parts, strict=True)]  # fmt: skip
+    return [(relative_path(path, out), part.structure.uuid) for path, part in zip(paths, parts, strict=True)]
