@@ -38,7 +38,7 @@ coverage: .venv/installed
 faults: .venv/installed
 	$(BIN)/pytest -m faults tests/faults
 
-# Whole commands in several processes.
+# Whole commands in several processes, compiled heads, the demo's attention.
 slow: .venv/installed
 	$(BIN)/pytest -m slow
 

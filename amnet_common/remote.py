@@ -19,6 +19,7 @@ from amnet_common.errors import DatasetError, ExtraError
 
 REMOTE = re.compile(r"(s3|s3a|gs|gcs|az|abfs|abfss|adl|http|https|hf|webdav|sftp|memory):/+(.*)", re.DOTALL)
 TRIES = 5  # of a request that fails by what may pass
+TAKES_WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")  # objects appear as a whole or not at all
 BLOCK = 2**18  # bytes, of an object whose structure is read
 FIRST_PAUSE = 0.2  # seconds, each next one twice as long
 TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # of an object, by the store's package
@@ -46,6 +47,11 @@ def url_of(path: str | os.PathLike[str]) -> str:
     return f"{found[1]}://{found[2]}"
 
 
+def takes_whole(url: str) -> bool:
+    """Tell whether the store of an address has an object either as a whole or not at all, so that it can be written."""
+    return url_of(url).partition(":")[0] in TAKES_WHOLE
+
+
 class Store:
     """Hold the objects below a root: listed once, each by its path below it.
 
@@ -59,15 +65,20 @@ class Store:
             found = _tried(lambda: self.files.find(self.root, detail=True))
         except Exception as error:
             raise DatasetError(f"--root {self.url}: expected to list it, found: {reason(error)}") from error
-        self.objects: Mapping[str, Facts] = {
-            path[len(self.root) :].lstrip("/"): facts_of(info)
-            for path, info in found.items()
-            if info.get("type", "file") == "file" and path != self.root
-        }
+        self.objects = _below(self.root, found)
 
     def path(self, id_: str) -> str:
         """Return what fsspec calls an object."""
         return f"{self.root}/{id_}"
+
+
+def _below(root: str, found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Facts]:
+    """What a store says of the objects that it has found below a root."""
+    return {
+        path[len(root) :].lstrip("/"): facts_of(info)
+        for path, info in found.items()
+        if info.get("type", "file") == "file" and path != root
+    }
 
 
 _stores: dict[str, Store] = {}  # of this process, by their address
@@ -139,6 +150,48 @@ def ranges_of(url: str, starts: Sequence[int], ends: Sequence[int]) -> list[byte
         return [bytes(one) for one in files.cat_ranges([name] * len(starts), [*starts], [*ends], on_error="raise")]
 
     return _passing(lambda: _tried(request))
+
+
+def objects_below(url: str) -> Mapping[str, Facts]:
+    """Return size and time of every object below an address, by its path there; none if nothing is there.
+
+    Raises OSError.
+    """
+    files, name = _opened(url)
+    files.invalidate_cache()
+    try:
+        found = _passing(lambda: _tried(lambda: files.find(name, detail=True)))
+    except FileNotFoundError:
+        return {}
+    return _below(name, found)
+
+
+def send_file(path: Path, url: str, sent: Callable[[int], object], new: bool) -> Facts:
+    """Make a file an object, which appears as a whole, and return its size and time; `sent` counts bytes.
+
+    `new`: refuse where there is one already. Raises FileExistsError then, OSError if the store does not take it.
+    """
+    files, name = _opened(url)
+    from fsspec.callbacks import Callback
+
+    class Count(Callback):  # type: ignore[misc] # without types
+        def relative_update(self, inc: int = 1) -> None:
+            sent(inc)
+
+    if new and exists_now(url):
+        raise FileExistsError(errno.EEXIST, "an object of this name is there", url)
+    _passing(lambda: _tried(lambda: files.put_file(os.fspath(path), name, callback=Count())))
+    found = object_facts(url)
+    if found.size != path.stat().st_size:
+        raise OSError(errno.EIO, f"expected {path.stat().st_size} bytes there, found {found.size}")
+    return found
+
+
+def copy_object(url: str, other: str) -> Facts:
+    """Copy an object within its store, and return size and time of the copy. Raises OSError."""
+    files, name = _opened(url)
+    _passing(lambda: _tried(lambda: files.cp_file(name, _opened(other)[1])))
+    return object_facts(other)
 
 
 def _passing(request: Callable[[], T]) -> T:

@@ -180,6 +180,12 @@ def summary(*outputs: Path, **counts: object) -> None:
     now.counts |= counts
 
 
+def moved(output: Path, address: str) -> None:
+    """Say where an output is now that was written elsewhere, to who reads the JSON object."""
+    now = reporter()
+    now.outputs = [address, *(one for one in now.outputs if one != str(output))]
+
+
 def terminal() -> TextIO:
     """Return stderr itself, without the log file that may stand between."""
     return sys.stderr.terminal if isinstance(sys.stderr, Tee) else sys.stderr

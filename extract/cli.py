@@ -26,6 +26,7 @@ from amnet_common.remote import is_remote, list_anew, url_of
 from amnet_common.table_options import table_options
 from extract.crops import PLANS, ViewPlan, of_trunk, of_version, view_plan
 from extract.found import look
+from extract.in_store import in_store
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.makers import described, lines_at_hand
@@ -68,7 +69,8 @@ def list_trunks(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
               " folders of this name, or path if it has a slash. May be given again.")  # fmt: skip
 @click.option("--include", "included", multiple=True, metavar="GLOB", help="With --dataset folder: take only these; or,"
               " naming a folder that is left out by itself (@eaDir), that too. May be given again.")  # fmt: skip
-@click.option("--out", type=PATH, help="The collection.  [default: DATASET.h5]")
+@click.option("--out", type=PATH, help="The collection; s3://bucket/photos.h5 and its like: sent there when it is "
+              "finished.  [default: DATASET.h5]")  # fmt: skip
 @click.option("--plan", type=click.Choice([*PLANS]), help="What the views show: standard crops; or, as the authors'"
               " release, the whole image squashed (squash), with crops drawn in 264x264 (squash264); or the whole"
               " image, and large crops of its own shape (full)."
@@ -157,9 +159,13 @@ def main(
         dataset = without_known(dataset, [Collection(path) for path in old])
     expected = Expected.parse(expect_weights)
     out = followed(out or Path(f"{name}.h5"))
+    store = None
     if is_remote(out):
-        raise ConfigError(f"--out {url_of(out)}: expected a file of this machine, which is filled row by row; copy it "
-                          "to the store when it is finished")  # fmt: skip
+        refuse_in_store(out, {"--shard": shard != "1/1", "--limit": limit, "--only-begun": only_begun,
+                              "--prune": prune})  # fmt: skip
+        place = in_store(out, follow, overwrite and not dry_run)
+        store = click.get_current_context().with_resource(place)
+        out = store.local
     model = Collection(like) if like else kept_in_step(out) if follow else None
     defaults = Defaults.of(model) if model else Defaults()
     trunk = described(trunk_name or defaults.trunk)
@@ -194,13 +200,18 @@ def main(
     hardware = Asked(device, asked_for, batch_size, threads, workers, compiled, engine, address)
     if follow:
         policy = Policy(rehash, retry_failed)
-        return (
-            plan_sync(request, policy, hardware.plan) if dry_run else synchronise(request, policy, prune, hardware.run)
-        )
-    job = decide(request, look(request), planned=dry_run)
-    if nothing_to_do(job) and not (dry_run or expect_weights):
-        return finish(job, [], 0.0)
-    return hardware.plan(job) if dry_run else hardware.run(job)
+        if dry_run:
+            return plan_sync(request, policy, hardware.plan)
+        status = synchronise(request, policy, prune, hardware.run)
+    else:
+        job = decide(request, look(request), planned=dry_run)
+        if store:
+            store.refuse_to_fill(job.images)
+        if dry_run:
+            return hardware.plan(job)
+        settled = nothing_to_do(job) and not expect_weights
+        status = finish(job, [], 0.0) if settled else hardware.run(job)
+    return store.send(status) if store else status
 
 
 @dataclass(frozen=True)
@@ -250,6 +261,14 @@ def refuse_beside_sync(given: Mapping[str, object]) -> None:
         if value:
             raise ConfigError(f"--sync: expected without {option}, found both; a collection that is kept in step holds "
                               "all images of the folder or table")  # fmt: skip
+
+
+def refuse_in_store(out: Path, given: Mapping[str, object]) -> None:
+    """Raise ConfigError for an option that means nothing for a file that is sent as a whole; `given` by name."""
+    for option, value in given.items():
+        if value:
+            raise ConfigError(f"--out {url_of(out)}: expected without {option}, found both; a collection is sent to a "
+                              "store as a whole, and its parts are not changed there")  # fmt: skip
 
 
 def kept_in_step(out: Path) -> Collection | None:

@@ -177,6 +177,29 @@ def part_mirrors(url: Path, local: Path, structure: Structure) -> dict[int, Mirr
     return found
 
 
+def settle(path: Path, now: Facts) -> None:
+    """Make a file that has just become an object a copy of it: its features are in the store, and their room is free.
+
+    Raises CollectionError, OSError.
+    """
+    segment = _segment(str(path))
+    _write_version(path, now, segment)
+    if segment:
+        with open(path, "r+b", buffering=0) as file:
+            punch(file.fileno(), segment.start, segment.view_bytes * segment.views)
+
+
+def is_copy(path: Path, now: Facts | None = None) -> bool:
+    """Tell whether a file is a copy of an object; `now`: of this version of it."""
+    return version_file(path).is_file() and (now is None or _begun(path, now) is not None)
+
+
+def forget(path: Path) -> None:
+    """Remove a file, and what makes it a copy. Raises OSError."""
+    for one in (path, version_file(path), known_views(path)):
+        one.unlink(missing_ok=True)
+
+
 class Segment(NamedTuple):
     """Say where the features of a file lie."""
 
@@ -238,6 +261,10 @@ def _copy_tables(url: str, path: Path, now: Facts, segment: Segment | None) -> N
         for old in (version_file(path), known_views(path)):
             old.unlink(missing_ok=True)
         os.replace(temporary, path)
+    _write_version(path, now, segment)
+
+
+def _write_version(path: Path, now: Facts, segment: Segment | None) -> None:
     write_text(version_file(path), f"{now.size} {now.mtime_ns}\n{' '.join(map(str, segment or ()))}")
 
 

@@ -25,6 +25,7 @@ def demo():
     return module
 
 
+@pytest.mark.slow
 def test_the_discs_place_gets_more_attention_than_chance(shared, demo, tmp_path):
     discs = demo.draw_dataset(tmp_path / "data", 240, seed=0)
     weights = shared / "weights" / "resnet50-msra-trunk.safetensors"

@@ -194,9 +194,3 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ExtraError, match=r"pip install 'amnet\[remote\]'"):
         remote.Store("s3://bucket/photos")
-
-
-def test_collection_is_written_to_this_machine(store, extract):
-    _, url, _ = store
-    found = run(extract, url, "--out", "s3://bucket/t.h5")
-    assert (found.status, "expected a file of this machine" in found.stderr) == (2, True)

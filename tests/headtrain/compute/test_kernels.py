@@ -63,6 +63,7 @@ def test_bfloat16_gradients_point_where_those_of_float32_do(config):
 
 
 @COMPILER
+@pytest.mark.parametrize("config", ["paper", pytest.param("released", marks=pytest.mark.slow)], indirect=True)
 def test_compiled_kernels_give_the_gradients_of_eager_ones(config):
     (wanted, sums), (found, other) = (gradients(config, Kernels(compiled=compiled)) for compiled in (False, True))
     torch.testing.assert_close(other, sums, rtol=1e-4, atol=0)

@@ -1,0 +1,348 @@
+"""Collections that are made for an object store: filled here, sent when every byte holds, the bytes of a folder's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from amnet_common import remote
+from amnet_common.collection import Collection
+from amnet_common.collection.layout import PENDING
+from amnet_common.collection.mirror import cache_folder
+from amnet_common.collection.verify import verify_rows, verify_structure
+from extract import in_store
+from tests.extract.fresh import assert_equal
+from tests.support.s3 import KEY, SECRET, Proxy, Server, program
+
+fsspec = pytest.importorskip("fsspec", reason="fsspec, of the extra remote, is not installed")
+OUT = "s3://{}/made/photos.h5"
+
+
+@pytest.fixture(scope="module")
+def buckets(tmp_path_factory):
+    """The folder that the server shows, and its port."""
+    pytest.importorskip("s3fs", reason="s3fs, of the extra remote, is not installed")
+    if program() is None:
+        pytest.skip("no S3 server: rclone is not installed")
+    folder = tmp_path_factory.mktemp("buckets")
+    server = Server(folder)
+    yield folder, server.port
+    server.end()
+
+
+class Bucket:
+    """A bucket as a folder of this machine, whose `out` a command is to make."""
+
+    def __init__(self, folder, port, monkeypatch, cache):
+        self.folder, self.port, self.cache, self.monkeypatch = folder, port, cache, monkeypatch
+        self.out, self.file = OUT.format(folder.name), folder / "made/photos.h5"
+
+    def ask(self, port):
+        self.monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+    def other_machine(self, name="other"):
+        self.monkeypatch.setenv("AMNET_CACHE", str(self.cache / name))
+
+    def here(self):
+        """The file of this machine that stands for `out`; None if there is none."""
+        return next(cache_folder().glob("out/*/photos.h5"), None)
+
+
+@pytest.fixture
+def bucket(buckets, tmp_path, monkeypatch):
+    folder, port = buckets
+    one = folder / f"b{len(os.listdir(folder))}"
+    one.mkdir()
+    for name, value in {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_MAX_ATTEMPTS": "1",
+                        "AWS_DEFAULT_REGION": "us-east-1", "AMNET_CACHE": str(tmp_path / "cache"),
+                        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    found = Bucket(one, port, monkeypatch, tmp_path)
+    found.ask(port)
+    return found
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def whole(path):
+    collection = Collection(path)
+    rows = [row for part in collection.parts for row in verify_rows(part)]
+    return not verify_structure(path, collection) and not any(row.problems for row in rows)
+
+
+def assert_as_fresh(bucket, pictures, extract, *options):
+    """What lies in the bucket is whole, and what an extraction into a file gives."""
+    fresh = Path(f"fresh{len(list(Path.cwd().glob('fresh*')))}.h5")
+    assert extract(pictures, "--out", str(fresh), *options).status in (0, 1)
+    assert whole(bucket.file)
+    assert_equal(Collection(bucket.file), Collection(fresh))
+
+
+def test_file_of_a_store_has_the_bytes_of_one_here_and_nothing_stays_behind(bucket, pictures, extract):
+    photos = pictures(6, broken=(4,))
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, f"{bucket.out}: 1 files sent, " in found.stdout) == (1, True)
+    assert bucket.here() is None
+    assert_as_fresh(bucket, photos, extract)
+    assert_equal(Collection(bucket.out), Collection(bucket.file))
+
+
+def test_the_same_command_does_nothing_more_also_from_another_machine(bucket, pictures, extract):
+    photos = pictures(4)
+    extract(photos, "--out", bucket.out)
+    made = bucket.file.stat()
+    for machine in ("cache", "other"):
+        bucket.other_machine(machine)
+        found = extract(photos, "--out", bucket.out)
+        assert (found.status, found.views, f"{bucket.out}: nothing to send" in found.stdout) == (0, 0, True)
+    assert os.path.samestat(bucket.file.stat(), made)
+
+
+def test_what_is_killed_goes_on_here_and_is_sent_at_the_end(bucket, pictures, extract, monkeypatch):
+    photos = pictures(6)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", interrupted)
+        assert extract(photos, "--out", bucket.out).status == 130
+    assert not bucket.file.exists()
+    assert Collection(bucket.here()).status.all()
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, found.views) == (0, 0)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_command_that_was_killed_after_its_file_was_sent_is_done(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store, "settle", interrupted)
+        assert extract(photos, "--out", bucket.out).status == 130
+    assert bucket.file.exists()
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, found.views, "nothing to send" in found.stdout) == (0, 0, True)
+
+
+def test_store_that_does_not_take_the_file_is_status_75_and_the_file_is_kept(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    monkeypatch.setattr(remote, "TRIES", 2)
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    proxy = Proxy(bucket.port, lambda _: False)
+    usual = in_store.send_file
+
+    def dying(*given):
+        proxy.fails = lambda _: True
+        return usual(*given)
+
+    bucket.ask(proxy.port)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store, "send_file", dying)
+        found = extract(photos, "--out", bucket.out)
+    proxy.end()
+    assert found.status == 75
+    assert "keeps what is done, and the same command sends it\n" in found.stderr
+    assert not bucket.file.exists()
+    bucket.ask(bucket.port)
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, found.views) == (0, 0)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_damaged_file_is_not_sent(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", lambda _, status: status)
+        extract(photos, "--out", bucket.out)
+    extent = Collection(bucket.here()).parts[0].planes.features
+    with open(bucket.here(), "r+b") as file:
+        file.seek(extent.at(1) + 5)
+        file.write(b"\xff\xfe\xfd")
+    found = extract(photos, "--out", bucket.out)
+    assert found.status == 2
+    assert "not sent: 001.png: row 1 view 0: the features do not match their checksum" in found.stderr
+    assert not bucket.file.exists()
+
+
+def test_object_that_has_come_meanwhile_is_not_replaced(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", lambda _, status: status)
+        extract(photos, "--out", bucket.out)
+    bucket.other_machine()
+    extract(photos, "--out", bucket.out)
+    theirs = bucket.file.read_bytes()
+    bucket.other_machine("cache")
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, "expected the object that was there when " in found.stderr) == (2, True)
+    assert bucket.file.read_bytes() == theirs
+    found = extract(photos, "--out", bucket.out, "--overwrite")
+    assert found.status == 0
+    assert bucket.file.read_bytes() != theirs
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_overwrite_that_was_stopped_goes_on_without_the_word(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    extract(photos, "--out", bucket.out)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", lambda _, status: status)
+        extract(photos, "--out", bucket.out, "--overwrite", "--augs", "2")
+    assert Collection(bucket.file).views == 2
+    assert extract(photos, "--out", bucket.out, "--augs", "2").status == 0
+    assert Collection(bucket.file).views == 3
+
+
+def test_file_of_a_store_is_not_filled_further(bucket, pictures, extract, draw):
+    photos = pictures(3, broken=(1,))
+    extract(photos, "--out", bucket.out)
+    found = extract(photos, "--out", bucket.out, "--retry-failed")
+    assert (found.status, "expected nothing left to do in a file that is in the store" in found.stderr) == (2, True)
+    draw(photos.image_root / "001.png", seed=5)
+    found = extract(photos, "--out", bucket.out, "--sync", "--retry-failed")
+    assert found.status == 0
+    assert_as_fresh(bucket, photos, extract)
+    assert (bucket.folder / "made/photos.h5.parts/0001.h5").stat().st_size > 0
+
+
+def change(photos, draw, night):
+    root = photos.image_root
+    draw(root / f"new{night}.png", seed=50 + night)
+    draw(root / "000.png", seed=70 + night)
+    os.rename(root / f"00{night}.png", root / f"renamed{night}.png")
+    (root / "005.png").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("machine", ["one machine", "a new machine every night"])
+def test_nights_send_a_part_and_the_link(bucket, pictures, extract, draw, machine):
+    photos = pictures(8)
+    options = ("--augs", "0")
+    for night in range(1, 3):
+        if machine != "one machine":
+            bucket.other_machine(f"machine{night}")
+        found = extract(photos, "--out", bucket.out, "--sync", *options)
+        assert (found.status, "2 files sent" in found.stdout) == (0, True)
+        assert len(list((bucket.folder / "made/photos.h5.parts").iterdir())) == night
+        if night == 1:
+            change(photos, draw, night)
+    assert_as_fresh(bucket, photos, extract, *options)
+    assert_equal(Collection(bucket.out), Collection(bucket.file))
+
+
+def test_night_of_names_alone_sends_the_link_alone(bucket, pictures, extract):
+    photos = pictures(4)
+    extract(photos, "--out", bucket.out, "--sync", "--augs", "0")
+    os.rename(photos.image_root / "000.png", photos.image_root / "zero.png")
+    found = extract(photos, "--out", bucket.out, "--sync", "--augs", "0")
+    assert (found.status, found.views, "1 files sent" in found.stdout) == (0, 0, True)
+    assert_as_fresh(bucket, photos, extract, "--augs", "0")
+
+
+def test_night_that_was_killed_between_part_and_link_goes_on(bucket, pictures, extract, draw, monkeypatch):
+    photos = pictures(8)
+    extract(photos, "--out", bucket.out, "--sync")
+    change(photos, draw, 1)
+    for point in ("settle", "write_text"):
+        with monkeypatch.context() as patch:
+            patch.setattr(in_store, point, interrupted)
+            assert extract(photos, "--out", bucket.out, "--sync").status == 130
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views) == (0, 0)
+    assert len(list((bucket.folder / "made/photos.h5.parts").iterdir())) == 2
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_two_machines_at_once_lose_nothing(bucket, pictures, extract, draw, monkeypatch):
+    photos = pictures(8)
+    extract(photos, "--out", bucket.out, "--sync")
+    change(photos, draw, 1)
+    usual = in_store.InStore.send
+
+    def other_first(self, status):
+        monkeypatch.setattr(in_store.InStore, "send", usual)
+        bucket.other_machine()
+        assert extract(photos, "--out", bucket.out, "--sync").status == 0
+        bucket.other_machine("cache")
+        return self.send(status)
+
+    monkeypatch.setattr(in_store.InStore, "send", other_first)
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, "run the same command again" in found.stderr) == (75, True)
+    assert_as_fresh(bucket, photos, extract)
+    change(photos, draw, 2)
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert found.status == 0
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_link_that_was_removed_from_the_store_is_made_again_of_its_parts(bucket, pictures, extract):
+    photos = pictures(4)
+    extract(photos, "--out", bucket.out, "--sync")
+    bucket.file.unlink()
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views) == (0, 0)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_what_was_begun_without_sync_is_not_lost_to_what_the_store_has_by_now(bucket, pictures, extract, monkeypatch):
+    photos = pictures(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", interrupted)
+        extract(photos, "--out", bucket.out)
+    bucket.other_machine()
+    (photos.image_root / "003.png").rename(photos.image_root.parent / "003.png")
+    extract(photos, "--out", bucket.out, "--sync")
+    (photos.image_root.parent / "003.png").rename(photos.image_root / "003.png")
+    bucket.other_machine("cache")
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views) == (0, 0)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_features_that_are_sent_take_no_room_here(bucket, pictures, extract):
+    extract(pictures(4), "--out", bucket.out, "--sync")
+    part = next(bucket.here().parent.glob("photos.h5.parts/*.h5"))
+    assert part.stat().st_blocks * 512 < part.stat().st_size / 10
+
+
+def test_dry_run_leaves_the_store_alone(bucket, pictures, extract):
+    photos = pictures(3)
+    for options in ((), ("--sync",)):
+        assert extract(photos, "--out", bucket.out, "--dry-run", *options).status == 0
+    assert list(bucket.folder.iterdir()) == []
+
+
+def test_pending_images_in_the_store_are_refused(bucket, pictures, extract):
+    photos = pictures(4)
+    extract(photos, "--limit", "2")
+    bucket.file.parent.mkdir()
+    bucket.file.write_bytes(Path("t.h5").read_bytes())
+    assert (Collection(bucket.out).status == PENDING).any()
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, "expected a finished collection, found 2 pending images" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "line"),
+    [
+        ("https://a.org/photos.h5", (), "where an object appears as a whole"),
+        ("s3://bucket", (), "found no file"),
+        ("s3://no-such-bucket/photos.h5", (), "expected a bucket that is there, found no s3://no-such-bucket"),
+        ("s3://bucket/photos.h5", ("--shard", "1/2"), "expected without --shard"),
+        ("s3://bucket/photos.h5", ("--limit", "2"), "expected without --limit"),
+        ("s3://bucket/photos.h5", ("--sync", "--prune"), "expected without --prune"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_cannot_be_in_a_store_is_one_line_before_any_image(pictures, extract, out, options, line):
+    found = extract(pictures(2), "--out", out, *options)
+    assert (found.status, line in found.stderr, found.stderr.count("\n")) == (2, True, 1)
+
+
+def test_tables_of_parts_are_copied_once(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    extract(photos, "--out", bucket.out, "--sync")
+    monkeypatch.setattr("amnet_common.collection.mirror._copy_tables", lambda url, *_: pytest.fail(f"{url} is copied"))
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views, "nothing to send" in found.stdout) == (0, 0, True)
