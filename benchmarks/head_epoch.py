@@ -18,6 +18,7 @@ from statistics import median
 
 import click
 import torch
+from stages_heads import AS_PLAIN
 from watched import HEAD, watched
 
 PLAIN = Path(__file__).with_name("plain_head.py")
@@ -73,8 +74,8 @@ def run_bank(features: Path, epochs: int, heads: int) -> dict:
 
 def command(name: str, features: Path, epochs: int) -> list[object]:
     """One of our commands with the paper's values; features are checked once, as the plain side never does."""
-    return [*HEAD, name, "--features", features, "--preset", "paper", "--epochs", epochs, "--no-check",
-            "--compile"]  # fmt: skip
+    return [*HEAD, name, "--features", features, "--preset", "paper", *AS_PLAIN, "--epochs", epochs,
+            "--no-check", "--compile"]  # fmt: skip
 
 
 def logged(run: Path, memory: int) -> dict:

@@ -26,6 +26,7 @@ from headtrain.scoring.ensemble import predict_together
 HERE = Path(__file__).parent
 L, D = VIEW_SHAPE[0] * VIEW_SHAPE[1], VIEW_SHAPE[2]
 K_PRODUCT = 2 * L * D * D  # FLOPs an image: K x; training computes its gradient as well
+AS_PLAIN = ["--feature-dropout", 0, "--attention-dropout", 0, "--regress-dropout", 0]  # plain_head.py has none
 EPOCHS, LISTS = 3, {"train_1": 1.0, "val_1": 0.05, "test_1": 0.05}
 
 
@@ -40,8 +41,8 @@ def head_stages(limits: Limits, folder: Path, images: int, views: int, heads: in
         rate = images / json.loads(out.splitlines()[-1])["seconds"]
         yield Stage("head epoch, plain", rate, "images/s", 2 * rate * K_PRODUCT / limits.products["float32"],
                     "float32 products")  # fmt: skip
-    words = ["--features", features, "--preset", "paper", "--epochs", EPOCHS, "--patience", EPOCHS, "--no-check",
-             *(["--compile"] if able else []), "--device", limits.device]  # fmt: skip
+    words = ["--features", features, "--preset", "paper", *AS_PLAIN, "--epochs", EPOCHS, "--patience", EPOCHS,
+             "--no-check", *(["--compile"] if able else []), "--device", limits.device]  # fmt: skip
     run = folder / "run"
     alone = watched([*HEAD, "train", *words, "--out", run])
     rate = images / seconds_an_epoch(run)
