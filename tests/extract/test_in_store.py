@@ -1,8 +1,11 @@
 """Collections that are made for an object store: filled here, sent when every byte holds, the bytes of a folder's."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from amnet_common import remote
@@ -15,6 +18,7 @@ from tests.extract.fresh import assert_equal
 from tests.support.s3 import KEY, SECRET, Proxy, Server, program
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec, of the extra remote, is not installed")
+LIGHT = Path(__file__).parents[1] / "support" / "light_extract.py"
 OUT = "s3://{}/made/photos.h5"
 
 
@@ -298,6 +302,31 @@ def test_what_was_begun_without_sync_is_not_lost_to_what_the_store_has_by_now(bu
     found = extract(photos, "--out", bucket.out, "--sync")
     assert (found.status, found.views) == (0, 0)
     assert_as_fresh(bucket, photos, extract)
+
+
+@pytest.mark.slow
+def test_nights_killed_at_any_moment_on_either_of_two_machines_lose_nothing(bucket, pictures, draw):
+    root, dice, killed = pictures(8).image_root, np.random.default_rng(int(os.environ.get("AMNET_SEED", "0"))), 0
+    words = [sys.executable, LIGHT, "--dataset", "folder", "--root", root, "--device", "cpu", "--augs", "0", "--out"]
+
+    def run(*more, seconds=None):
+        done = subprocess.run([*words, *more], capture_output=True, text=True, check=False, timeout=seconds)
+        assert done.returncode == 0, done.stderr
+
+    for night in range(int(os.environ.get("AMNET_NIGHTS", "8"))):
+        bucket.other_machine(f"machine{dice.integers(2)}")
+        draw(root / f"new{night}.png", seed=night)
+        there = sorted(root.iterdir())
+        os.rename(there[dice.integers(len(there))], root / f"renamed{night}.png")
+        try:
+            run(bucket.out, "--sync", seconds=dice.uniform(2.5, 7))
+        except subprocess.TimeoutExpired:  # and killed then, by SIGKILL
+            killed += 1
+    assert killed
+    run(bucket.out, "--sync")
+    run("fresh.h5")
+    assert whole(bucket.file)
+    assert_equal(Collection(bucket.file), Collection("fresh.h5"))
 
 
 def test_features_that_are_sent_take_no_room_here(bucket, pictures, extract):
