@@ -121,7 +121,7 @@ class InStore:
 
 @contextlib.contextmanager
 def in_store(out: Path, follows: bool, overwrite: bool) -> Iterator[InStore]:
-    """Make the folder here agree with what the store has of the collection `out`, and be the only one in it meanwhile.
+    """Bring the folder here into agreement with what the store has of the collection `out`, and be the only one in it meanwhile.
 
     Raises ConfigError for an address that is no file or cannot be written as a whole, BusyError, OutputError if the
     store does not answer, ExistsError where it has another collection than the one that was begun here.
@@ -163,7 +163,7 @@ def refuse_missing_bucket(url: str) -> None:
 
 
 def bring_file(url: str, local: Path, there: Facts | None, overwrite: bool) -> None:
-    """Have here what was begun, or else a copy of what the store has; with `overwrite` only the former.
+    """Keep here what was begun, or else make a copy of what the store has; with `overwrite` only the former.
 
     What an unfinished file is to replace is remembered, so that nothing else is replaced by it.
     """
@@ -182,7 +182,7 @@ def bring_file(url: str, local: Path, there: Facts | None, overwrite: bool) -> N
 
 
 def bring_parts(url: str, local: Path, objects: dict[str, Facts]) -> bool:
-    """Have copies of all parts that the store has here; return whether parts of this machine had to give up names."""
+    """Copy all parts that the store has, without features; return whether parts of this machine had to give up names."""
     folder = folder_of(local)
     aside = {}
     for name in objects:
@@ -203,7 +203,7 @@ def bring_parts(url: str, local: Path, objects: dict[str, Facts]) -> bool:
 
 
 def bring_link(url: str, local: Path, there: Facts | None, moved_aside: bool) -> None:
-    """Have the link here that the store has, or one that was made of it and not sent yet.
+    """Copy the link that the store has, unless one is here that was made of it and not sent yet.
 
     A plain collection of the store becomes a part here; there it does when the link is sent.
     """

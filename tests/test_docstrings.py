@@ -14,7 +14,7 @@ VERBS = """
     Convert Copy Count Create Cut Decide Declare Decode Describe Draw Encode Erase Estimate Extract Fill Find Fit
     Fold Give Group Hold Ignore Import Join Keep Lay Let List Load Lock Look Make Mark Match Measure Merge Move Name
     Normalise Note Open Overwrite Parse Predict Print Provide Prune Publish Put Raise Read Recompute Refuse Remember
-    Remove Rename Replace Report Resize Return Run Save Say Scale Score Serialise Serve Set Show Sort Stack
+    Remove Rename Replace Report Resize Return Run Save Say Scale Score Send Serialise Serve Set Show Sort Stack
     Standardise Store Take Tell Test Train Turn Wait Write Yield
 """  # another verb may be added
 
