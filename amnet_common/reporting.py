@@ -183,7 +183,7 @@ def summary(*outputs: Path, **counts: object) -> None:
 def moved(output: Path, address: str) -> None:
     """Say where an output is now that was written elsewhere, to who reads the JSON object."""
     now = reporter()
-    now.outputs = [address, *(one for one in now.outputs if one != str(output))]
+    now.outputs = [*dict.fromkeys([address, *(one for one in now.outputs if one != str(output))])]
 
 
 def terminal() -> TextIO:

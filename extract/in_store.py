@@ -67,8 +67,8 @@ class InStore:
             return status
         sent = [*(self._send_parts() if self.follows else ()), *self._send_whole()]
         moved(self.local, self.url)
-        say_done(f"{self.url}: {len(sent)} files sent, {sum(sent) / 1e9:.2f} GB" if sent else
-                 f"{self.url}: nothing to send")  # fmt: skip
+        files = f"{len(sent)} file{'s' * (len(sent) > 1)} sent, {sum(sent) / 1e9:.2f} GB"
+        say_done(f"{self.url}: {files if sent else 'nothing to send'}")
         return status
 
     def _send_parts(self) -> Iterator[int]:
@@ -105,6 +105,7 @@ class InStore:
         size = path.stat().st_size
         with self._explained(address), progress("send", size, "bytes") as bar:
             settle(path, send_file(path, address, bar.update, new))
+        moved(path, address)
         return size
 
     @contextlib.contextmanager
@@ -121,7 +122,7 @@ class InStore:
 
 @contextlib.contextmanager
 def in_store(out: Path, follows: bool, overwrite: bool) -> Iterator[InStore]:
-    """Bring the folder here into agreement with what the store has of the collection `out`, and be the only one in it meanwhile.
+    """Make the folder here agree with what the store has of the collection `out`, and be the only one in it meanwhile.
 
     Raises ConfigError for an address that is no file or cannot be written as a whole, BusyError, OutputError if the
     store does not answer, ExistsError where it has another collection than the one that was begun here.
@@ -182,7 +183,7 @@ def bring_file(url: str, local: Path, there: Facts | None, overwrite: bool) -> N
 
 
 def bring_parts(url: str, local: Path, objects: dict[str, Facts]) -> bool:
-    """Copy all parts that the store has, without features; return whether parts of this machine had to give up names."""
+    """Copy all parts that the store has, without features; return whether parts made here had to give up names."""
     folder = folder_of(local)
     aside = {}
     for name in objects:
@@ -241,9 +242,9 @@ def refuse_damaged(path: Path) -> None:
     """Raise CollectionError unless every byte of a file that is to be sent is what was written."""
     collection = Collection(path)
     problems = verify_structure(path, collection)
-    with progress("verify", 0 if collection.linked else len(collection), "images") as bar:
-        for part in () if collection.linked else collection.parts:
-            for row in verify_rows(part):
+    if not collection.linked:
+        with progress("verify", len(collection), "images") as bar:
+            for row in verify_rows(collection.parts[0]):
                 bar.update()
                 problems += row.problems
     if problems:

@@ -1,5 +1,6 @@
 """Collections that are made for an object store: filled here, sent when every byte holds, the bytes of a folder's."""
 
+import json
 import os
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def assert_as_fresh(bucket, pictures, extract, *options):
 def test_file_of_a_store_has_the_bytes_of_one_here_and_nothing_stays_behind(bucket, pictures, extract):
     photos = pictures(6, broken=(4,))
     found = extract(photos, "--out", bucket.out)
-    assert (found.status, f"{bucket.out}: 1 files sent, " in found.stdout) == (1, True)
+    assert (found.status, f"{bucket.out}: 1 file sent, " in found.stdout) == (1, True)
     assert bucket.here() is None
     assert_as_fresh(bucket, photos, extract)
     assert_equal(Collection(bucket.out), Collection(bucket.file))
@@ -239,7 +240,7 @@ def test_night_of_names_alone_sends_the_link_alone(bucket, pictures, extract):
     extract(photos, "--out", bucket.out, "--sync", "--augs", "0")
     os.rename(photos.image_root / "000.png", photos.image_root / "zero.png")
     found = extract(photos, "--out", bucket.out, "--sync", "--augs", "0")
-    assert (found.status, found.views, "1 files sent" in found.stdout) == (0, 0, True)
+    assert (found.status, found.views, "1 file sent" in found.stdout) == (0, 0, True)
     assert_as_fresh(bucket, photos, extract, "--augs", "0")
 
 
@@ -305,7 +306,7 @@ def test_what_was_begun_without_sync_is_not_lost_to_what_the_store_has_by_now(bu
 
 
 @pytest.mark.slow
-def test_nights_killed_at_any_moment_on_either_of_two_machines_lose_nothing(bucket, pictures, draw):
+def test_nights_killed_at_any_moment_on_either_of_two_machines_lose_nothing(bucket, pictures, draw, tmp_path):
     root, dice, killed = pictures(8).image_root, np.random.default_rng(int(os.environ.get("AMNET_SEED", "0"))), 0
     words = [sys.executable, LIGHT, "--dataset", "folder", "--root", root, "--device", "cpu", "--augs", "0", "--out"]
 
@@ -324,9 +325,14 @@ def test_nights_killed_at_any_moment_on_either_of_two_machines_lose_nothing(buck
             killed += 1
     assert killed
     run(bucket.out, "--sync")
-    run("fresh.h5")
+    run(tmp_path / "fresh.h5")
     assert whole(bucket.file)
-    assert_equal(Collection(bucket.file), Collection("fresh.h5"))
+    assert_equal(Collection(bucket.file), Collection(tmp_path / "fresh.h5"))
+
+
+def test_json_names_what_is_in_the_store(bucket, pictures, extract):
+    found = json.loads(extract(pictures(3), "--out", bucket.out, "--sync", "--json").stdout)
+    assert found["outputs"] == [bucket.out, f"{bucket.out}.parts/0001.h5"]
 
 
 def test_features_that_are_sent_take_no_room_here(bucket, pictures, extract):
