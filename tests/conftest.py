@@ -15,6 +15,7 @@ from amnet_common.collection.skeleton import create_skeleton
 from amnet_common.collection.spec import Spec
 from amnet_common.collection.writer import ImageFacts, RowWriter
 from amnet_common.datasets import Dataset
+from tests.support.s3 import Server, Store, program
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other by spinning: bad on busy cores
 settings.register_profile("amnet", deadline=None, max_examples=50)  # no test may fail because the machine is busy
@@ -32,6 +33,25 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data: expected the folder {folder}; say where with AMNET_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server on this machine, over an empty folder."""
+    for package in ("fsspec", "s3fs"):
+        pytest.importorskip(package, reason=f"{package}, of the extra remote, is not installed")
+    if program() is None:
+        pytest.skip("no S3 server: rclone is not installed")
+    server = Server(tmp_path_factory.mktemp("buckets"))
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def s3(s3_server, tmp_path, monkeypatch):
+    """The server as amnet finds it, and a cache of its own."""
+    monkeypatch.setattr("amnet_common.remote.FIRST_PAUSE", 0.01)
+    return Store(s3_server, monkeypatch, tmp_path / "cache")
 
 
 @pytest.fixture

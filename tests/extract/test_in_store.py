@@ -9,45 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amnet_common import remote
 from amnet_common.collection import Collection
 from amnet_common.collection.layout import PENDING
 from amnet_common.collection.mirror import cache_folder
 from amnet_common.collection.verify import verify_rows, verify_structure
 from extract import in_store
 from tests.extract.fresh import assert_equal
-from tests.support.s3 import KEY, SECRET, Proxy, Server, program
+from tests.support.s3 import Proxy
 
-fsspec = pytest.importorskip("fsspec", reason="fsspec, of the extra remote, is not installed")
 LIGHT = Path(__file__).parents[1] / "support" / "light_extract.py"
 OUT = "s3://{}/made/photos.h5"
 
 
-@pytest.fixture(scope="module")
-def buckets(tmp_path_factory):
-    """The folder that the server shows, and its port."""
-    pytest.importorskip("s3fs", reason="s3fs, of the extra remote, is not installed")
-    if program() is None:
-        pytest.skip("no S3 server: rclone is not installed")
-    folder = tmp_path_factory.mktemp("buckets")
-    server = Server(folder)
-    yield folder, server.port
-    server.end()
-
-
 class Bucket:
-    """A bucket as a folder of this machine, whose `out` a command is to make."""
+    """A bucket, whose `out` a command is to make: `file` is what becomes of it."""
 
-    def __init__(self, folder, port, monkeypatch, cache):
-        self.folder, self.port, self.cache, self.monkeypatch = folder, port, cache, monkeypatch
-        self.out, self.file = OUT.format(folder.name), folder / "made/photos.h5"
-
-    def ask(self, port):
-        self.monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    def __init__(self, s3, cache, monkeypatch):
+        self.folder, self.server, self.ask, self.give_up_at_once = s3.bucket(), s3.server, s3.ask, s3.give_up_at_once
+        self._caches, self._monkeypatch = cache, monkeypatch
+        self.out, self.file = OUT.format(self.folder.name), self.folder / "made/photos.h5"
 
     def other_machine(self, name="other"):
-        self.monkeypatch.setenv("AMNET_CACHE", str(self.cache / name))
+        self._monkeypatch.setenv("AMNET_CACHE", str(self._caches / name))
 
     def here(self):
         """The file of this machine that stands for `out`; None if there is none."""
@@ -55,18 +38,8 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(buckets, tmp_path, monkeypatch):
-    folder, port = buckets
-    one = folder / f"b{len(os.listdir(folder))}"
-    one.mkdir()
-    for name, value in {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_MAX_ATTEMPTS": "1",
-                        "AWS_DEFAULT_REGION": "us-east-1", "AMNET_CACHE": str(tmp_path / "cache"),
-                        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"}.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
-    found = Bucket(one, port, monkeypatch, tmp_path)
-    found.ask(port)
-    return found
+def bucket(s3, tmp_path, monkeypatch):
+    return Bucket(s3, tmp_path, monkeypatch)
 
 
 def interrupted(*_):
@@ -132,9 +105,8 @@ def test_command_that_was_killed_after_its_file_was_sent_is_done(bucket, picture
 
 def test_store_that_does_not_take_the_file_is_status_75_and_the_file_is_kept(bucket, pictures, extract, monkeypatch):
     photos = pictures(3)
-    monkeypatch.setattr(remote, "TRIES", 2)
-    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
-    proxy = Proxy(bucket.port, lambda _: False)
+    bucket.give_up_at_once()
+    proxy = Proxy(bucket.server.port, lambda _: False)
     usual = in_store.send_file
 
     def dying(*given):
@@ -149,7 +121,7 @@ def test_store_that_does_not_take_the_file_is_status_75_and_the_file_is_kept(buc
     assert found.status == 75
     assert "keeps what is done, and the same command sends it\n" in found.stderr
     assert not bucket.file.exists()
-    bucket.ask(bucket.port)
+    bucket.ask(bucket.server.port)
     found = extract(photos, "--out", bucket.out)
     assert (found.status, found.views) == (0, 0)
     assert_as_fresh(bucket, photos, extract)

@@ -15,42 +15,17 @@ from amnet_common.datasets import load_dataset
 from amnet_common.errors import DatasetError, ExtraError
 from amnet_common.remote import Facts, facts_of, is_remote, url_of
 from tests.extract.fresh import assert_equal
-from tests.support.s3 import KEY, SECRET, Proxy, Server, program
+from tests.support.s3 import Proxy
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec, of the extra remote, is not installed")
 
 
-@pytest.fixture(scope="module")
-def buckets(tmp_path_factory):
-    """The folder that the server shows, and its port."""
-    pytest.importorskip("s3fs", reason="s3fs, of the extra remote, is not installed")
-    if program() is None:
-        pytest.skip("no S3 server: rclone is not installed")
-    folder = tmp_path_factory.mktemp("buckets")
-    server = Server(folder)
-    yield folder, server.port
-    server.end()
-
-
 @pytest.fixture
-def store(buckets, pictures, monkeypatch):
-    """A bucket of pictures, as a folder of this machine; use(port): which server is asked from now on."""
-    folder, port = buckets
-    root = pictures(6, broken=(4,), kind="PNG").image_root
-    bucket = folder / f"b{len(os.listdir(folder))}"
-    bucket.mkdir()
+def store(s3, pictures):
+    """A bucket of pictures as a folder of this machine, its address, and the server."""
+    root, bucket = pictures(6, broken=(4,), kind="PNG").image_root, s3.bucket()
     os.rename(root, bucket / "photos")
-
-    def use(other=port):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{other}")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-    for name, value in {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_MAX_ATTEMPTS": "1",
-                        "AWS_DEFAULT_REGION": "us-east-1"}.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
-    use()
-    return bucket / "photos", f"s3://{bucket.name}/photos", use
+    return bucket / "photos", f"s3://{bucket.name}/photos", s3
 
 
 def run(extract, root, *options):
@@ -97,10 +72,10 @@ def test_sync_follows_a_store(store, extract, draw, tmp_path):
     assert_equal(Collection("t.h5"), Collection("local.h5"))
 
 
-def test_server_that_fails_every_tenth_request_fails_no_image(store, extract, buckets):
-    folder, url, use = store
-    proxy = Proxy(buckets[1], lambda number: number % 10 == 0)
-    use(proxy.port)
+def test_server_that_fails_every_tenth_request_fails_no_image(store, extract):
+    folder, url, s3 = store
+    proxy = Proxy(s3.server.port, lambda number: number % 10 == 0)
+    s3.ask(proxy.port)
     for number in range(20):
         (folder / f"copy{number}.png").write_bytes((folder / "000.png").read_bytes())
     assert run(extract, url).status == 1
@@ -109,31 +84,29 @@ def test_server_that_fails_every_tenth_request_fails_no_image(store, extract, bu
     assert [Collection("t.h5").ids[row] for row in np.flatnonzero(Collection("t.h5").status == FAILED)] == ["004.png"]
 
 
-def test_server_that_dies_ends_the_command_with_75_and_what_is_done_is_kept(store, extract, buckets, monkeypatch):
-    folder, url, use = store
+def test_server_that_dies_ends_the_command_with_75_and_what_is_done_is_kept(store, extract):
+    folder, url, s3 = store
     for number in range(40):
         (folder / f"copy{number:02}.png").write_bytes((folder / "000.png").read_bytes())
-    monkeypatch.setattr(remote, "TRIES", 1)
-    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
-    proxy = Proxy(buckets[1], lambda number: number > 30)
-    use(proxy.port)
+    s3.give_up_at_once()
+    proxy = Proxy(s3.server.port, lambda number: number > 30)
+    s3.ask(proxy.port)
     found = run(extract, url, "--workers", "1")
     proxy.end()
     assert (found.status, "the images cannot be read any more" in found.stderr) == (75, True)
     status = Collection("t.h5").status
     assert (status == DONE).any()
     assert (status == PENDING).any()
-    use()
+    s3.ask(s3.server.port)
     assert run(extract, url).status == 1
     run(extract, folder, "--out", "local.h5")
     assert_equal(Collection("t.h5"), Collection("local.h5"))
 
 
-def test_store_that_cannot_be_listed_is_one_line(store, extract, monkeypatch):
-    _, url, use = store
-    monkeypatch.setattr(remote, "TRIES", 1)
-    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
-    use(1)
+def test_store_that_cannot_be_listed_is_one_line(store, extract):
+    _, url, s3 = store
+    s3.give_up_at_once()
+    s3.ask(1)
     found = run(extract, url)
     assert found.status in (2, 75)
     assert found.stderr.count("\n") == 1

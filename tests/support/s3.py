@@ -1,6 +1,7 @@
 """A real S3 server on this machine, and a proxy before it that fails as it is told."""
 
 import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 KEY, SECRET = "key", "secret"
 HOP_BY_HOP = {"transfer-encoding", "connection", "content-length"}
@@ -31,7 +33,7 @@ class Server:
     """`rclone serve s3` over a folder, until it is ended."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.folder, self.port = folder, free_port()
         words = [program(), "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{self.port}",
                  "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "/dev/null", str(folder)]  # fmt: skip
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -47,6 +49,41 @@ class Server:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class Store:
+    """A server as amnet finds it, by variables, for one test."""
+
+    def __init__(self, server: Server, monkeypatch: Any, cache: Path) -> None:
+        self.server, self._monkeypatch = server, monkeypatch
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",  # rclone sends that of the whole file with a range
+            "AMNET_CACHE": str(cache),
+        }.items():
+            monkeypatch.setenv(name, value)
+        self.ask(server.port)
+
+    def ask(self, port: int) -> None:
+        """From now on that one is asked."""
+        import fsspec
+
+        self._monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+    def bucket(self) -> Path:
+        """A new bucket, as the folder that it is."""
+        folder = self.server.folder / f"b{len(os.listdir(self.server.folder))}"
+        folder.mkdir()
+        return folder
+
+    def give_up_at_once(self) -> None:
+        """A request that fails is not tried again."""
+        self._monkeypatch.setattr("amnet_common.remote.TRIES", 1)
+        self._monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
 
 
 class Proxy:

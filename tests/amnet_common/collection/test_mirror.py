@@ -12,42 +12,17 @@ from amnet_common.collection.joining import link
 from amnet_common.collection.layout import DONE
 from amnet_common.collection.verify import verify_structure
 from amnet_common.errors import CollectionError
-from tests.support.s3 import KEY, SECRET, Server, program
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec, of the extra remote, is not installed")
 
 
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    """Where an S3 server with an empty bucket is."""
-    pytest.importorskip("s3fs", reason="s3fs, of the extra remote, is not installed")
-    if program() is None:
-        pytest.skip("no S3 server: rclone is not installed")
-    folder = tmp_path_factory.mktemp("buckets")
-    (folder / "bucket").mkdir()
-    server = Server(folder)
-    yield server.port
-    server.end()
-
-
 @pytest.fixture
-def store(port, tmp_path, monkeypatch):
+def store(s3, tmp_path):
     """put(path) -> its address in the store."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",  # rclone sends that of the whole file with a range
-        "AMNET_CACHE": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    files = fsspec.filesystem("s3")
+    bucket, files = s3.bucket().name, fsspec.filesystem("s3")
 
     def put(path):
-        address = f"s3://bucket/{tmp_path.name}/{path.relative_to(tmp_path)}"
+        address = f"s3://{bucket}/{path.relative_to(tmp_path)}"
         files.put_file(str(path), address)
         return address
 
