@@ -15,6 +15,7 @@ from amnet_common.collection.duplicates import Duplicates, duplicate_lines, dupl
 from amnet_common.collection.export import export, exported_rows
 from amnet_common.collection.joining import link, relabel
 from amnet_common.collection.layout import DONE
+from amnet_common.collection.mirror import is_copy
 from amnet_common.collection.part import Part
 from amnet_common.collection.verify import Problem, repair, verify_rows, verify_structure
 from amnet_common.commands import (
@@ -78,6 +79,8 @@ def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
 def verify(file: Path, quick: bool, mend: bool) -> int:
     """Recompute all checksums and name every bad row. Exit status 0: all is well; 1: something is not."""
     collection = Collection(file)
+    if copies := [part.path for part in collection.parts if is_copy(part.path)]:
+        raise CollectionError(f"{copies[0]}: expected features, found a copy without them of what is in a store")
     problems = verify_structure(file, collection)
     try:
         _check_rows(collection.parts, quick, problems)

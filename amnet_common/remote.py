@@ -25,6 +25,7 @@ FIRST_PAUSE = 0.2  # seconds, each next one twice as long
 TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # of an object, by the store's package
 TAGS = ("ETag", "etag", "md5Hash", "sha256", "checksum")
 T = TypeVar("T")
+WRONG_USE = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound")  # of botocore
 FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError)
 
 
@@ -142,6 +143,14 @@ def object_facts(url: str) -> Facts:
     return facts_of(_passing(lambda: _asked(url)))
 
 
+def facts_or_none(url: str) -> Facts | None:
+    """Return size and time of an object, by asking for it; None if there is none. Raises OSError."""
+    try:
+        return object_facts(url)
+    except FileNotFoundError:
+        return None
+
+
 def ranges_of(url: str, starts: Sequence[int], ends: Sequence[int]) -> list[bytes]:
     """Return bytes starts[i] to ends[i] (exclusive) of an object, asked for together. Raises OSError."""
     files, name = _opened(url)
@@ -166,10 +175,11 @@ def objects_below(url: str) -> Mapping[str, Facts]:
     return _below(name, found)
 
 
-def send_file(path: Path, url: str, sent: Callable[[int], object], new: bool) -> Facts:
+def send_file(path: Path, url: str, sent: Callable[[int], object], replaced: Facts | None) -> Facts:
     """Make a file an object, which appears as a whole, and return its size and time; `sent` counts bytes.
 
-    `new`: refuse where there is one already. Raises FileExistsError then, OSError if the store does not take it.
+    `replaced`: the object that may have the name now. Raises FileExistsError if another has it, OSError if the store
+    does not take the file.
     """
     files, name = _opened(url)
     from fsspec.callbacks import Callback
@@ -178,20 +188,13 @@ def send_file(path: Path, url: str, sent: Callable[[int], object], new: bool) ->
         def relative_update(self, inc: int = 1) -> None:
             sent(inc)
 
-    if new and exists_now(url):
-        raise FileExistsError(errno.EEXIST, "an object of this name is there", url)
+    if facts_or_none(url) != replaced:
+        raise FileExistsError(errno.EEXIST, "another object has this name", url)
     _passing(lambda: _tried(lambda: files.put_file(os.fspath(path), name, callback=Count())))
     found = object_facts(url)
     if found.size != path.stat().st_size:
         raise OSError(errno.EIO, f"expected {path.stat().st_size} bytes there, found {found.size}")
     return found
-
-
-def copy_object(url: str, other: str) -> Facts:
-    """Copy an object within its store, and return size and time of the copy. Raises OSError."""
-    files, name = _opened(url)
-    _passing(lambda: _tried(lambda: files.cp_file(name, _opened(other)[1])))
-    return object_facts(other)
 
 
 def _passing(request: Callable[[], T]) -> T:
@@ -200,8 +203,18 @@ def _passing(request: Callable[[], T]) -> T:
         return request()
     except FOR_GOOD:
         raise
-    except Exception as error:  # not always one; all of it may pass by itself
-        raise OSError(errno.EIO, reason(error)) from error
+    except Exception as error:  # not always one
+        number = errno.EINVAL if _is_wrong_use(error) else errno.EIO  # which may pass by itself
+        raise OSError(number, reason(error)) from error
+
+
+def _is_wrong_use(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it comes from, says that an address, a key or a setting cannot be."""
+    while error is not None:
+        if type(error) in (ValueError, NotImplementedError) or type(error).__name__ in WRONG_USE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def facts_of(info: Mapping[str, Any]) -> Facts:
@@ -226,6 +239,8 @@ def _seconds(when: object) -> int:
 def reason(error: BaseException) -> str:
     """Return why something failed, as one line."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, FileNotFoundError) and not error.strerror:  # as s3fs has it: the address alone
+        said = f"no {said}"
     return " ".join(str(said).split())[:300]
 
 
@@ -242,6 +257,8 @@ def _asked(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     files, name = _opened(url_of(path))
     files.invalidate_cache()
     found: Mapping[str, Any] = _tried(lambda: files.info(name))
+    if found.get("type") == "directory":
+        raise IsADirectoryError(errno.EISDIR, "a folder", url_of(path))
     return found
 
 
@@ -270,6 +287,8 @@ def _tried(request: Callable[[], T]) -> T:
             return request()
         except FOR_GOOD:
             raise
-        except Exception:
+        except Exception as error:
+            if _is_wrong_use(error):
+                raise
             time.sleep(FIRST_PAUSE * 2**attempt)
     return request()

@@ -26,7 +26,7 @@ from amnet_common.remote import is_remote, list_anew, url_of
 from amnet_common.table_options import table_options
 from extract.crops import PLANS, ViewPlan, of_trunk, of_version, view_plan
 from extract.found import look
-from extract.in_store import in_store
+from extract.in_store import InStore, in_store
 from extract.job import Job, decide
 from extract.known import NewImages, find_new_images
 from extract.makers import described, lines_at_hand
@@ -180,6 +180,7 @@ def main(
         dataset=dataset,
         weights=source,
         expected=expected,
+        part_mark=store.mark if store else "",
         trunk=trunk,
         variant=variant,
         plan=of_trunk(views, trunk),
@@ -199,19 +200,34 @@ def main(
     )
     hardware = Asked(device, asked_for, batch_size, threads, workers, compiled, engine, address)
     if follow:
-        policy = Policy(rehash, retry_failed)
-        if dry_run:
-            return plan_sync(request, policy, hardware.plan)
-        status = synchronise(request, policy, prune, hardware.run)
+        status = kept(request, Policy(rehash, retry_failed), prune, hardware, store, dry_run)
     else:
-        job = decide(request, look(request), planned=dry_run)
-        if store:
-            store.refuse_to_fill(job.images)
-        if dry_run:
-            return hardware.plan(job)
-        settled = nothing_to_do(job) and not expect_weights
-        status = finish(job, [], 0.0) if settled else hardware.run(job)
-    return store.send(status) if store else status
+        status = extracted(request, hardware, store, dry_run)
+    return store.send(status) if store and not dry_run else status
+
+
+def kept(request: Request, policy: Policy, prune: bool, hardware: "Asked", store: InStore | None, planned: bool) -> int:
+    """Bring a collection to the state of its dataset, or say what that would do; return the exit status."""
+    if planned:
+        return plan_sync(request, policy, hardware.plan)
+    if store:
+        store.announce()
+    return synchronise(request, policy, prune, hardware.run)
+
+
+def extracted(request: Request, hardware: "Asked", store: InStore | None, planned: bool) -> int:
+    """Fill the file of a request, or say what that would cost; return the exit status."""
+    job = decide(request, look(request), planned=planned)
+    if store and not request.overwrite:
+        store.refuse_to_fill(job.images)
+    if planned:
+        return hardware.plan(job)
+    if nothing_to_do(job) and not request.expected.sha256:
+        return finish(job, [], 0.0)
+    if store is None:
+        return hardware.run(job)
+    store.announce()
+    return hardware.run(job, store.begun)
 
 
 @dataclass(frozen=True)

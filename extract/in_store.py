@@ -1,20 +1,29 @@
 """A collection whose place is an object store: filled on this machine, and sent when every byte of it has been checked.
 
 An object is made once and never changed, but for the link of a collection that follows a folder: a night sends a new
-part, then the link that names it. The folder here has copies of what the store has, without features, and files that
-the store has not got yet; `mirror.is_copy` tells which is which. What one command leaves, the next one goes on with.
+part, whose name no other machine can choose, then the link that names it. The folder here has copies of what the store
+has, without features, and files that the store has not got yet; `mirror.is_copy` tells which is which. What one
+command leaves, the next one goes on with.
 """
 
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from amnet_common.collection import Collection
-from amnet_common.collection.layout import PENDING
-from amnet_common.collection.mirror import cache_folder, forget, is_copy, mirrored, settle
+from amnet_common.collection.mirror import (
+    cache_folder,
+    forget,
+    forget_strays,
+    is_copy,
+    mirrored,
+    segment_of,
+    settle,
+)
 from amnet_common.collection.parts_folder import NAME, folder_of, next_path, numbered
 from amnet_common.collection.structure import read_structure
 from amnet_common.collection.verify import verify_rows, verify_structure
@@ -24,9 +33,8 @@ from amnet_common.files import write_text
 from amnet_common.only_writer import only_writer
 from amnet_common.remote import (
     Facts,
-    copy_object,
     exists_now,
-    object_facts,
+    facts_or_none,
     objects_below,
     reason,
     send_file,
@@ -35,26 +43,39 @@ from amnet_common.remote import (
 )
 from amnet_common.reporting import moved
 
+LONGEST = 200  # bytes of a name, so that what stands beside it here has names too
+
 
 @dataclass(frozen=True)
 class InStore:
     """Hold the address of a collection, the file here that stands for it, and what the store had of it at first.
 
-    `parts`: the objects in its folder of parts, by name; `follows`: it has such a folder.
+    `mark`: in the names of new parts, of this command alone; `follows`: the collection has parts. `overwrite`: it is to
+    be made anew.
     """
 
     url: str
     local: Path
     there: Facts | None
-    parts: frozenset[str]
+    mark: str
     follows: bool
+    overwrite: bool
 
     def refuse_to_fill(self, images: int) -> None:
         """Raise ExistsError where images are left to do in a file that the store has, which is not changed there."""
         if images and is_copy(self.local):
             raise ExistsError(f"--out {self.url}: expected nothing left to do in a file that is in the store, found "
-                              f"{images} images; --sync puts them into a part beside it, --overwrite makes it anew, or "
-                              "go on with a copy of this machine")  # fmt: skip
+                              f"{images} images; --overwrite makes it anew, or go on with a copy of this machine; with "
+                              "--sync from the first night on, new images go into parts beside it")  # fmt: skip
+
+    def announce(self) -> None:
+        """Say where the collection is filled."""
+        say(f"note: filled at {self.local}, and sent to {self.url} when it is finished", err=True)
+
+    def begun(self, _: object = None) -> None:
+        """Remember what the new file of --overwrite, which is there now, replaces: it is to replace nothing else."""
+        if self.overwrite:
+            write_text(_memory(self.local), _text(self.there))
 
     def send(self, status: int) -> int:
         """Send what the store has not got, unless a command has ended otherwise than by 0 or 1; return its status.
@@ -63,7 +84,7 @@ class InStore:
         OutputError if it does not take the files.
         """
         if status > 1:
-            say(f"not sent to {self.url} yet: {self.local} is not finished; the same command goes on", err=True)
+            say(f"not sent to {self.url} yet: {self.local} is not finished; {self._again} goes on", err=True)
             return status
         sent = [*(self._send_parts() if self.follows else ()), *self._send_whole()]
         moved(self.local, self.url)
@@ -71,53 +92,45 @@ class InStore:
         say_done(f"{self.url}: {files if sent else 'nothing to send'}")
         return status
 
+    @property
+    def _again(self) -> str:
+        return "the same command without --overwrite" if self.overwrite else "the same command"
+
     def _send_parts(self) -> Iterator[int]:
-        """Send the parts that are new, and yield the bytes of each; a plain collection becomes the first of them."""
+        """Send the parts that are new, and yield the bytes of each."""
         for part in Collection(self.local).parts:
-            address = f"{self.url}.parts/{part.path.name}"
             if not is_copy(part.path):
-                yield self._sent(part.path, address, new=True)
-            elif part.path.name not in self.parts:
-                with self._explained(address):
-                    settle(part.path, copy_object(self.url, address))
+                yield self._sent(part.path, f"{self.url}.parts/{part.path.name}", None)
 
     def _send_whole(self) -> Iterator[int]:
         """Send the file itself if it is new, and yield its bytes."""
-        if self._store_has_it():
-            return
-        if facts_or_none(self.url) != self.there:
-            raise BegunAnewError(f"--out {self.url}: expected the object that was there, found another: one from "
-                                 "elsewhere has taken its name meanwhile; run the same command again")  # fmt: skip
         sha256 = _sha256(self.local) if self.follows else ""
-        yield self._sent(self.local, self.url, new=self.there is None)
+        if sha256 == _remembered(self.local) if self.follows else is_copy(self.local):
+            return
+        yield self._sent(self.local, self.url, self.there)
         if self.follows:
             write_text(_memory(self.local), sha256)
         else:
             forget(self.local)
             _memory(self.local).unlink(missing_ok=True)
 
-    def _store_has_it(self) -> bool:
-        return _sha256(self.local) == _remembered(self.local) if self.follows else is_copy(self.local)
-
-    def _sent(self, path: Path, address: str, new: bool) -> int:
+    def _sent(self, path: Path, address: str, replaced: Facts | None) -> int:
         """Send one file once it is verified, and make what is here a copy of it; return its bytes."""
         refuse_damaged(path)
         size = path.stat().st_size
-        with self._explained(address), progress("send", size, "bytes") as bar:
-            settle(path, send_file(path, address, bar.update, new))
-        moved(path, address)
-        return size
-
-    @contextlib.contextmanager
-    def _explained(self, address: str) -> Iterator[None]:
         try:
-            yield
+            with progress("send", size, "bytes") as bar:
+                now = send_file(path, address, bar.update, replaced)
         except FileExistsError as error:
-            raise BegunAnewError(f"{address}: expected none, found one from elsewhere; run the same command again"
+            raise BegunAnewError(f"--out {self.url}: expected the object that was there, found another: one from "
+                                 f"elsewhere has taken the name {address} meanwhile; run {self._again} again"
                                  ) from error  # fmt: skip
         except OSError as error:
             raise OutputError(f"--out {self.url}: {address} cannot be written: {reason(error)}; {self.local} keeps "
-                              "what is done, and the same command sends it") from error  # fmt: skip
+                              f"what is done, and {self._again} sends it") from error  # fmt: skip
+        settle(path, now)
+        moved(path, address)
+        return size
 
 
 @contextlib.contextmanager
@@ -133,17 +146,16 @@ def in_store(out: Path, follows: bool, overwrite: bool) -> Iterator[InStore]:
     local = folder / url.rpartition("/")[2]
     with only_writer(folder, f"--out {url}, filled in", make_folders=True):
         folder.mkdir(exist_ok=True)
-        there = facts_or_none(url)
-        with _answering(url):
-            parts = {name: facts for name, facts in objects_below(f"{url}.parts").items() if NAME.fullmatch(name)}
-        if there is None and not parts:
-            refuse_missing_bucket(url)
+        for one in (folder, folder_of(local)):
+            forget_strays(one)
+        there, parts = looked_at(url)
+        mark = secrets.token_hex(4)
         if follows:
-            bring_link(url, local, there, moved_aside=bring_parts(url, local, parts))
+            bring_parts(url, local, parts)
+            bring_link(url, local, there, mark)
         else:
-            bring_file(url, local, there, overwrite)
-        say(f"note: filled at {local}, and sent to {url} when it is finished", err=True)
-        yield InStore(url, local, there, frozenset(parts), follows)
+            bring_file(url, local, there, parts, overwrite)
+        yield InStore(url, local, there, mark, follows, overwrite)
 
 
 def refuse_address(url: str) -> None:
@@ -151,91 +163,111 @@ def refuse_address(url: str) -> None:
     if not takes_whole(url):
         raise ConfigError(f"--out {url}: expected a file of this machine, or of s3, gs or az, where an object appears "
                           "as a whole; copy it there when it is finished")  # fmt: skip
-    if not url.partition("://")[2].strip("/").partition("/")[2] or url.endswith("/"):
+    steps = url.partition("://")[2].strip("/").split("/")
+    if len(steps) == 1 or not all(steps):
         raise ConfigError(f"--out {url}: expected bucket and file, as in s3://bucket/photos.h5, found no file")
+    if {".", ".."} & {*steps} or "?versionId=" in url or len(os.fsencode(steps[-1])) > LONGEST:
+        raise ConfigError(f"--out {url}: expected a name of at most {LONGEST} bytes, without . and .. as folders and "
+                          "without a version")  # fmt: skip
 
 
-def refuse_missing_bucket(url: str) -> None:
-    """Raise OutputError where the store has no such bucket."""
+def looked_at(url: str) -> tuple[Facts | None, Mapping[str, Facts]]:
+    """Return size and time of an object, None if there is none, and those of the parts beside it, by name.
+
+    Raises OutputError if the store does not say, or has no such bucket.
+    """
     kind, _, rest = url.partition("://")
     bucket = f"{kind}://{rest.strip('/').partition('/')[0]}"
-    if kind != "memory" and not exists_now(bucket):
-        raise OutputError(f"--out {url}: expected a bucket that is there, found no {bucket}")
+    try:
+        there = facts_or_none(url)
+        parts = {name: facts for name, facts in objects_below(f"{url}.parts").items() if NAME.fullmatch(name)}
+        if there is None and not parts and kind != "memory" and not exists_now(bucket):
+            raise OutputError(f"--out {url}: expected a bucket that is there, found no {bucket}, or may not see it")
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"--out {url}: expected to learn what is there, found: {reason(error)}") from error
+    return there, parts
 
 
-def bring_file(url: str, local: Path, there: Facts | None, overwrite: bool) -> None:
-    """Keep here what was begun, or else make a copy of what the store has; with `overwrite` only the former.
+def bring_file(url: str, local: Path, there: Facts | None, parts: Mapping[str, Facts], overwrite: bool) -> None:
+    """Keep here what was begun, or else make a copy of what the store has; with `overwrite` do the former alone.
 
     What an unfinished file is to replace is remembered, so that nothing else is replaced by it.
     """
-    if is_copy(local) and (overwrite or there is None or not is_copy(local, there)):
+    if parts:
+        raise ExistsError(f"--out {url}: expected a collection without parts, found {len(parts)} in {url}.parts; say "
+                          "--sync, or remove both from the store")  # fmt: skip
+    if overwrite and there:
+        try:
+            segment_of(url)
+        except CollectionError as error:
+            raise CollectionError(f"--overwrite throws away collections only: {error}; remove the object yourself"
+                                  ) from error  # fmt: skip
+    stale = is_copy(local) and (overwrite or there is None or not is_copy(local, there))
+    if stale or (overwrite and local.exists() and is_link(local)):
         forget(local)
-    if there is None or overwrite:
-        write_text(_memory(local), _text(there))
-    elif not local.exists():
-        mirrored(url, local)
-    elif not is_copy(local) and _remembered(local) != _text(there):
+    if not local.exists():
+        _memory(local).unlink(missing_ok=True)
+        if there and not overwrite:
+            mirrored(url, local)
+    elif there and not (overwrite or is_copy(local)) and _remembered(local) != _text(there):
         if read_structure(local).uuid != read_structure(mirrored(url)[0]).uuid:
             raise ExistsError(f"--out {url}: expected the object that was there when {local} was begun, found another; "
-                              f"--overwrite replaces it by one made anew, or remove {local}")  # fmt: skip
+                              "--overwrite makes it anew, or give another --out")  # fmt: skip
         forget(local)  # it was sent, by a command that was killed then
         mirrored(url, local)
 
 
-def bring_parts(url: str, local: Path, objects: dict[str, Facts]) -> bool:
-    """Copy all parts that the store has, without features; return whether parts made here had to give up names."""
+def bring_parts(url: str, local: Path, objects: Mapping[str, Facts]) -> None:
+    """Copy all parts that the store has, without features; what is no object any more goes."""
     folder = folder_of(local)
-    aside = {}
-    for name in objects:
-        if (folder / name).exists() and not is_copy(folder / name):
-            last = max(*(int(one.removesuffix(".h5")) for one in objects), int(next_path(folder).stem) - 1)
-            aside[name] = folder / f"{last + 1:04d}.h5"
-            os.rename(folder / name, aside[name])
     for name, facts in objects.items():
-        if not is_copy(folder / name, facts) or not (folder / name).exists():
-            mirrored(f"{url}.parts/{name}", folder / name)
-    for name, path in aside.items():
-        if read_structure(path).uuid == read_structure(folder / name).uuid:  # sent by a command that was killed then
-            path.unlink()
+        path = folder / name
+        if path.exists() and not is_copy(path):  # sent, by a command that was killed then
+            settle(path, facts)
+        elif not is_copy(path, facts):
+            mirrored(f"{url}.parts/{name}", path)
     for path in numbered(folder):
         if is_copy(path) and path.name not in objects:
             forget(path)
-    return bool(aside)
 
 
-def bring_link(url: str, local: Path, there: Facts | None, moved_aside: bool) -> None:
+def bring_link(url: str, local: Path, there: Facts | None, mark: str) -> None:
     """Copy the link that the store has, unless one is here that was made of it and not sent yet.
 
-    A plain collection of the store becomes a part here; there it does when the link is sent.
+    A link whose parts are gone is no more: the collection is made again of the parts that are there. Raises
+    CollectionError for a plain collection of the store, or a link with parts elsewhere.
     """
-    if there is None:
-        if is_copy(local):
+    if there is None and is_copy(local):
+        forget(local)
+    if there is not None:
+        if local.exists() and not is_copy(local) and not is_link(local):  # begun here without --sync: a part like any
+            folder_of(local).mkdir(exist_ok=True)
+            os.rename(local, next_path(folder_of(local), mark))
+        if not is_copy(local, there):
             forget(local)
-        return
-    plain = local.exists() and read_structure(local).planes is not None
-    if plain and not is_copy(local):  # begun here without --sync: its images are found in it as in any part
-        folder_of(local).mkdir(exist_ok=True)
-        os.rename(local, next_path(folder_of(local)))
-    elif is_copy(local, there) and not (plain or moved_aside):
-        return
-    forget(local)
-    if mirrored(url, local)[1] is None:
-        write_text(_memory(local), _sha256(local))
-        refuse_pending(local, url)
-        return
-    uuid, path = read_structure(local).uuid, next_path(folder_of(local))
-    forget(local)
-    if uuid not in {read_structure(part).uuid for part in numbered(path.parent)}:
-        mirrored(url, path)
-        refuse_pending(path, url)
+            mirrored(url, local)
+            write_text(_memory(local), _sha256(local))
+        if not is_link(local):
+            raise CollectionError(f"--out {url}: expected a collection that --sync has made, found one without parts; "
+                                  f"move it to {url}.parts/0001.h5 within the store, and say --sync again")  # fmt: skip
+    if local.exists() and is_link(local):
+        drop_broken(url, local)
 
 
-def refuse_pending(path: Path, url: str) -> None:
-    """Raise CollectionError for a copy of a collection that is not finished: its features are not here to go on."""
-    if pending := int((Collection(path).status == PENDING).sum()):
-        forget(path)
-        raise CollectionError(f"--out {url}: expected a finished collection, found {pending} pending images; finish a "
-                              "copy of it on a machine, and put that into the store")  # fmt: skip
+def drop_broken(url: str, local: Path) -> None:
+    """Remove a link here whose parts are not there. Raises CollectionError if they are elsewhere."""
+    for name, _ in read_structure(local).sources:
+        if Path(name).parent != Path(folder_of(local).name):
+            raise CollectionError(f"--out {url}: expected its parts in {url}.parts, found {name}; give it the name "
+                                  "that it had when it was made")  # fmt: skip
+    try:
+        Collection(local)
+    except CollectionError as error:
+        say(f"note: {url} is made again of the parts that are there: {error}", err=True)
+        forget(local)
+        _memory(local).unlink(missing_ok=True)
 
 
 def refuse_damaged(path: Path) -> None:
@@ -252,21 +284,9 @@ def refuse_damaged(path: Path) -> None:
                               "damaged for the same command")  # fmt: skip
 
 
-def facts_or_none(url: str) -> Facts | None:
-    """Return size and time of an object; None if there is none. Raises OutputError if the store does not say."""
-    with _answering(url):
-        try:
-            return object_facts(url)
-        except FileNotFoundError:
-            return None
-
-
-@contextlib.contextmanager
-def _answering(url: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"--out {url}: the store does not say what is there: {reason(error)}") from error
+def is_link(path: Path) -> bool:
+    """Tell whether a collection has its features in parts. Raises CollectionError if it is none."""
+    return read_structure(path).planes is None
 
 
 def _memory(local: Path) -> Path:

@@ -66,6 +66,7 @@ class Request:
     expected: Expected = Expected()  # noqa: RUF009 (frozen) - of the weights
     trunk: TrunkDescription = USUAL_TRUNK
     variant: str | None = None  # of a file of weights that names none
+    part_mark: str = ""  # in the names of new parts: parts_folder.next_path
     follows: bool = False  # `like` is what was kept in step with the dataset before: no --like was given
 
     def __post_init__(self) -> None:

@@ -151,7 +151,7 @@ def mirrored(url: Path | str, path: Path | None = None) -> tuple[Path, Mirror | 
     try:
         now = object_facts(address)
         begun = _begun(path, now)
-        segment = _segment(address) if begun is None else begun.segment
+        segment = segment_of(address) if begun is None else begun.segment
     except FileNotFoundError as error:
         raise CollectionError(f"{address}: expected a collection, found no such file") from error
     except OSError as error:
@@ -182,7 +182,7 @@ def settle(path: Path, now: Facts) -> None:
 
     Raises CollectionError, OSError.
     """
-    segment = _segment(str(path))
+    segment = segment_of(str(path))
     _write_version(path, now, segment)
     if segment:
         with open(path, "r+b", buffering=0) as file:
@@ -191,13 +191,21 @@ def settle(path: Path, now: Facts) -> None:
 
 def is_copy(path: Path, now: Facts | None = None) -> bool:
     """Tell whether a file is a copy of an object; `now`: of this version of it."""
-    return version_file(path).is_file() and (now is None or _begun(path, now) is not None)
+    return path.is_file() and version_file(path).is_file() and (now is None or _begun(path, now) is not None)
 
 
 def forget(path: Path) -> None:
     """Remove a file, and what makes it a copy. Raises OSError."""
     for one in (path, version_file(path), known_views(path)):
         one.unlink(missing_ok=True)
+
+
+def forget_strays(folder: Path) -> None:
+    """Remove what says that files are copies which are not there, as a command that was killed may leave it."""
+    for version in folder.glob(".*.version"):
+        path = folder / version.name[1:].removesuffix(".version")
+        if not path.exists():
+            forget(path)
 
 
 class Segment(NamedTuple):
@@ -225,8 +233,11 @@ def _begun(path: Path, now: Facts) -> _Begun | None:
         return None
 
 
-def _segment(url: str) -> Segment | None:
-    """Where the features of a file lie; None: it is a link."""
+def segment_of(url: str) -> Segment | None:
+    """Return where the features of a file lie, of this machine or of a store; None: it is a link.
+
+    Raises CollectionError if it is no collection.
+    """
     answer = facts_apart(Question(url, (), {SEGMENT: (), SOURCES: ()}, {}, 0))
     if "unreadable" in answer:
         raise CollectionError(f"{url}: expected a collection, found a file that HDF5 cannot read "
@@ -258,10 +269,9 @@ def _copy_tables(url: str, path: Path, now: Facts, segment: Segment | None) -> N
             for (at, _), data in zip(some, found, strict=True):
                 _write_all(file.fileno(), data, at)
         os.fsync(file.fileno())
-        for old in (version_file(path), known_views(path)):
-            old.unlink(missing_ok=True)
+        forget(path)
+        _write_version(path, now, segment)  # first: the copy alone would pass for a whole file
         os.replace(temporary, path)
-    _write_version(path, now, segment)
 
 
 def _write_version(path: Path, now: Facts, segment: Segment | None) -> None:

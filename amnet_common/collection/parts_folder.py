@@ -1,4 +1,7 @@
-"""Where the parts of a collection that follows a folder lie: `photos.h5.parts/0001.h5`, `0002.h5` and so on."""
+"""Where the parts of a collection that follows a folder lie: `photos.h5.parts/0001.h5`, `0002.h5` and so on.
+
+For an object store, which several machines may write, a part has a mark of its own as well: `0002-5fe3a0c1.h5`.
+"""
 
 import contextlib
 import os
@@ -11,7 +14,7 @@ from amnet_common.errors import CollectionError
 
 COPIED = "compacted_parts"  # in the provenance: uuids of parts whose rows the file has itself now
 REPLACED = "removed_from"  # in the provenance: uuid of the file that this one has the rows of, but for some
-NAME = re.compile(r"(\d{4,9})\.h5")
+NAME = re.compile(r"(\d{4,9})(?:-[0-9a-f]{8})?\.h5")
 
 
 def folder_of(out: Path) -> Path:
@@ -23,14 +26,19 @@ def numbered(folder: Path) -> list[Path]:
     """Return the parts in a folder, in the order of their numbers; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    return sorted(filter(_number, folder.iterdir()), key=lambda path: (_number(path), path.name))
 
 
-def next_path(folder: Path) -> Path:
-    """Return the path of the part that comes after those in a folder."""
-    last = max((int(path.stem) for path in numbered(folder)), default=0)
-    return folder / f"{last + 1:04d}.h5"
+def next_path(folder: Path, mark: str = "") -> Path:
+    """Return the path of the part that comes after those in a folder; `mark`: eight hexadecimal digits, or nothing."""
+    last = max(map(_number, numbered(folder)), default=0)
+    return folder / f"{last + 1:04d}{mark and '-'}{mark}.h5"
+
+
+def _number(path: Path) -> int:
+    """The number of a part; 0: it is none."""
+    found = NAME.fullmatch(path.name)
+    return int(found[1]) if found else 0
 
 
 def all_parts(out: Path, base: Collection | None) -> list[Part]:

@@ -12,6 +12,7 @@ from amnet_common.collection import Collection
 from amnet_common.collection.description import counts, numbers
 from amnet_common.collection.joining import without
 from amnet_common.collection.layout import FAILED
+from amnet_common.collection.mirror import is_copy
 from amnet_common.collection.part import Part
 from amnet_common.collection.parts_folder import all_parts, folder_of, next_path, remove_superseded
 from amnet_common.collection.skeleton import create_link
@@ -144,7 +145,7 @@ def carry_out(night: Night, extract: Extract) -> int:
             publish(night, night.known.parts)
         return status
     begun = resumable(today, request.dataset.ids, night.known)
-    if begun is not None:
+    if begun is not None and not is_copy(night.known.parts[begun[0]].path):
         number, rows = begun
         today.held["part"][today.extract], today.held["row"][today.extract] = number, rows
         parts = publish(night, night.known.parts) if night.renewed else night.known.parts
@@ -196,7 +197,7 @@ def job_of(night: Night, collection: Collection | None, rows: Sequence[int]) -> 
     if collection is None:
         folder = folder_of(request.out)
         made(folder)
-        out, names = next_path(folder), tuple(ids[row] for row in night.today.extract)
+        out, names = next_path(folder, request.part_mark), tuple(ids[row] for row in night.today.extract)
     else:
         out, names = collection.path, collection.ids
     part = replace(request, out=out, dataset=Dataset(whole.name, root, names, about=whole.about))
@@ -225,7 +226,7 @@ def publish(night: Night, parts: Sequence[Part]) -> Sequence[Part]:
         if plain and base is not None:
             made(folder_of(request.out))
             held.enter_context(taken_alone(request.out))
-            moved = own_name(request.out, base)
+            moved = own_name(request.out, base, request.part_mark)
         spec = parts[0].structure.spec
         create_link(request.out, request.dataset, spec, sources_of(request.out, parts, moved), remembered_by(night),
                     night.today.held, replace=True)  # fmt: skip

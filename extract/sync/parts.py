@@ -11,8 +11,10 @@ from amnet_common.collection.parts_folder import folder_of, next_path, numbered
 from amnet_common.errors import OutputError
 
 
-def own_name(out: Path, base: Collection) -> Path:
+def own_name(out: Path, base: Collection, mark: str = "") -> Path:
     """Give the file of a collection with features of its own a second name among its parts, and return that.
+
+    `mark`: in the name, as in `next_path`.
 
     Raises OutputError where the file system has no hard links.
     """
@@ -20,7 +22,7 @@ def own_name(out: Path, base: Collection) -> Path:
     for path in numbered(folder):  # of a run that was killed
         if os.path.samefile(path, out):
             return path
-    path = next_path(folder)
+    path = next_path(folder, mark)
     try:
         os.link(out, path)
     except OSError as error:

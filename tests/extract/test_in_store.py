@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from amnet_common.cli import main as cache
 from amnet_common.collection import Collection
-from amnet_common.collection.layout import PENDING
 from amnet_common.collection.mirror import cache_folder
 from amnet_common.collection.verify import verify_rows, verify_structure
 from extract import in_store
@@ -153,6 +155,8 @@ def test_object_that_has_come_meanwhile_is_not_replaced(bucket, pictures, extrac
     bucket.other_machine("cache")
     found = extract(photos, "--out", bucket.out)
     assert (found.status, "expected the object that was there when " in found.stderr) == (2, True)
+    assert extract(photos, "--out", bucket.out, "--overwrite", "--like", "missing.h5").status == 2
+    assert extract(photos, "--out", bucket.out).status == 2
     assert bucket.file.read_bytes() == theirs
     found = extract(photos, "--out", bucket.out, "--overwrite")
     assert found.status == 0
@@ -176,11 +180,18 @@ def test_file_of_a_store_is_not_filled_further(bucket, pictures, extract, draw):
     extract(photos, "--out", bucket.out)
     found = extract(photos, "--out", bucket.out, "--retry-failed")
     assert (found.status, "expected nothing left to do in a file that is in the store" in found.stderr) == (2, True)
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, "expected a collection that --sync has made, found one without parts" in found.stderr) == (
+        2,
+        True,
+    )
+    parts = bucket.folder / "made/photos.h5.parts"
+    parts.mkdir()
+    bucket.file.rename(parts / "0001.h5")  # as the line says
     draw(photos.image_root / "001.png", seed=5)
     found = extract(photos, "--out", bucket.out, "--sync", "--retry-failed")
-    assert found.status == 0
+    assert (found.status, len(list(parts.iterdir()))) == (0, 2)
     assert_as_fresh(bucket, photos, extract)
-    assert (bucket.folder / "made/photos.h5.parts/0001.h5").stat().st_size > 0
 
 
 def change(photos, draw, night):
@@ -304,7 +315,8 @@ def test_nights_killed_at_any_moment_on_either_of_two_machines_lose_nothing(buck
 
 def test_json_names_what_is_in_the_store(bucket, pictures, extract):
     found = json.loads(extract(pictures(3), "--out", bucket.out, "--sync", "--json").stdout)
-    assert found["outputs"] == [bucket.out, f"{bucket.out}.parts/0001.h5"]
+    part = next((bucket.folder / "made/photos.h5.parts").iterdir()).name
+    assert found["outputs"] == [bucket.out, f"{bucket.out}.parts/{part}"]
 
 
 def test_features_that_are_sent_take_no_room_here(bucket, pictures, extract):
@@ -320,14 +332,116 @@ def test_dry_run_leaves_the_store_alone(bucket, pictures, extract):
     assert list(bucket.folder.iterdir()) == []
 
 
-def test_pending_images_in_the_store_are_refused(bucket, pictures, extract):
+def test_pending_images_of_a_part_in_the_store_go_into_a_new_one(bucket, pictures, extract):
     photos = pictures(4)
     extract(photos, "--limit", "2")
-    bucket.file.parent.mkdir()
-    bucket.file.write_bytes(Path("t.h5").read_bytes())
-    assert (Collection(bucket.out).status == PENDING).any()
+    parts = bucket.folder / "made/photos.h5.parts"
+    parts.mkdir(parents=True)
+    (parts / "0001.h5").write_bytes(Path("t.h5").read_bytes())
     found = extract(photos, "--out", bucket.out, "--sync")
-    assert (found.status, "expected a finished collection, found 2 pending images" in found.stderr) == (2, True)
+    assert (found.status, found.views, len(list(parts.iterdir()))) == (0, 4, 2)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_plain_file_does_not_take_the_name_of_a_collection_with_parts(bucket, pictures, extract):
+    photos = pictures(3)
+    extract(photos, "--out", bucket.out, "--sync")
+    before = bucket.file.read_bytes()
+    for options in ((), ("--overwrite",)):
+        found = extract(photos, "--out", bucket.out, *options)
+        assert (found.status, "expected a collection without parts, found 1 in " in found.stderr) == (2, True)
+    assert bucket.file.read_bytes() == before
+
+
+def test_first_nights_of_two_machines_at_once(bucket, pictures, extract, monkeypatch):
+    """One is done and not sent; the other has sent its part, and is killed before its link."""
+    photos = pictures(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", interrupted)
+        extract(photos, "--out", bucket.out, "--sync")
+    bucket.other_machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "_send_whole", interrupted)
+        extract(photos, "--out", bucket.out, "--sync")
+    bucket.other_machine("cache")
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views) == (0, 0)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_part_that_was_removed_from_the_store_is_extracted_again(bucket, pictures, extract):
+    photos = pictures(3)
+    extract(photos, "--out", bucket.out, "--sync")
+    next((bucket.folder / "made/photos.h5.parts").iterdir()).unlink()
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, "is made again of the parts that are there" in found.stderr) == (0, True)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_link_with_parts_of_another_name_is_refused(bucket, pictures, extract):
+    photos = pictures(3)
+    extract(photos, "--out", "other.h5", "--sync")
+    bucket.file.parent.mkdir()
+    bucket.file.write_bytes(Path("other.h5").read_bytes())
+    shutil.copytree("other.h5.parts", bucket.folder / "made/other.h5.parts")
+    found = extract(photos, "--out", bucket.out, "--sync")
+    line = f"expected its parts in {bucket.out}.parts, found other.h5.parts/0001.h5"
+    assert (found.status, line in found.stderr) == (2, True)
+
+
+def test_overwrite_replaces_collections_only(bucket, pictures, extract):
+    bucket.file.parent.mkdir()
+    bucket.file.write_bytes(b"the only copy of a thesis")
+    found = extract(pictures(2), "--out", bucket.out, "--overwrite")
+    assert (found.status, "--overwrite throws away collections only" in found.stderr) == (2, True)
+    assert bucket.file.read_bytes() == b"the only copy of a thesis"
+
+
+def test_overwrite_of_what_is_in_the_store_can_be_planned(bucket, pictures, extract):
+    photos = pictures(2)
+    extract(photos, "--out", bucket.out)
+    found = extract(photos, "--out", bucket.out, "--overwrite", "--dry-run")
+    assert (found.status, "images     2" in found.stdout) == (0, True)
+
+
+def test_object_that_comes_while_a_file_is_verified_is_not_replaced(bucket, pictures, extract, monkeypatch):
+    photos = pictures(2)
+
+    def other_comes(_):
+        bucket.file.parent.mkdir()
+        bucket.file.write_bytes(b"of another")
+
+    monkeypatch.setattr(in_store, "refuse_damaged", other_comes)
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, "one from elsewhere has taken the name" in found.stderr) == (75, True)
+    assert bucket.file.read_bytes() == b"of another"
+
+
+def test_what_says_that_a_file_is_a_copy_means_nothing_without_it(bucket, pictures, extract, draw):
+    """A command that is killed as it removes a copy, or a cleaner, may leave it."""
+    photos = pictures(3)
+    extract(photos, "--out", bucket.out, "--sync")
+    for path in bucket.here().parent.rglob("*.h5"):
+        path.unlink()
+    draw(photos.image_root / "new.png", seed=3)
+    found = extract(photos, "--out", bucket.out, "--sync")
+    assert (found.status, found.views) == (0, 2)
+    assert_as_fresh(bucket, photos, extract)
+
+
+def test_copy_without_features_is_not_verified(bucket, pictures, extract):
+    extract(pictures(2), "--out", bucket.out, "--sync")
+    found = CliRunner().invoke(cache, ["verify", str(bucket.here()), "--repair"])
+    assert (found.exit_code, "a copy without them of what is in a store" in found.stderr) == (2, True)
+
+
+def test_what_does_not_pass_by_itself_is_wrong_use(bucket, pictures, extract, monkeypatch):
+    photos = pictures(2)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket.ask(bucket.server.port)
+    found = extract(photos, "--out", bucket.out)
+    assert (found.status, found.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +449,9 @@ def test_pending_images_in_the_store_are_refused(bucket, pictures, extract):
     [
         ("https://a.org/photos.h5", (), "where an object appears as a whole"),
         ("s3://bucket", (), "found no file"),
+        ("s3://bucket/../photos.h5", (), "without . and .. as folders"),
+        ("s3://bucket/photos.h5?versionId=4", (), "without a version"),
+        (f"s3://bucket/{'long' * 60}.h5", (), "expected a name of at most 200 bytes"),
         ("s3://no-such-bucket/photos.h5", (), "expected a bucket that is there, found no s3://no-such-bucket"),
         ("s3://bucket/photos.h5", ("--shard", "1/2"), "expected without --shard"),
         ("s3://bucket/photos.h5", ("--limit", "2"), "expected without --limit"),
