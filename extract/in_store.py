@@ -223,11 +223,14 @@ def bring_parts(url: str, local: Path, objects: Mapping[str, Facts]) -> None:
     """Copy all parts that the store has, without features; what is no object any more goes."""
     folder = folder_of(local)
     for name, facts in objects.items():
-        path = folder / name
-        if path.exists() and not is_copy(path):  # sent, by a command that was killed then
-            settle(path, facts)
-        elif not is_copy(path, facts):
-            mirrored(f"{url}.parts/{name}", path)
+        path, address = folder / name, f"{url}.parts/{name}"
+        if path.exists() and not is_copy(path):
+            if read_structure(path).uuid == read_structure(mirrored(address)[0]).uuid:
+                settle(path, facts)  # it was sent, by a command that was killed then
+            else:  # put there by hand
+                os.rename(path, next_path(folder, secrets.token_hex(4)))
+        if not is_copy(path, facts):
+            mirrored(address, path)
     for path in numbered(folder):
         if is_copy(path) and path.name not in objects:
             forget(path)

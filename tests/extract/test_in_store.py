@@ -369,6 +369,21 @@ def test_first_nights_of_two_machines_at_once(bucket, pictures, extract, monkeyp
     assert_as_fresh(bucket, photos, extract)
 
 
+def test_part_here_is_not_lost_to_another_of_its_name(bucket, pictures, extract, monkeypatch):
+    photos = pictures(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_store.InStore, "send", interrupted)
+        extract(photos, "--out", bucket.out, "--sync")
+    name = next(bucket.here().parent.glob("photos.h5.parts/*.h5")).name
+    extract(photos, "--out", "other.h5", "--seed", "5")
+    parts = bucket.folder / "made/photos.h5.parts"
+    parts.mkdir(parents=True)
+    (parts / name).write_bytes(Path("other.h5").read_bytes())
+    extract(photos, "--out", bucket.out, "--sync")
+    mine = [Collection(path) for path in bucket.here().parent.glob("photos.h5.parts/*.h5") if path.name != name]
+    assert [whole(one.path) for one in mine] == [True]
+
+
 def test_part_that_was_removed_from_the_store_is_extracted_again(bucket, pictures, extract):
     photos = pictures(3)
     extract(photos, "--out", bucket.out, "--sync")
