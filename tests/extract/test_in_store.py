@@ -27,7 +27,7 @@ class Bucket:
     """A bucket, whose `out` a command is to make: `file` is what becomes of it."""
 
     def __init__(self, s3, cache, monkeypatch):
-        self.folder, self.server, self.ask, self.give_up_at_once = s3.bucket(), s3.server, s3.ask, s3.give_up_at_once
+        self.folder, self.server, self.ask, self.impatient = s3.bucket(), s3.server, s3.ask, s3.impatient
         self._caches, self._monkeypatch = cache, monkeypatch
         self.out, self.file = OUT.format(self.folder.name), self.folder / "made/photos.h5"
 
@@ -107,7 +107,6 @@ def test_command_that_was_killed_after_its_file_was_sent_is_done(bucket, picture
 
 def test_store_that_does_not_take_the_file_is_status_75_and_the_file_is_kept(bucket, pictures, extract, monkeypatch):
     photos = pictures(3)
-    bucket.give_up_at_once()
     proxy = Proxy(bucket.server.port, lambda _: False)
     usual = in_store.send_file
 
@@ -118,7 +117,8 @@ def test_store_that_does_not_take_the_file_is_status_75_and_the_file_is_kept(buc
     bucket.ask(proxy.port)
     with monkeypatch.context() as patch:
         patch.setattr(in_store, "send_file", dying)
-        found = extract(photos, "--out", bucket.out)
+        with bucket.impatient():
+            found = extract(photos, "--out", bucket.out)
     proxy.end()
     assert found.status == 75
     assert "keeps what is done, and the same command sends it\n" in found.stderr

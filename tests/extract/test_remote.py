@@ -88,10 +88,10 @@ def test_server_that_dies_ends_the_command_with_75_and_what_is_done_is_kept(stor
     folder, url, s3 = store
     for number in range(40):
         (folder / f"copy{number:02}.png").write_bytes((folder / "000.png").read_bytes())
-    s3.give_up_at_once()
     proxy = Proxy(s3.server.port, lambda number: number > 30)
     s3.ask(proxy.port)
-    found = run(extract, url, "--workers", "1")
+    with s3.impatient():
+        found = run(extract, url, "--workers", "1")
     proxy.end()
     assert (found.status, "the images cannot be read any more" in found.stderr) == (75, True)
     status = Collection("t.h5").status
@@ -105,9 +105,9 @@ def test_server_that_dies_ends_the_command_with_75_and_what_is_done_is_kept(stor
 
 def test_store_that_cannot_be_listed_is_one_line(store, extract):
     _, url, s3 = store
-    s3.give_up_at_once()
     s3.ask(1)
-    found = run(extract, url)
+    with s3.impatient():
+        found = run(extract, url)
     assert found.status in (2, 75)
     assert found.stderr.count("\n") == 1
     assert f"--root {url}: expected to list it, found: " in found.stderr

@@ -1,5 +1,6 @@
 """A real S3 server on this machine, and a proxy before it that fails as it is told."""
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,13 @@ class Store:
         folder.mkdir()
         return folder
 
-    def give_up_at_once(self) -> None:
-        """A request that fails is not tried again."""
-        self._monkeypatch.setattr("amnet_common.remote.TRIES", 1)
-        self._monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Within it a request that fails is not tried again."""
+        with self._monkeypatch.context() as patch:
+            patch.setattr("amnet_common.remote.TRIES", 1)
+            patch.setattr("s3fs.core.S3FileSystem.retries", 1)
+            yield
 
 
 class Proxy:
