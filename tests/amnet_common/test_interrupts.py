@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from amnet_common.commands import OneLineErrors, deferred_interrupt
 from amnet_common.interrupts import HungUp, Terminated, unwinding_signals
+from tests.support.minded import minded
 
 FATAL = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 WRITES = """
@@ -112,11 +113,8 @@ def test_a_signal_that_is_lost_in_a_destructor_comes_again():
 
 @pytest.mark.parametrize(("number", "status"), [*FATAL.items(), (signal.SIGINT, 130)])
 def test_a_real_process_leaves_nothing_half_written(tmp_path, number, status):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
-    try:
+    with minded(number):
         process = subprocess.Popen([sys.executable, "-c", WRITES], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
     with process:
         assert process.stderr.readline() == "begun\n"
         process.send_signal(number)
@@ -127,8 +125,9 @@ def test_a_real_process_leaves_nothing_half_written(tmp_path, number, status):
 
 def test_a_terminal_that_has_gone_does_not_keep_a_command_from_its_status(tmp_path):
     leader, follower = os.openpty()
-    process = subprocess.Popen([sys.executable, "-c", WRITES], cwd=tmp_path, stdin=follower, stdout=follower,
-                               stderr=follower, start_new_session=True)  # fmt: skip
+    with minded(signal.SIGHUP):
+        process = subprocess.Popen([sys.executable, "-c", WRITES], cwd=tmp_path, stdin=follower, stdout=follower,
+                                   stderr=follower, start_new_session=True)  # fmt: skip
     os.close(follower)
     with process:
         assert b"begun" in os.read(leader, 100)

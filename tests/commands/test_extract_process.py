@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from amnet_common.collection import Collection
 from extract.cli import main
+from tests.support.minded import minded
 
 COMMAND = Path(sys.executable).with_name("amnet-extract")
 CHEAP = ("--weights", "untrained", "--precision", "float32", "--batch-size", "2")
@@ -38,11 +39,8 @@ def test_stopped_command_says_how_to_go_on_and_the_same_command_completes_it(roo
 
 def _run_and_stop(args, number: signal.Signals) -> int:
     """Start the command, send it the signal when its progress bar appears; its exit status."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
-    try:
+    with minded(number):
         process = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, handler)
     with process:
         shown = ""
         while "extract:" not in shown and process.poll() is None:

@@ -18,6 +18,7 @@ from amnet_common.collection import Collection
 from amnet_common.errors import ConfigError
 from amnet_common.machine.cards import parse_devices, present_devices
 from extract.sharing import row_ranges
+from tests.support.minded import minded
 
 LAUNCHER = Path(__file__).parents[1] / "support" / "light_extract.py"
 CHEAP = ("--augs", "1", "--weights", "untrained", "--precision", "float32", "--threads", "1")
@@ -75,14 +76,11 @@ def test_killed_process_is_named_and_the_same_command_computes_what_it_left(pict
     ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)]
 )
 def test_stopped_command_stops_its_processes_which_keep_what_is_finished(pictures, run, extract, number, status):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
     dataset = pictures(12)
     extract(dataset, "--limit", "1", "--batch-size", "2", "--device", "cpu", *CHEAP)  # makes the file
     collection = Collection("t.h5")
-    try:
+    with minded(number):
         process = run.start(dataset, "t.h5", "--devices", "cpu,cpu", "--batch-size", "2", SLOW="0.5")
-    finally:
-        signal.signal(signal.SIGINT, before)
     with process:
         while (collection.status == 1).sum() < 2 and process.poll() is None:
             time.sleep(0.05)
