@@ -79,9 +79,9 @@ def info(file: Path, failed: bool, twins: bool, images: Path | None) -> None:
 def verify(file: Path, quick: bool, mend: bool) -> int:
     """Recompute all checksums and name every bad row. Exit status 0: all is well; 1: something is not."""
     collection = Collection(file)
+    problems = verify_structure(file, collection)
     if copies := [part.path for part in collection.parts if is_copy(part.path)]:
         raise CollectionError(f"{copies[0]}: expected features, found a copy without them of what is in a store")
-    problems = verify_structure(file, collection)
     try:
         _check_rows(collection.parts, quick, problems)
     except KeyboardInterrupt:
