@@ -35,9 +35,9 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_server(tmp_path_factory):
-    """A real S3 server on this machine, over an empty folder."""
+    """A real S3 server on this machine, over an empty folder; not for longer: once used, rclone keeps a core busy."""
     for package in ("fsspec", "s3fs"):
         pytest.importorskip(package, reason=f"{package}, of the extra remote, is not installed")
     if program() is None:
